@@ -1,0 +1,45 @@
+"""Builds the native core: a plain shared library without Python's API, so one wheel serves every Python version.
+
+Where it cannot be built, tracekit is installed all the same and does without; TRACEKIT_REQUIRE_NATIVE=1 makes that an
+error instead.
+"""
+
+import os
+import sys
+
+from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
+
+
+class BuildCore(build_ext):
+    def get_ext_filename(self, fullname: str) -> str:
+        return os.path.join(*fullname.split(".")) + ".so"
+
+    def get_export_symbols(self, ext: Extension) -> list[str]:
+        return []
+
+    def build_extension(self, ext: Extension) -> None:
+        try:
+            super().build_extension(ext)
+        except Exception as error:
+            if os.environ.get("TRACEKIT_REQUIRE_NATIVE"):
+                raise
+            print(f"tracekit: no native core, the Python one will do its work: {error}", file=sys.stderr)
+
+
+class CoreWheel(bdist_wheel):
+    def get_tag(self) -> tuple[str, str, str]:
+        return "py3", "none", super().get_tag()[2]
+
+
+SOURCES = [f"tracekit/_native/{name}.c" for name in ("scan", "timeline", "pipeline")]
+core = Extension(
+    "tracekit._native._core",
+    SOURCES,
+    depends=["tracekit/_native/core.h"],
+    extra_compile_args=["-std=gnu11", "-O3", "-fvisibility=hidden", "-pthread"],
+    extra_link_args=["-pthread"],
+    optional=not os.environ.get("TRACEKIT_REQUIRE_NATIVE"),
+)
+setup(ext_modules=[core], cmdclass={"build_ext": BuildCore, "bdist_wheel": CoreWheel})

@@ -1,0 +1,24 @@
+"""Who waited for whom at the GIL, how long, and why: traces of CPython's global interpreter lock as tables."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from tracekit.analysis import Analysis, analyze
+from tracekit.errors import BadLineError, NoEventsError, SchemaError, SourceError, TracekitError
+from tracekit.trace import Trace, read
+
+try:
+    __version__ = version("tracekit")
+except PackageNotFoundError:  # run from a checkout that is not installed
+    __version__ = "unknown"
+
+__all__ = [
+    "Analysis",
+    "BadLineError",
+    "NoEventsError",
+    "SchemaError",
+    "SourceError",
+    "Trace",
+    "TracekitError",
+    "analyze",
+    "read",
+]

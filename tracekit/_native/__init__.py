@@ -1,0 +1,132 @@
+"""The native core and its one binding: `library` is the loaded C, or None where it could not be built.
+
+Set TRACEKIT_CORE=python to do without it.
+"""
+
+from __future__ import annotations
+
+import ctypes as c
+import os
+from pathlib import Path
+
+ABI = 1
+LINE_CODES = 8
+ROW_CODES = 5
+
+
+class Totals(c.Structure):
+    """tk_totals"""
+
+    _fields_ = (
+        *((name, c.c_int64) for name in ("events", "duration", "first_clock", "first_tick_clock", "switches")),
+        ("checks_least", c.c_int64),
+        ("checks_most", c.c_int64),
+        ("counts", c.c_int64 * 2 * ROW_CODES),
+        ("first_seq", c.c_int64 * 2 * ROW_CODES),
+        *((name, c.c_int32) for name in ("timed", "clock_known", "tick_clock_known", "threads")),
+    )
+
+
+class Columns(c.Structure):
+    """tk_columns"""
+
+    _fields_ = (
+        ("events", c.c_int64),
+        *(
+            (name, c.c_void_p)
+            for name in ("thread", "ticks", "checks", "time", "event", "codes", "clock", "tick_clock")
+        ),
+    )
+
+
+class Progress(c.Structure):
+    """tk_progress"""
+
+    _fields_ = (
+        *((name, c.c_int64) for name in ("bytes", "lines", "events", "blocks")),
+        ("bad_counts", c.c_int64 * LINE_CODES),
+        ("bad_first", c.c_int64 * LINE_CODES),
+        ("fault_lines", c.c_int64 * 2 * ROW_CODES),
+        *((name, c.c_int32) for name in ("threads", "done", "error", "strict_stop")),
+    )
+
+
+class Batch(c.Structure):
+    """tk_batch"""
+
+    _fields_ = (
+        ("block", c.c_void_p),
+        ("events", c.c_int64),
+        ("first_line", c.c_int64),
+        ("lines", c.c_int64),
+        *((name, c.c_void_p) for name in ("thread", "ticks", "checks", "time", "event")),
+        *((name, c.c_int64) for name in ("null_ticks", "null_checks", "null_time")),
+        *((name, c.c_void_p) for name in ("valid_ticks", "valid_checks", "valid_time", "gaps")),
+        ("gap_count", c.c_int64),
+        ("threads", c.c_int32),
+        ("padding", c.c_int32),
+    )
+
+
+class BadLine(c.Structure):
+    """tk_bad_line"""
+
+    _fields_ = (("line", c.c_int64), ("code", c.c_int32), ("length", c.c_uint32), ("offset", c.c_uint64))
+
+
+_FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
+    "tk_timeline_new": (c.c_void_p, (c.c_int64, c.c_int32)),
+    "tk_timeline_free": (None, (c.c_void_p,)),
+    "tk_timeline_feed": (c.c_int32, (c.c_void_p, c.POINTER(Columns), c.c_int32)),
+    "tk_timeline_finish": (c.c_int32, (c.c_void_p,)),
+    "tk_timeline_totals": (None, (c.c_void_p, c.POINTER(Totals))),
+    **{
+        f"tk_timeline_{table}": (c.c_void_p, (c.c_void_p, c.POINTER(c.c_int64)))
+        for table in ("threads", "blame", "holds", "waits", "switches", "faults")
+    },
+    "tk_pipeline_new": (
+        c.c_void_p,
+        (c.c_int32, c.c_char_p, c.c_size_t, c.c_int32, c.c_size_t, c.c_int32, c.c_int64),
+    ),
+    "tk_pipeline_stop": (None, (c.c_void_p,)),
+    "tk_pipeline_free": (None, (c.c_void_p,)),
+    "tk_pipeline_prologue": (c.c_int32, (c.c_void_p,)),
+    "tk_pipeline_start": (c.c_int32, (c.c_void_p, c.c_void_p)),
+    "tk_pipeline_wait": (c.c_int32, (c.c_void_p, c.c_int32)),
+    "tk_pipeline_next": (c.c_int32, (c.c_void_p, c.POINTER(Batch), c.c_int32)),
+    "tk_pipeline_give_back": (None, (c.c_void_p, c.c_void_p)),
+    "tk_pipeline_progress": (None, (c.c_void_p, c.POINTER(Progress))),
+    "tk_pipeline_comments": (c.c_int64, (c.c_void_p, c.c_void_p, c.c_int64)),
+    "tk_pipeline_bad_lines": (c.c_int64, (c.c_void_p, c.c_void_p)),
+    "tk_pipeline_bad_texts": (c.c_int64, (c.c_void_p, c.c_void_p)),
+    "tk_pipeline_names": (c.c_int64, (c.c_void_p, c.c_int32, c.c_int32, c.c_void_p, c.c_void_p)),
+}
+
+
+def _load() -> c.CDLL | None:
+    path = Path(__file__).with_name("_core.so")
+    if os.environ.get("TRACEKIT_CORE") == "python" or not path.exists():
+        return None
+    try:
+        loaded = c.CDLL(str(path))
+        if loaded.tk_abi() != ABI:
+            return None
+        for name, (result, arguments) in _FUNCTIONS.items():
+            function = getattr(loaded, name)
+            function.restype, function.argtypes = result, arguments
+    except (OSError, AttributeError):  # built for another machine, or by another version
+        return None
+    return loaded
+
+
+library = _load()
+
+
+def core_name() -> str:
+    """Which core is in use: `native` or `python`."""
+    return "native" if library else "python"
+
+
+def workers() -> int:
+    """How many threads to read with: the cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

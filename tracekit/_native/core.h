@@ -1,0 +1,216 @@
+/* The native core: text to columns (scan.c), columns to holds, waits and blame
+   (timeline.c), and the workers that do both at once on every core (pipeline.c).
+
+   No Python API: one build serves every Python version, and ctypes lets go of
+   the GIL around each call. The executable specification of all of it is the
+   plain Python beside it: parsers/text.py and timeline.py. */
+#ifndef TRACEKIT_CORE_H
+#define TRACEKIT_CORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "the scanner reads eight characters as one little-endian number"
+#endif
+
+#define TK_ABI 1                 /* raised whenever a struct below changes */
+#define TK_EXPORT __attribute__((visibility("default")))
+#define TK_NULL INT64_MIN        /* a `-` in a column */
+#define TK_LINE_LIMIT (1 << 20)  /* bytes; a longer line is bad */
+#define TK_PADDING 64            /* readable bytes behind every block of text */
+#define TK_TEXT_LIMIT 480        /* bytes kept of a bad line: 120 characters */
+#define TK_BAD_TEXTS 1000        /* bad lines kept with their text */
+
+enum { TK_ENTRY, TK_ACQUIRE, TK_RELEASE, TK_BUSY, TK_RETRY, TK_EVENTS };
+
+/* In the order in which they are tested. */
+enum {
+    TK_LINE_TOO_LONG, TK_NUL_BYTE, TK_TOO_FEW_COLUMNS, TK_BAD_ENCODING, TK_BAD_TICKS,
+    TK_BAD_CHECKS, TK_UNKNOWN_EVENT, TK_INTEGER_RANGE, TK_LINE_CODES
+};
+
+enum {
+    TK_ENTRY_WHILE_HOLDING, TK_ENTRY_WHILE_WAITING, TK_MISSING_ENTRY,
+    TK_OVERLAPPING_HOLD, TK_RELEASE_WITHOUT_ACQUIRE, TK_ROW_CODES
+};
+
+/* `count` lines that are no events stand before the event at `event` (counted from the block's first). */
+typedef struct { uint32_t event, count; } tk_gap;
+typedef struct { uint32_t line, code, offset, length; } tk_bad;
+typedef struct { uint32_t event, offset, length; } tk_comment;
+
+#define TK_VECTOR(type) struct { type *items; size_t count, room; }
+
+/* `count` -1: every value is null; a bitmap only where the count is positive. */
+typedef struct { int64_t count; uint8_t *valid; size_t room; } tk_nulls;
+
+/* A block of whole lines and the columns read from it. */
+typedef struct tk_block {
+    uint8_t *text;
+    size_t length, room;
+    int64_t index, first_line, lines;
+    int64_t events, events_room;
+    int64_t *ticks, *checks, *time;      /* time: NULL while no line has one */
+    int32_t *thread;                     /* the scanner's codes until pipeline.c renumbers them */
+    uint8_t *event;
+    uint8_t *columns;                    /* the one allocation behind the five */
+    size_t columns_size;
+    TK_VECTOR(tk_gap) gaps;
+    TK_VECTOR(tk_bad) bad;
+    TK_VECTOR(tk_comment) comments;
+    tk_nulls null_ticks, null_checks, null_time;
+    struct tk_block *next;
+} tk_block;
+
+/* Thread ids to codes, in the order of their first appearance. */
+typedef struct {
+    uint64_t low, high;  /* the first 16 bytes, padded with zeros */
+    uint32_t length;
+    int32_t code;
+} tk_name_slot;
+
+typedef struct {
+    tk_name_slot *slots;
+    uint32_t mask;
+    int32_t count;
+    uint8_t *text;          /* the names, one behind the other */
+    size_t text_length, text_room;
+    uint64_t *ends;         /* the end of each in `text`: ends[code] */
+    size_t ends_room;
+} tk_names;
+
+bool tk_names_init(tk_names *names);
+void tk_names_free(tk_names *names);
+/* The code of a name, -1 if it is new, -2 for no memory. */
+int32_t tk_names_find(const tk_names *names, const uint8_t *name, uint32_t length);
+int32_t tk_names_add(tk_names *names, const uint8_t *name, uint32_t length);
+const uint8_t *tk_name(const tk_names *names, int32_t code, uint32_t *length);
+
+/* The state of one scanner; it outlives its blocks. */
+typedef struct {
+    tk_names names;
+    int32_t known;  /* names that had been given a code before this block */
+} tk_scanner;
+
+bool tk_scan_block(tk_scanner *scanner, tk_block *block);
+bool tk_block_reserve(tk_block *block, int64_t events);
+bool tk_grow(void *items_pointer, size_t *room, size_t item_size, size_t least);
+
+/* ---- timeline.c ---- */
+
+typedef struct {
+    int64_t counts[TK_EVENTS];
+    int64_t contended_waits, failed_retries, lost_rounds, timeouts, hand_overs;
+    int64_t check_releases, blocking_releases, held, waited, first_seq;
+} tk_thread_totals;
+
+typedef struct {
+    int64_t events, duration, first_clock, first_tick_clock, switches, checks_least, checks_most;
+    int64_t counts[TK_ROW_CODES][2], first_seq[TK_ROW_CODES][2]; /* [code][0: info, 1: error] */
+    int32_t timed, clock_known, tick_clock_known, threads;
+} tk_totals;
+
+typedef struct { int64_t duration; int32_t waiter, holder; } tk_blame;
+
+/* Release kinds: 0 unknown, 1 check, 2 blocking. A `seq` of -1 is none. Clocks count from the trace's first. */
+typedef struct {
+    int64_t start_seq, end_seq, start, end, waited; /* waited: TK_NULL without a wait */
+    int32_t thread;
+    uint8_t release, open, truncated, padding;
+} tk_hold;
+
+typedef struct {
+    int64_t entry_seq, busy_seq, end_seq, start, busy, end;
+    int64_t failed_retries, lost_rounds, timeouts, hand_overs, passes;
+    int32_t thread, rival;
+    uint8_t contended, open, truncated, padding[5];
+} tk_wait;
+
+typedef struct { int64_t seq, gap; int32_t from, to; } tk_switch;
+typedef struct { int64_t seq; int32_t thread; uint8_t code, error, padding[2]; } tk_fault;
+
+/* The columns of one batch. `codes` turns `thread` into the trace's codes; NULL: they are. */
+typedef struct {
+    int64_t events;
+    const int32_t *thread;
+    const int64_t *ticks, *checks, *time;
+    const uint8_t *event;
+    const int32_t *codes;
+    int64_t *clock, *tick_clock;  /* filled when not NULL */
+} tk_columns;
+
+typedef struct tk_timeline tk_timeline;
+
+TK_EXPORT tk_timeline *tk_timeline_new(int64_t interval, int32_t keep_rows);
+TK_EXPORT void tk_timeline_free(tk_timeline *timeline);
+/* All threads' codes in the batch must be below `threads`. False: no memory. */
+TK_EXPORT int32_t tk_timeline_feed(tk_timeline *timeline, const tk_columns *columns, int32_t threads);
+TK_EXPORT int32_t tk_timeline_finish(tk_timeline *timeline);
+const tk_totals *tk_timeline_peek(const tk_timeline *timeline);
+TK_EXPORT void tk_timeline_totals(const tk_timeline *timeline, tk_totals *totals);
+/* The rows of a table and their number; they live until the next feed or free. */
+TK_EXPORT const tk_thread_totals *tk_timeline_threads(tk_timeline *timeline, int64_t *count);
+TK_EXPORT const tk_blame *tk_timeline_blame(tk_timeline *timeline, int64_t *count);
+TK_EXPORT const tk_hold *tk_timeline_holds(tk_timeline *timeline, int64_t *count);
+TK_EXPORT const tk_wait *tk_timeline_waits(tk_timeline *timeline, int64_t *count);
+TK_EXPORT const tk_switch *tk_timeline_switches(tk_timeline *timeline, int64_t *count);
+TK_EXPORT const tk_fault *tk_timeline_faults(tk_timeline *timeline, int64_t *count);
+
+/* ---- pipeline.c ---- */
+
+typedef struct tk_pipeline tk_pipeline;
+
+/* What has been read so far. Lines count from 1, 0 is none. */
+typedef struct {
+    int64_t bytes, lines, events, blocks;
+    int64_t bad_counts[TK_LINE_CODES], bad_first[TK_LINE_CODES];
+    int64_t fault_lines[TK_ROW_CODES][2];
+    int32_t threads, done, error, strict_stop;
+} tk_progress;
+
+/* A batch of columns. Null counts of -1: that column is all null and has no values. */
+typedef struct {
+    void *block;
+    int64_t events, first_line, lines;
+    const int32_t *thread;
+    const int64_t *ticks, *checks, *time;
+    const uint8_t *event;
+    int64_t null_ticks, null_checks, null_time;
+    const uint8_t *valid_ticks, *valid_checks, *valid_time;
+    const tk_gap *gaps;
+    int64_t gap_count;
+    int32_t threads, padding;
+} tk_batch;
+
+typedef struct { int64_t line; int32_t code; uint32_t length; uint64_t offset; } tk_bad_line;
+
+/* Reads the file descriptor `fd` to its end; `head` has been read from it before. */
+TK_EXPORT tk_pipeline *tk_pipeline_new(int32_t fd, const uint8_t *head, size_t head_length,
+                                       int32_t workers, size_t block_bytes, int32_t strict,
+                                       int64_t keep_bad_lines);
+/* Ends the workers; batches that were fetched stay valid until they are given back. */
+TK_EXPORT void tk_pipeline_stop(tk_pipeline *pipeline);
+TK_EXPORT void tk_pipeline_free(tk_pipeline *pipeline);
+/* Reads up to the first event, so that all metadata is known. Call before anything else, until it returns
+   non-zero. */
+TK_EXPORT int32_t tk_pipeline_prologue(tk_pipeline *pipeline);
+/* From here on the workers feed this timeline; no batches come out. */
+TK_EXPORT int32_t tk_pipeline_start(tk_pipeline *pipeline, tk_timeline *timeline);
+/* Waits at most so long for the end. 1: all is done. */
+TK_EXPORT int32_t tk_pipeline_wait(tk_pipeline *pipeline, int32_t milliseconds);
+/* The next batch in order. 1: here it is, 0: not yet, -1: there is none left. */
+TK_EXPORT int32_t tk_pipeline_next(tk_pipeline *pipeline, tk_batch *batch, int32_t milliseconds);
+TK_EXPORT void tk_pipeline_give_back(tk_pipeline *pipeline, void *block);
+TK_EXPORT void tk_pipeline_progress(tk_pipeline *pipeline, tk_progress *progress);
+/* The comments that may be metadata: `1 text LF` before the first event, `0 text LF` after; then forgets them. */
+TK_EXPORT int64_t tk_pipeline_comments(tk_pipeline *pipeline, uint8_t *out, int64_t room);
+TK_EXPORT int64_t tk_pipeline_bad_lines(tk_pipeline *pipeline, tk_bad_line *out);
+TK_EXPORT int64_t tk_pipeline_bad_texts(tk_pipeline *pipeline, uint8_t *out);
+/* Names of the threads from code `first` on, one behind the other; `ends` gets the end of each. */
+TK_EXPORT int64_t tk_pipeline_names(tk_pipeline *pipeline, int32_t first, int32_t count, uint8_t *out,
+                                    uint64_t *ends);
+TK_EXPORT int32_t tk_abi(void);
+
+#endif

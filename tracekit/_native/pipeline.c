@@ -1,0 +1,592 @@
+/* Reading and scanning on every core, in order.
+
+   Each worker does the same: take the next block of whole lines (one at a time,
+   under `reading`), scan it, wait for its turn, and hand it on in order: to the
+   timeline, or as a batch. A block stays in the cache of the core that scanned
+   it, and the buffers are used again. */
+#define _GNU_SOURCE
+#include "core.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define READ_PATIENCE 50 /* ms between looks at `stop` while a pipe is silent */
+
+typedef struct {
+    tk_pipeline *pipeline;
+    pthread_t thread;
+    bool started;
+    tk_scanner scanner;
+    int32_t *codes; /* the scanner's codes -> the trace's */
+    size_t codes_room;
+    uint8_t *text; /* the block's text; its columns may outlive it */
+    size_t text_room;
+    tk_block *block;
+} worker;
+
+struct tk_pipeline {
+    int fd, worker_count;
+    size_t block_bytes;
+    bool strict;
+    int64_t keep_bad_lines;
+    worker *workers;
+    tk_timeline *timeline;
+    atomic_bool stop;
+
+    /* Reading. */
+    pthread_mutex_t reading;
+    uint8_t *carry; /* the beginning of the next block: a line whose end is not read yet */
+    size_t carry_length, carry_room;
+    size_t searched;      /* so much of it is known to have no LF */
+    bool skipping;        /* inside a line that is already too long */
+    bool started_reading, at_end;
+    int64_t blocks_read;
+
+    /* Handing on, in order. */
+    pthread_mutex_t handing;
+    pthread_cond_t turn_passed, batch_ready, finished;
+    atomic_llong turn;
+    tk_names names;
+    tk_progress progress;
+    TK_VECTOR(tk_bad_line) bad_lines;
+    TK_VECTOR(uint8_t) bad_texts;
+    TK_VECTOR(uint8_t) comments;
+    int running; /* workers that have not ended */
+
+    /* Batches: a queue of blocks that wait to be fetched, and the free ones. */
+    tk_block *first_ready, *last_ready, *free_blocks;
+    int ready, free_count;
+};
+
+int32_t tk_abi(void) { return TK_ABI; }
+
+static void free_block(tk_block *block) {
+    if (!block) return;
+    free(block->columns);
+    free(block->gaps.items);
+    free(block->bad.items);
+    free(block->comments.items);
+    free(block->null_ticks.valid);
+    free(block->null_checks.valid);
+    free(block->null_time.valid);
+    free(block);
+}
+
+tk_pipeline *tk_pipeline_new(int32_t fd, const uint8_t *head, size_t head_length, int32_t workers,
+                             size_t block_bytes, int32_t strict, int64_t keep_bad_lines) {
+    tk_pipeline *p = calloc(1, sizeof *p);
+    if (!p) return NULL;
+    p->fd = fd;
+    p->worker_count = workers;
+    p->block_bytes = block_bytes;
+    p->strict = strict;
+    p->keep_bad_lines = keep_bad_lines;
+    pthread_mutex_init(&p->reading, NULL);
+    pthread_mutex_init(&p->handing, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+#ifndef __APPLE__
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+#endif
+    pthread_cond_init(&p->turn_passed, NULL);
+    pthread_cond_init(&p->batch_ready, &attributes);
+    pthread_cond_init(&p->finished, &attributes);
+    pthread_condattr_destroy(&attributes);
+    bool fine = tk_names_init(&p->names) && (p->workers = calloc((size_t)workers, sizeof *p->workers));
+    for (int i = 0; fine && i < workers; i++) {
+        p->workers[i].pipeline = p;
+        fine = tk_names_init(&p->workers[i].scanner.names);
+    }
+    fine = fine && tk_grow(&p->carry, &p->carry_room, 1, head_length + block_bytes);
+    if (!fine) {
+        tk_pipeline_free(p);
+        return NULL;
+    }
+    if (head_length) memcpy(p->carry, head, head_length);
+    p->carry_length = head_length;
+    p->progress.bytes = (int64_t)head_length;
+    return p;
+}
+
+void tk_pipeline_stop(tk_pipeline *p) {
+    atomic_store(&p->stop, true);
+    pthread_mutex_lock(&p->handing);
+    pthread_cond_broadcast(&p->turn_passed);
+    pthread_mutex_unlock(&p->handing);
+    for (int i = 0; p->workers && i < p->worker_count; i++) {
+        if (p->workers[i].started) pthread_join(p->workers[i].thread, NULL);
+        p->workers[i].started = false;
+    }
+}
+
+void tk_pipeline_free(tk_pipeline *p) {
+    if (!p) return;
+    tk_pipeline_stop(p);
+    for (int i = 0; p->workers && i < p->worker_count; i++) {
+        worker *w = &p->workers[i];
+        tk_names_free(&w->scanner.names);
+        free(w->codes);
+        free(w->text);
+        free_block(w->block);
+    }
+    for (tk_block *lists[2] = {p->first_ready, p->free_blocks}, **list = lists; list < lists + 2; list++)
+        for (tk_block *block = *list, *next; block; block = next) {
+            next = block->next;
+            free_block(block);
+        }
+    tk_names_free(&p->names);
+    free(p->workers);
+    free(p->carry);
+    free(p->bad_lines.items);
+    free(p->bad_texts.items);
+    free(p->comments.items);
+    pthread_mutex_destroy(&p->reading);
+    pthread_mutex_destroy(&p->handing);
+    pthread_cond_destroy(&p->turn_passed);
+    pthread_cond_destroy(&p->batch_ready);
+    pthread_cond_destroy(&p->finished);
+    free(p);
+}
+
+/* ---- reading ---- */
+
+enum { READ_FAILED = -1, READ_LATER, READ_BLOCK, READ_END };
+
+static int fail(tk_pipeline *p, int error) {
+    pthread_mutex_lock(&p->handing);
+    if (!p->progress.error) p->progress.error = error;
+    atomic_store(&p->stop, true);
+    pthread_cond_broadcast(&p->turn_passed);
+    pthread_mutex_unlock(&p->handing);
+    return READ_FAILED;
+}
+
+/* Some more bytes behind the carry. */
+static int read_more(tk_pipeline *p, size_t room) {
+    /* Room for the LF that the last line may lack, and for the scanner to look past it. */
+    if (!tk_grow(&p->carry, &p->carry_room, 1, p->carry_length + room + 1 + TK_PADDING)) return fail(p, ENOMEM);
+    struct pollfd ready = {p->fd, POLLIN, 0};
+    int polled = poll(&ready, 1, READ_PATIENCE);
+    if (polled == 0 || (polled < 0 && errno == EINTR)) return READ_LATER;
+    ssize_t got = read(p->fd, p->carry + p->carry_length, room);
+    if (got < 0) return errno == EINTR || errno == EAGAIN ? READ_LATER : fail(p, errno);
+    p->carry_length += (size_t)got;
+    if (!got) p->at_end = true;
+    pthread_mutex_lock(&p->handing);
+    p->progress.bytes += got;
+    pthread_mutex_unlock(&p->handing);
+    return READ_BLOCK;
+}
+
+/* Of a line that is too long its first LIMIT + 2 bytes are kept (the second for a CR): enough to see that it
+   is, and for its diagnostic. */
+static void cut_long_line(tk_pipeline *p) {
+    const size_t keep = TK_LINE_LIMIT + 2;
+    uint8_t *line_feed = memchr(p->carry + keep, '\n', p->carry_length - keep);
+    if (line_feed) {
+        size_t rest = (size_t)(p->carry + p->carry_length - line_feed);
+        memmove(p->carry + keep, line_feed, rest);
+        p->carry_length = keep + rest;
+        p->skipping = false;
+    } else {
+        p->carry_length = keep;
+        p->skipping = true;
+    }
+    p->searched = keep;
+}
+
+/* Moves the next block of whole lines into the worker's text buffer. Only under `reading`. */
+static int next_block(tk_pipeline *p, worker *w) {
+    for (;;) {
+        if (atomic_load_explicit(&p->stop, memory_order_relaxed)) return READ_FAILED;
+        if (!p->started_reading && (p->carry_length >= 3 || p->at_end)) {
+            p->started_reading = true;
+            if (p->carry_length >= 3 && !memcmp(p->carry, "\xEF\xBB\xBF", 3))
+                memmove(p->carry, p->carry + 3, p->carry_length -= 3);
+        }
+        if (p->skipping) cut_long_line(p);
+        if (p->at_end) {
+            if (!p->carry_length) return READ_END;
+            if (p->carry[p->carry_length - 1] != '\n') p->carry[p->carry_length++] = '\n';
+            p->skipping = false;
+        }
+        bool full = p->started_reading && (p->carry_length >= p->block_bytes || p->at_end);
+        if (full && !p->skipping) {
+            size_t length = p->carry_length;
+            while (length > p->searched && p->carry[length - 1] != '\n') length--;
+            if (length > p->searched) {
+                /* The two buffers change places; the unfinished line moves to the new carry. */
+                uint8_t *text = p->carry;
+                size_t text_room = p->carry_room, rest = p->carry_length - length;
+                if (!tk_grow(&w->text, &w->text_room, 1, rest + p->block_bytes + 1 + TK_PADDING))
+                    return fail(p, ENOMEM);
+                p->carry = w->text;
+                p->carry_room = w->text_room;
+                memcpy(p->carry, text + length, rest);
+                p->carry_length = p->searched = rest;
+                memset(text + length, 0, TK_PADDING);
+                w->text = text;
+                w->text_room = text_room;
+                w->block->text = text;
+                w->block->length = length;
+                w->block->index = p->blocks_read++;
+                return READ_BLOCK;
+            }
+            p->searched = p->carry_length;
+            if (p->carry_length > TK_LINE_LIMIT + 2) cut_long_line(p);
+        }
+        size_t wanted = p->carry_length < p->block_bytes ? p->block_bytes - p->carry_length : p->block_bytes;
+        int got = read_more(p, wanted);
+        if (got != READ_BLOCK) return got;
+    }
+}
+
+/* ---- handing on ---- */
+
+/* How many values are null; -1: all. A validity bitmap only where it takes one to tell which. */
+static bool column_nulls(const int64_t *values, int64_t count, tk_nulls *nulls) {
+    nulls->count = 0;
+    if (values)
+        for (int64_t i = 0; i < count; i++) nulls->count += values[i] == TK_NULL;
+    if (!values || nulls->count == count) nulls->count = -1;
+    if (nulls->count <= 0) return true;
+    size_t bytes = (size_t)(count + 7) / 8;
+    if (!tk_grow(&nulls->valid, &nulls->room, 1, bytes)) return false;
+    memset(nulls->valid, 0, bytes);
+    for (int64_t i = 0; i < count; i++) nulls->valid[i >> 3] |= (uint8_t)((values[i] != TK_NULL) << (i & 7));
+    return true;
+}
+
+static bool find_nulls(tk_block *block) {
+    return column_nulls(block->ticks, block->events, &block->null_ticks) &&
+           column_nulls(block->checks, block->events, &block->null_checks) &&
+           column_nulls(block->time, block->events, &block->null_time);
+}
+
+/* The line of an event, from the lines between the events. */
+static int64_t line_of(const tk_block *block, int64_t event) {
+    int64_t line = block->first_line + event;
+    for (size_t i = 0; i < block->gaps.count && block->gaps.items[i].event <= event; i++)
+        line += block->gaps.items[i].count;
+    return line;
+}
+
+static bool append(uint8_t **bytes, size_t *count, size_t *room, const uint8_t *text, size_t length) {
+    if (!tk_grow(bytes, room, 1, *count + length)) return false;
+    memcpy(*bytes + *count, text, length);
+    *count += length;
+    return true;
+}
+
+/* Names that this scanner met for the first time, in the order of the trace. */
+static bool number_new_names(tk_pipeline *p, worker *w) {
+    const tk_names *names = &w->scanner.names;
+    if (!tk_grow(&w->codes, &w->codes_room, sizeof *w->codes, (size_t)names->count)) return false;
+    for (int32_t code = w->scanner.known; code < names->count; code++) {
+        uint32_t length;
+        const uint8_t *name = tk_name(names, code, &length);
+        if ((w->codes[code] = tk_names_add(&p->names, name, length)) < 0) return false;
+    }
+    return true;
+}
+
+static bool take_comments(tk_pipeline *p, const tk_block *block) {
+    for (size_t i = 0; i < block->comments.count; i++) {
+        const tk_comment *comment = &block->comments.items[i];
+        bool early = p->progress.events == 0 && comment->event == 0;
+        uint8_t flag = early ? '1' : '0', end = '\n';
+        if (!append(&p->comments.items, &p->comments.count, &p->comments.room, &flag, 1) ||
+            !append(&p->comments.items, &p->comments.count, &p->comments.room, block->text + comment->offset,
+                    comment->length) ||
+            !append(&p->comments.items, &p->comments.count, &p->comments.room, &end, 1))
+            return false;
+    }
+    return true;
+}
+
+static bool take_bad_lines(tk_pipeline *p, const tk_block *block) {
+    for (size_t i = 0; i < block->bad.count; i++) {
+        const tk_bad *bad = &block->bad.items[i];
+        int64_t line = block->first_line + bad->line;
+        if (!p->progress.bad_counts[bad->code]++) p->progress.bad_first[bad->code] = line;
+        if ((int64_t)p->bad_lines.count >= p->keep_bad_lines) continue;
+        uint32_t length = p->bad_lines.count < TK_BAD_TEXTS ? bad->length : 0;
+        if (!tk_grow(&p->bad_lines.items, &p->bad_lines.room, sizeof *p->bad_lines.items, p->bad_lines.count + 1))
+            return false;
+        p->bad_lines.items[p->bad_lines.count++] =
+            (tk_bad_line){line, (int32_t)bad->code, length, p->bad_texts.count};
+        if (!append(&p->bad_texts.items, &p->bad_texts.count, &p->bad_texts.room, block->text + bad->offset, length))
+            return false;
+    }
+    return true;
+}
+
+static bool feed_timeline(tk_pipeline *p, worker *w) {
+    const tk_block *block = w->block;
+    tk_columns columns = {block->events, block->thread, block->ticks, block->checks, block->time, block->event,
+                          w->codes, NULL, NULL};
+    return tk_timeline_feed(p->timeline, &columns, p->names.count);
+}
+
+static void note_fault_lines(tk_pipeline *p, const tk_block *block) {
+    const tk_totals *totals = tk_timeline_peek(p->timeline);
+    for (int code = 0; code < TK_ROW_CODES; code++)
+        for (int error = 0; error < 2; error++)
+            if (totals->counts[code][error] && !p->progress.fault_lines[code][error])
+                p->progress.fault_lines[code][error] =
+                    line_of(block, totals->first_seq[code][error] - p->progress.events);
+}
+
+/* What must happen in the order of the trace. Only in turn, so nobody else changes what it reads. */
+static bool hand_on(tk_pipeline *p, worker *w) {
+    tk_block *block = w->block;
+    block->first_line = p->progress.lines + 1;
+    bool fine = number_new_names(p, w);
+    if (p->timeline) fine = fine && feed_timeline(p, w);
+    else
+        for (int64_t i = 0; fine && i < block->events; i++) block->thread[i] = w->codes[block->thread[i]];
+    pthread_mutex_lock(&p->handing);
+    fine = fine && take_comments(p, block) && take_bad_lines(p, block);
+    if (fine && p->timeline) note_fault_lines(p, block);
+    p->progress.lines += block->lines;
+    p->progress.events += block->events;
+    p->progress.blocks++;
+    p->progress.threads = p->names.count;
+    if (p->strict && block->bad.count) {
+        p->progress.strict_stop = true;
+        atomic_store(&p->stop, true);
+    }
+    if (!p->timeline && block->events) {
+        block->next = NULL;
+        if (p->last_ready) p->last_ready->next = block;
+        else p->first_ready = block;
+        p->last_ready = block;
+        p->ready++;
+        w->block = NULL;
+        pthread_cond_signal(&p->batch_ready);
+    }
+    atomic_fetch_add(&p->turn, 1);
+    pthread_cond_broadcast(&p->turn_passed);
+    pthread_mutex_unlock(&p->handing);
+    return fine;
+}
+
+static bool wait_for_turn(tk_pipeline *p, int64_t index) {
+    for (int spin = 0; spin < 4000; spin++) {
+        if (atomic_load_explicit(&p->turn, memory_order_acquire) == index) return !atomic_load(&p->stop);
+#if defined(__SSE2__)
+        __builtin_ia32_pause();
+#endif
+    }
+    pthread_mutex_lock(&p->handing);
+    while (atomic_load(&p->turn) != index && !atomic_load(&p->stop))
+        pthread_cond_wait(&p->turn_passed, &p->handing);
+    pthread_mutex_unlock(&p->handing);
+    return !atomic_load(&p->stop);
+}
+
+/* A block to scan into; waits while too many batches lie unfetched. */
+static bool take_free_block(tk_pipeline *p, worker *w) {
+    if (w->block) return true;
+    pthread_mutex_lock(&p->handing);
+    while (p->ready >= 2 * p->worker_count && !atomic_load(&p->stop))
+        pthread_cond_wait(&p->turn_passed, &p->handing);
+    w->block = p->free_blocks;
+    if (w->block) {
+        p->free_blocks = w->block->next;
+        p->free_count--;
+    }
+    pthread_mutex_unlock(&p->handing);
+    if (!w->block) w->block = calloc(1, sizeof *w->block);
+    return w->block != NULL;
+}
+
+static void *work(void *argument) {
+    worker *w = argument;
+    tk_pipeline *p = w->pipeline;
+    while (!atomic_load(&p->stop)) {
+        if (!take_free_block(p, w)) {
+            fail(p, ENOMEM);
+            break;
+        }
+        pthread_mutex_lock(&p->reading);
+        int got = next_block(p, w);
+        pthread_mutex_unlock(&p->reading);
+        if (got == READ_LATER) continue;
+        if (got != READ_BLOCK) break;
+        bool fine = tk_scan_block(&w->scanner, w->block) && (p->timeline || find_nulls(w->block));
+        if (!wait_for_turn(p, w->block->index)) break;
+        if (!fine || !hand_on(p, w)) {
+            fail(p, ENOMEM);
+            break;
+        }
+    }
+    pthread_mutex_lock(&p->handing);
+    if (--p->running == 0) p->progress.done = true;
+    pthread_cond_broadcast(&p->finished);
+    pthread_cond_broadcast(&p->batch_ready);
+    pthread_mutex_unlock(&p->handing);
+    return NULL;
+}
+
+int32_t tk_pipeline_prologue(tk_pipeline *p) {
+    worker *w = &p->workers[0];
+    /* Blocks without an event are over at once; the first with one stays in the worker until it starts. */
+    if (!take_free_block(p, w)) return fail(p, ENOMEM);
+    int got = next_block(p, w);
+    if (got == READ_LATER) return 0;
+    if (got != READ_BLOCK) return 1;
+    bool fine = tk_scan_block(&w->scanner, w->block);
+    if (fine && w->block->events) {
+        w->block->first_line = p->progress.lines + 1;
+        if (!take_comments(p, w->block)) return fail(p, ENOMEM);
+        w->block->comments.count = 0;
+        return 1;
+    }
+    if (!fine || !hand_on(p, w)) return fail(p, ENOMEM);
+    return p->progress.strict_stop;
+}
+
+int32_t tk_pipeline_start(tk_pipeline *p, tk_timeline *timeline) {
+    p->timeline = timeline;
+    worker *first = &p->workers[0];
+    if (!atomic_load(&p->stop) && first->block && first->block->events &&
+        !((timeline || find_nulls(first->block)) && hand_on(p, first))) {
+        fail(p, ENOMEM);
+        return false;
+    }
+    pthread_mutex_lock(&p->handing);
+    for (int i = 0; i < p->worker_count; i++) {
+        worker *w = &p->workers[i];
+        w->started = !pthread_create(&w->thread, NULL, work, w);
+        p->running += w->started;
+    }
+    bool some = p->running > 0;
+    pthread_mutex_unlock(&p->handing);
+    if (!some) fail(p, EAGAIN);
+    return some;
+}
+
+static bool timed_wait(pthread_cond_t *condition, pthread_mutex_t *mutex, int32_t milliseconds) {
+    struct timespec until;
+#ifdef __APPLE__
+    clock_gettime(CLOCK_REALTIME, &until);
+#else
+    clock_gettime(CLOCK_MONOTONIC, &until);
+#endif
+    until.tv_sec += milliseconds / 1000;
+    until.tv_nsec += (long)(milliseconds % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    return pthread_cond_timedwait(condition, mutex, &until) == 0;
+}
+
+int32_t tk_pipeline_wait(tk_pipeline *p, int32_t milliseconds) {
+    pthread_mutex_lock(&p->handing);
+    while (p->running && timed_wait(&p->finished, &p->handing, milliseconds)) {}
+    bool done = !p->running;
+    pthread_mutex_unlock(&p->handing);
+    return done;
+}
+
+int32_t tk_pipeline_next(tk_pipeline *p, tk_batch *batch, int32_t milliseconds) {
+    pthread_mutex_lock(&p->handing);
+    while (!p->first_ready && p->running && timed_wait(&p->batch_ready, &p->handing, milliseconds)) {}
+    tk_block *block = p->first_ready;
+    bool running = p->running > 0;
+    if (block) {
+        p->first_ready = block->next;
+        if (!p->first_ready) p->last_ready = NULL;
+        p->ready--;
+        pthread_cond_broadcast(&p->turn_passed);
+    }
+    int32_t threads = p->names.count;
+    pthread_mutex_unlock(&p->handing);
+    if (!block) return running ? 0 : -1;
+    memset(batch, 0, sizeof *batch);
+    batch->block = block;
+    batch->events = block->events;
+    batch->first_line = block->first_line;
+    batch->lines = block->lines;
+    batch->thread = block->thread;
+    batch->ticks = block->ticks;
+    batch->checks = block->checks;
+    batch->time = block->time;
+    batch->event = block->event;
+    batch->null_ticks = block->null_ticks.count;
+    batch->null_checks = block->null_checks.count;
+    batch->null_time = block->null_time.count;
+    batch->valid_ticks = block->null_ticks.valid;
+    batch->valid_checks = block->null_checks.valid;
+    batch->valid_time = block->null_time.valid;
+    batch->gaps = block->gaps.items;
+    batch->gap_count = (int64_t)block->gaps.count;
+    batch->threads = threads;
+    return 1;
+}
+
+void tk_pipeline_give_back(tk_pipeline *p, void *block_pointer) {
+    tk_block *block = block_pointer;
+    pthread_mutex_lock(&p->handing);
+    bool wanted = p->running && p->free_count < 2 * p->worker_count;
+    if (wanted) {
+        block->next = p->free_blocks;
+        p->free_blocks = block;
+        p->free_count++;
+    }
+    pthread_mutex_unlock(&p->handing);
+    if (!wanted) free_block(block);
+}
+
+void tk_pipeline_progress(tk_pipeline *p, tk_progress *progress) {
+    pthread_mutex_lock(&p->handing);
+    *progress = p->progress;
+    pthread_mutex_unlock(&p->handing);
+}
+
+int64_t tk_pipeline_comments(tk_pipeline *p, uint8_t *out, int64_t room) {
+    pthread_mutex_lock(&p->handing);
+    int64_t count = (int64_t)p->comments.count;
+    if (out && room >= count) {
+        if (count) memcpy(out, p->comments.items, (size_t)count);
+        p->comments.count = 0;
+    }
+    pthread_mutex_unlock(&p->handing);
+    return count;
+}
+
+int64_t tk_pipeline_bad_lines(tk_pipeline *p, tk_bad_line *out) {
+    pthread_mutex_lock(&p->handing);
+    int64_t count = (int64_t)p->bad_lines.count;
+    if (out && count) memcpy(out, p->bad_lines.items, (size_t)count * sizeof *out);
+    pthread_mutex_unlock(&p->handing);
+    return count;
+}
+
+int64_t tk_pipeline_bad_texts(tk_pipeline *p, uint8_t *out) {
+    pthread_mutex_lock(&p->handing);
+    int64_t length = (int64_t)p->bad_texts.count;
+    if (out && length) memcpy(out, p->bad_texts.items, (size_t)length);
+    pthread_mutex_unlock(&p->handing);
+    return length;
+}
+
+int64_t tk_pipeline_names(tk_pipeline *p, int32_t first, int32_t count, uint8_t *out, uint64_t *ends) {
+    pthread_mutex_lock(&p->handing);
+    uint64_t start = first ? p->names.ends[first - 1] : 0;
+    int64_t length = count ? (int64_t)(p->names.ends[first + count - 1] - start) : 0;
+    if (out) {
+        memcpy(out, p->names.text + start, (size_t)length);
+        for (int32_t i = 0; i < count; i++) ends[i] = p->names.ends[first + i] - start;
+    }
+    pthread_mutex_unlock(&p->handing);
+    return length;
+}

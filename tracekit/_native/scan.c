@@ -1,0 +1,523 @@
+/* Text to columns. docs/format.md is the grammar; parsers/text.py says the same in Python.
+
+   Two paths. The fast one takes the lines that recorders write: it compares a
+   line's first 32 bytes with the line before, keeps the columns that are the
+   same and reads the rest eight characters at a time. Whatever it does not
+   recognise at once goes to `exact_line`, which tests everything in order. */
+#include "core.h"
+
+#include <stdlib.h>
+#include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#define TICKS_LIMIT 1000000000000LL    /* ticks and checks: within +-10^12 */
+#define TIME_LIMIT (1LL << 62)
+#define LIKELY(x) __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+bool tk_grow(void *items_pointer, size_t *room, size_t item_size, size_t least) {
+    if (least <= *room) return true;
+    size_t wanted = *room < 16 ? 16 : *room * 2;
+    if (wanted < least) wanted = least;
+    void *items;
+    memcpy(&items, items_pointer, sizeof items);
+    items = realloc(items, wanted * item_size);
+    if (!items) return false;
+    memcpy(items_pointer, &items, sizeof items);
+    *room = wanted;
+    return true;
+}
+
+#define PUSH(vector, ...)                                                                         \
+    (tk_grow(&(vector).items, &(vector).room, sizeof *(vector).items, (vector).count + 1)         \
+         ? ((vector).items[(vector).count++] = __VA_ARGS__, true)                                 \
+         : false)
+
+/* ---- names ---- */
+
+bool tk_names_init(tk_names *names) {
+    memset(names, 0, sizeof *names);
+    names->mask = 63;
+    names->slots = calloc(names->mask + 1, sizeof *names->slots);
+    return names->slots != NULL;
+}
+
+void tk_names_free(tk_names *names) {
+    free(names->slots);
+    free(names->text);
+    free(names->ends);
+    memset(names, 0, sizeof *names);
+}
+
+const uint8_t *tk_name(const tk_names *names, int32_t code, uint32_t *length) {
+    uint64_t start = code ? names->ends[code - 1] : 0;
+    *length = (uint32_t)(names->ends[code] - start);
+    return names->text + start;
+}
+
+static inline uint64_t load(const uint8_t *p) {
+    uint64_t word;
+    memcpy(&word, p, 8);
+    return word;
+}
+
+/* The first `length` bytes at p as a number; p must be readable for 8. */
+static inline uint64_t load_padded(const uint8_t *p, uint32_t length) {
+    return length >= 8 ? load(p) : load(p) & ((1ULL << (8 * length)) - 1);
+}
+
+static inline uint32_t name_hash(uint64_t low, uint64_t high, uint32_t length) {
+    uint64_t hash = (low ^ (high * 0x9E3779B97F4A7C15ULL) ^ length) * 0xD6E8FEB86659FD93ULL;
+    return (uint32_t)(hash >> 32) ^ (uint32_t)(hash >> 17);
+}
+
+/* `low` and `high` are the name's first 16 bytes; of a longer one, `high` also mixes in the rest. */
+static int32_t find_name(const tk_names *names, const uint8_t *name, uint64_t low, uint64_t high,
+                         uint32_t length, uint32_t *slot) {
+    uint32_t at = name_hash(low, high, length) & names->mask;
+    for (;; at = (at + 1) & names->mask) {
+        const tk_name_slot *s = &names->slots[at];
+        if (!s->length) break;
+        if (s->low == low && s->high == high && s->length == length) {
+            uint32_t unused;
+            if (length <= 16 || !memcmp(tk_name(names, s->code, &unused), name, length)) return s->code;
+        }
+    }
+    *slot = at;
+    return -1;
+}
+
+static void name_key(const uint8_t *name, uint32_t length, uint64_t *low, uint64_t *high) {
+    uint8_t start[16] = {0};
+    memcpy(start, name, length < 16 ? length : 16);
+    *low = load(start);
+    *high = load(start + 8);
+    for (uint32_t i = 16; i < length; i++) *high = (*high ^ name[i]) * 0x100000001B3ULL;
+}
+
+int32_t tk_names_find(const tk_names *names, const uint8_t *name, uint32_t length) {
+    uint64_t low, high;
+    uint32_t slot;
+    name_key(name, length, &low, &high);
+    return find_name(names, name, low, high, length, &slot);
+}
+
+int32_t tk_names_add(tk_names *names, const uint8_t *name, uint32_t length) {
+    if ((uint32_t)names->count * 2 >= names->mask) {
+        uint32_t mask = names->mask * 2 + 1;
+        tk_name_slot *slots = calloc((size_t)mask + 1, sizeof *slots);
+        if (!slots) return -2;
+        for (uint32_t i = 0; i <= names->mask; i++) {
+            const tk_name_slot *s = &names->slots[i];
+            if (!s->length) continue;
+            uint32_t at = name_hash(s->low, s->high, s->length) & mask;
+            while (slots[at].length) at = (at + 1) & mask;
+            slots[at] = *s;
+        }
+        free(names->slots);
+        names->slots = slots;
+        names->mask = mask;
+    }
+    uint64_t low, high;
+    uint32_t slot = 0;
+    name_key(name, length, &low, &high);
+    int32_t code = find_name(names, name, low, high, length, &slot);
+    if (code >= 0) return code;
+    if (!tk_grow(&names->text, &names->text_room, 1, names->text_length + length + 8) ||
+        !tk_grow(&names->ends, &names->ends_room, sizeof *names->ends, (size_t)names->count + 1))
+        return -2;
+    memcpy(names->text + names->text_length, name, length);
+    names->text_length += length;
+    names->ends[names->count] = names->text_length;
+    names->slots[slot] = (tk_name_slot){low, high, length, names->count};
+    return names->count++;
+}
+
+/* ---- blocks ---- */
+
+bool tk_block_reserve(tk_block *block, int64_t events) {
+    if (events <= block->events_room) return true;
+    /* Untouched pages of this cost nothing, so it may be as large as the shortest lines need. */
+    events = (events + 63) & ~(int64_t)63;
+    size_t wide = (size_t)events * 8;
+    free(block->columns);
+    block->columns = malloc(wide * 3 + (size_t)events * 5);
+    block->events_room = 0;
+    if (!block->columns) return false;
+    block->ticks = (int64_t *)block->columns;
+    block->checks = (int64_t *)(block->columns + wide);
+    block->time = NULL;
+    block->thread = (int32_t *)(block->columns + 3 * wide);
+    block->event = block->columns + 3 * wide + (size_t)events * 4;
+    block->events_room = events;
+    return true;
+}
+
+/* ---- one line, exactly ---- */
+
+static inline bool is_blank(uint8_t c) { return c == ' ' || c == '\t'; }
+
+static bool valid_utf8(const uint8_t *p, const uint8_t *end) {
+    while (p < end) {
+        uint8_t c = *p++;
+        if (c < 0x80) continue;
+        int more = c >= 0xC2 && c <= 0xDF ? 1 : (c & 0xF0) == 0xE0 ? 2 : c >= 0xF0 && c <= 0xF4 ? 3 : 0;
+        if (!more || end - p < more) return false;
+        if ((c == 0xE0 && *p < 0xA0) || (c == 0xED && *p > 0x9F) || (c == 0xF0 && *p < 0x90) ||
+            (c == 0xF4 && *p > 0x8F))
+            return false;
+        for (; more; more--, p++)
+            if ((*p & 0xC0) != 0x80) return false;
+    }
+    return true;
+}
+
+enum { NO_INTEGER, INTEGER, OUT_OF_RANGE };
+
+/* -?[0-9]+ */
+static int parse_integer(const uint8_t *p, const uint8_t *end, int64_t least, int64_t most, int64_t *value) {
+    bool negative = p < end && *p == '-';
+    if (negative) p++;
+    if (p == end) return NO_INTEGER;
+    uint64_t sum = 0;
+    bool huge = false;
+    for (; p < end; p++) {
+        uint8_t digit = (uint8_t)(*p - '0');
+        if (digit > 9) return NO_INTEGER;
+        if (sum > (1ULL << 62)) huge = true;
+        else sum = sum * 10 + digit;
+    }
+    if (huge || sum > (1ULL << 62)) return OUT_OF_RANGE;
+    *value = negative ? -(int64_t)sum : (int64_t)sum;
+    return *value < least || *value > most ? OUT_OF_RANGE : INTEGER;
+}
+
+static int event_of(const uint8_t *p, size_t length) {
+    static const char *const words[TK_EVENTS] = {"entry", "acquire", "release", "busy", "retry"};
+    for (int event = 0; event < TK_EVENTS; event++) {
+        if (strlen(words[event]) != length) continue;
+        size_t i = 0;
+        while (i < length && (p[i] | 0x20) == (uint8_t)words[event][i]) i++;
+        if (i == length) return event;
+    }
+    return -1;
+}
+
+typedef struct {
+    const uint8_t *thread;
+    uint32_t thread_length;
+    int event;
+    int64_t ticks, checks, time;
+} parsed_line;
+
+enum { IS_EVENT = -1, IS_BLANK = -2, IS_COMMENT = -3 };
+
+/* What the line from p to end (without its LF and CR) is: IS_..., or its bad-line code. */
+static int exact_line(const uint8_t *p, const uint8_t *end, parsed_line *line) {
+    const uint8_t *start[5], *stop[5];
+    int words = 0;
+    const uint8_t *line_start = p;
+    size_t length = (size_t)(end - p);
+    while (p < end && is_blank(*p)) p++;
+    if (p == end && length <= TK_LINE_LIMIT) return IS_BLANK;
+    if (p < end && *p == '#') return IS_COMMENT;
+    if (length > TK_LINE_LIMIT) return TK_LINE_TOO_LONG;
+    if (memchr(line_start, 0, length)) return TK_NUL_BYTE;
+    while (p < end && words < 5) {
+        start[words] = p;
+        while (p < end && !is_blank(*p)) p++;
+        stop[words++] = p;
+        while (p < end && is_blank(*p)) p++;
+    }
+    if (words < 4) return TK_TOO_FEW_COLUMNS;
+    if (!valid_utf8(start[0], stop[3])) return TK_BAD_ENCODING;
+    line->thread = start[0];
+    line->thread_length = (uint32_t)(stop[0] - start[0]);
+    for (int column = 1; column <= 2; column++) {
+        int64_t *value = column == 1 ? &line->ticks : &line->checks;
+        *value = TK_NULL;
+        if (stop[column] - start[column] == 1 && *start[column] == '-') continue;
+        switch (parse_integer(start[column], stop[column], -TICKS_LIMIT, TICKS_LIMIT, value)) {
+        case NO_INTEGER: return column == 1 ? TK_BAD_TICKS : TK_BAD_CHECKS;
+        case OUT_OF_RANGE: return TK_INTEGER_RANGE;
+        }
+    }
+    line->event = event_of(start[3], (size_t)(stop[3] - start[3]));
+    if (line->event < 0) return TK_UNKNOWN_EVENT;
+    line->time = TK_NULL;
+    if (words == 5) {
+        int64_t time;
+        switch (parse_integer(start[4], stop[4], 0, TIME_LIMIT, &time)) {
+        case OUT_OF_RANGE: return TK_INTEGER_RANGE;
+        case INTEGER: line->time = time;
+        }
+    }
+    return IS_EVENT;
+}
+
+/* `# key:` -- only such comments are handed on. */
+static bool may_be_metadata(const uint8_t *p, const uint8_t *end) {
+    while (p < end && is_blank(*p)) p++;
+    p++; /* the # */
+    while (p < end && is_blank(*p)) p++;
+    if (p == end || (uint8_t)((*p | 0x20) - 'a') > 25) return false;
+    while (p < end && ((uint8_t)((*p | 0x20) - 'a') < 26 || (uint8_t)(*p - '0') < 10 || *p == '_' || *p == '-'))
+        p++;
+    return p < end && *p == ':';
+}
+
+static bool skip_line(tk_block *block) {
+    uint32_t event = (uint32_t)block->events;
+    if (block->gaps.count && block->gaps.items[block->gaps.count - 1].event == event) {
+        block->gaps.items[block->gaps.count - 1].count++;
+        return true;
+    }
+    return PUSH(block->gaps, (tk_gap){event, 1});
+}
+
+static void start_time_column(tk_block *block) {
+    block->time = (int64_t *)(block->columns + (size_t)block->events_room * 16);
+    for (int64_t i = 0; i < block->events; i++) block->time[i] = TK_NULL;
+}
+
+/* ---- the fast path ---- */
+
+/* How many of the first 32 bytes at a and b are the same. */
+static inline uint32_t common_prefix(const uint8_t *a, const uint8_t *b) {
+#if defined(__SSE2__)
+    uint32_t same = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)a),
+                                                               _mm_loadu_si128((const __m128i *)b)));
+    if (same != 0xFFFF) return (uint32_t)__builtin_ctz(~same);
+    same = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(a + 16)),
+                                                      _mm_loadu_si128((const __m128i *)(b + 16))));
+    return 16 + (uint32_t)__builtin_ctz(~same | 0x10000);
+#else
+    for (uint32_t i = 0; i < 32; i += 8) {
+        uint64_t differ = load(a + i) ^ load(b + i);
+        if (differ) return i + ((uint32_t)__builtin_ctzll(differ) >> 3);
+    }
+    return 32;
+#endif
+}
+
+/* How many of the eight characters are digits, from the first on. */
+static inline uint32_t leading_digits(uint64_t word) {
+    uint64_t no_digit = (word ^ 0x3030303030303030ULL);
+    no_digit = ((no_digit + 0x7676767676767676ULL) | no_digit) & 0x8080808080808080ULL;
+    return no_digit ? (uint32_t)__builtin_ctzll(no_digit) >> 3 : 8;
+}
+
+/* The first `count` (1 to 8) characters, all digits, as a number. */
+static inline uint64_t digits_value(uint64_t word, uint32_t count) {
+    word = (word << (64 - 8 * count)) & 0x0F0F0F0F0F0F0F0FULL;
+    word = (word * 10 + (word >> 8)) & 0x00FF00FF00FF00FFULL;
+    word = (word * 100 + (word >> 16)) & 0x0000FFFF0000FFFFULL;
+    return (word * 10000 + (word >> 32)) & 0xFFFFFFFFULL;
+}
+
+/* Reads `-` or an integer of up to 12 digits, which is always in range. The end of it, or NULL: see exact_line. */
+static inline const uint8_t *fast_integer(const uint8_t *p, int64_t *value) {
+    uint64_t word = load(p);
+    uint32_t count = leading_digits(word);
+    if (UNLIKELY(count == 0)) {
+        if (*p != '-') return NULL;
+        if (is_blank(p[1])) {
+            *value = TK_NULL;
+            return p + 1;
+        }
+        word = load(++p);
+        count = leading_digits(word);
+        if (count == 0 || count == 8) return NULL;
+        *value = -(int64_t)digits_value(word, count);
+        return p + count;
+    }
+    *value = (int64_t)digits_value(word, count);
+    if (LIKELY(count < 8)) return p + count;
+    p += 8;
+    for (int more = 0; (uint8_t)(*p - '0') < 10; p++) {
+        if (++more > 4) return NULL;
+        *value = *value * 10 + (*p - '0');
+    }
+    return p;
+}
+
+/* A time of up to 18 digits. */
+static inline const uint8_t *fast_time(const uint8_t *p, int64_t *value) {
+    uint64_t word = load(p);
+    uint32_t count = leading_digits(word);
+    if (UNLIKELY(count == 0)) return NULL;
+    uint64_t sum = digits_value(word, count);
+    p += count;
+    if (count == 8) {
+        word = load(p);
+        count = leading_digits(word);
+        if (count) {
+            static const uint32_t powers[9] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
+            sum = sum * powers[count] + digits_value(word, count);
+            p += count;
+            if (count == 8)
+                for (int more = 0; (uint8_t)(*p - '0') < 10; p++) {
+                    if (++more > 2) return NULL;
+                    sum = sum * 10 + (uint64_t)(*p - '0');
+                }
+        }
+    }
+    *value = (int64_t)sum;
+    return p;
+}
+
+static inline const uint8_t *skip_blanks(const uint8_t *p) {
+    if (LIKELY(*p == ' ' && !is_blank(p[1]))) return p + 1;
+    while (is_blank(*p)) p++;
+    return p;
+}
+
+#define WORD5(a, b, c, d, e)                                                                      \
+    ((uint64_t)(a) | (uint64_t)(b) << 8 | (uint64_t)(c) << 16 | (uint64_t)(d) << 24 | (uint64_t)(e) << 32)
+#define WORD7(a, b, c, d, e, f, g) (WORD5(a, b, c, d, e) | (uint64_t)(f) << 40 | (uint64_t)(g) << 48)
+#define LOWER 0x2020202020202020ULL
+#define FIRST(n) ((1ULL << (8 * (n))) - 1)
+
+/* The event at p and its length; -1: none, or something after it that makes another word. */
+static inline int fast_event(const uint8_t *p, uint32_t *length) {
+    uint64_t word = load(p) | LOWER;
+    if ((word & FIRST(7)) == WORD7('a', 'c', 'q', 'u', 'i', 'r', 'e')) { *length = 7; return TK_ACQUIRE; }
+    if ((word & FIRST(7)) == WORD7('r', 'e', 'l', 'e', 'a', 's', 'e')) { *length = 7; return TK_RELEASE; }
+    if ((word & FIRST(5)) == WORD5('e', 'n', 't', 'r', 'y')) { *length = 5; return TK_ENTRY; }
+    if ((word & FIRST(5)) == WORD5('r', 'e', 't', 'r', 'y')) { *length = 5; return TK_RETRY; }
+    if ((word & FIRST(4)) == WORD5('b', 'u', 's', 'y', 0)) { *length = 4; return TK_BUSY; }
+    return -1;
+}
+
+bool tk_scan_block(tk_scanner *scanner, tk_block *block) {
+    static const uint8_t nothing[TK_PADDING] = {0};
+    const uint8_t *const text = block->text;
+    const uint8_t *const text_end = text + block->length;
+    tk_names *names = &scanner->names;
+    /* The line before, and where its columns began. Offsets of 64 never match. */
+    const uint8_t *before = nothing;
+    uint32_t ticks_at = 64, checks_at = 64, event_at = 64;
+    int64_t ticks = TK_NULL, checks = TK_NULL, line_number = 0, n = 0;
+    int32_t thread = 0;
+
+    block->events = 0;
+    block->time = NULL;
+    block->gaps.count = block->bad.count = block->comments.count = 0;
+    /* The shortest event line is `t - - BUSY` and its LF, which the last one may lack. */
+    if (!tk_block_reserve(block, (int64_t)(block->length / 11) + 1)) return false;
+    int64_t *const ticks_out = block->ticks, *const checks_out = block->checks;
+    int32_t *const thread_out = block->thread;
+    uint8_t *const event_out = block->event;
+    scanner->known = names->count;
+
+    for (const uint8_t *line = text; line < text_end; line_number++) {
+        const uint8_t *p;
+        int event;
+        uint32_t length;
+        const uint32_t same = common_prefix(line, before);
+        if (same >= event_at) {
+            p = line + event_at;
+        } else {
+            /* The offsets are of this line from here on; a line that is refused below resets them. */
+            if (same >= checks_at) {
+                p = line + checks_at;
+            } else {
+                if (same >= ticks_at) {
+                    p = line + ticks_at;
+                } else {
+                    p = line;
+                    while (is_blank(*p)) p++;
+                    const uint8_t *name = p;
+                    if (UNLIKELY(*p == '#')) goto slow;
+                    while (*p > ' ') p++;
+                    length = (uint32_t)(p - name);
+                    if (UNLIKELY(!is_blank(*p) || length == 0 || length > 16)) goto slow;
+                    uint64_t low = load_padded(name, length);
+                    uint64_t high = length > 8 ? load_padded(name + 8, length - 8) : 0;
+                    uint32_t slot;
+                    thread = find_name(names, name, low, high, length, &slot);
+                    if (UNLIKELY(thread < 0)) goto slow;
+                    p = skip_blanks(p);
+                    ticks_at = (uint32_t)(p - line);
+                }
+                p = fast_integer(p, &ticks);
+                if (UNLIKELY(!p || !is_blank(*p))) goto slow;
+                p = skip_blanks(p);
+                checks_at = (uint32_t)(p - line);
+            }
+            p = fast_integer(p, &checks);
+            if (UNLIKELY(!p || !is_blank(*p))) goto slow;
+            p = skip_blanks(p);
+            event_at = (uint32_t)(p - line);
+        }
+        event = fast_event(p, &length);
+        if (UNLIKELY(event < 0)) goto slow;
+        p += length;
+        if (LIKELY(*p == '\n')) {
+            if (block->time) block->time[n] = TK_NULL;
+        } else {
+            if (*p == ' ') {
+                int64_t time;
+                p = skip_blanks(p);
+                p = fast_time(p, &time);
+                if (UNLIKELY(!p)) goto slow;
+                if (UNLIKELY(!block->time)) {
+                    block->events = n;
+                    start_time_column(block);
+                }
+                block->time[n] = time;
+            } else if (block->time) {
+                block->time[n] = TK_NULL;
+            }
+            if (*p == '\r') p++;
+            if (UNLIKELY(*p != '\n')) goto slow;
+        }
+        thread_out[n] = thread;
+        ticks_out[n] = ticks;
+        checks_out[n] = checks;
+        event_out[n] = (uint8_t)event;
+        n++;
+        before = line;
+        line = p + 1;
+        continue;
+
+    slow:;
+        const uint8_t *next = memchr(line, '\n', (size_t)(text_end - line));
+        const uint8_t *end = next;
+        if (end > line && end[-1] == '\r') end--;
+        parsed_line parsed;
+        int what = exact_line(line, end, &parsed);
+        block->events = n;
+        before = nothing;
+        ticks_at = checks_at = event_at = 64;
+        if (what == IS_EVENT) {
+            thread = tk_names_add(names, parsed.thread, parsed.thread_length);
+            if (thread < 0) return false;
+            if (parsed.time != TK_NULL && !block->time) start_time_column(block);
+            if (block->time) block->time[n] = parsed.time;
+            thread_out[n] = thread;
+            ticks_out[n] = parsed.ticks;
+            checks_out[n] = parsed.checks;
+            event_out[n] = (uint8_t)parsed.event;
+            n++;
+        } else {
+            uint32_t offset = (uint32_t)(line - text);
+            size_t size = (size_t)(end - line);
+            if (!skip_line(block)) return false;
+            if (what == IS_COMMENT) {
+                if (size <= TK_LINE_LIMIT && may_be_metadata(line, end) &&
+                    !PUSH(block->comments, (tk_comment){(uint32_t)n, offset, (uint32_t)size}))
+                    return false;
+            } else if (what != IS_BLANK) {
+                uint32_t kept = size < TK_TEXT_LIMIT ? (uint32_t)size : TK_TEXT_LIMIT;
+                if (!PUSH(block->bad, (tk_bad){(uint32_t)line_number, (uint32_t)what, offset, kept})) return false;
+            }
+        }
+        line = next + 1;
+    }
+    block->events = n;
+    block->lines = line_number;
+    return true;
+}

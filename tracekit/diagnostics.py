@@ -1,0 +1,64 @@
+"""What is wrong with a trace, counted by code and severity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tracekit.errors import NoEventsError
+from tracekit.machine import Faults, Totals
+from tracekit.stream import LINE_CODES, SENTENCES, BadLines, EventStream
+
+MEANINGS = {
+    **SENTENCES,
+    "entry-while-holding": "a thread that holds the GIL asks for it",
+    "entry-while-waiting": "a thread that waits asks again; its first wait is dropped",
+    "missing-entry": "a thread waits for or gets the GIL without having asked for it",
+    "overlapping-hold": "a thread gets the GIL while another one still holds it",
+    "release-without-acquire": "a thread releases the GIL without holding it",
+    "truncated-input": "the input ends too early; what came before is analysed",
+    "no-clock": "no row tells a time or ticks; all durations are 0",
+}
+"""A sentence for each code, without its capital letter and full stop."""
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """`first_line` is None where no line is meant. `detail` says more, where there is more to say."""
+
+    code: str
+    severity: str
+    count: int
+    first_line: int | None
+    detail: str | None = None
+
+
+def summarise(
+    bad: BadLines, truncated: str | None, totals: Totals, line_of: Callable[[Faults], int | None]
+) -> tuple[Diagnostic, ...]:
+    """Errors first, then in the order of their first lines. `line_of`: where a fault came first."""
+    found = [Diagnostic(code, "error", bad.counts[code], bad.first[code]) for code in LINE_CODES if code in bad.counts]
+    found += [Diagnostic(faults.code, faults.severity, faults.count, line_of(faults)) for faults in totals.faults]
+    if truncated:
+        found.append(Diagnostic("truncated-input", "error", 1, None, truncated))
+    if totals.first_clock is None:
+        found.append(Diagnostic("no-clock", "info", 1, None))
+    return tuple(sorted(found, key=lambda d: (d.severity != "error", d.first_line or 2**62)))
+
+
+def require_events(stream: EventStream, events: int) -> None:
+    """Raises NoEventsError, saying what there is instead, if a trace that is all read has no event."""
+    if events:
+        return
+    bad = stream.bad_lines
+    if bad.total:
+        first = min(bad.lines, key=lambda line: line.line)
+        what = f"none of its {bad.total:,} lines is an event; line {first.line}: {SENTENCES[first.code]}"
+    elif stream.truncated:
+        what = f"{stream.truncated}, and nothing in it could be read"
+    else:
+        what = "it has only blank lines and comments"
+    raise NoEventsError(
+        f"{stream.path}: {what}.",
+        "A trace has lines like `t2 100 5392 ENTRY`; docs/format.md describes them.",
+    )

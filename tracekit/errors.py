@@ -1,0 +1,32 @@
+"""What can go wrong, each with what to do about it. The command line prints both and exits with `exit_code`."""
+
+from __future__ import annotations
+
+
+class TracekitError(Exception):
+    """Something could not be done. `message` says what, `hint` says what to do."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(f"{message} {hint}")
+        self.message = message
+        self.hint = hint
+
+
+class SourceError(TracekitError):
+    """A trace cannot be opened or read."""
+
+
+class NoEventsError(TracekitError):
+    """A file holds no valid event."""
+
+
+class SchemaError(TracekitError):
+    """A table is not what its schema in `schemas/` says."""
+
+
+class BadLineError(TracekitError):
+    """The first bad line of a trace that is read strictly."""
+
+    exit_code = 1

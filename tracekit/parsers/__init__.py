@@ -1,0 +1,38 @@
+"""Parsers, each one file. They are recognised by content: `PARSERS` lists them, nothing registers itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tracekit.parsers import text
+from tracekit.source import Source
+from tracekit.stream import EventStream
+
+
+@dataclass(frozen=True)
+class Parser:
+    """`sniff` says from a trace's beginning how sure it is (0 to 1) that it can read it."""
+
+    name: str
+    sniff: Callable[[bytes], float]
+    open: Callable[[Source, bool, bool], EventStream]
+
+
+PARSERS = (Parser(text.NAME, text.sniff, text.open_stream),)
+
+
+def open_trace(path: str | os.PathLike[str], *, strict: bool = False, keep_bad_lines: bool = False) -> EventStream:
+    """Opens a trace with the parser that recognises it. `-` is standard input.
+
+    strict: the first bad line raises BadLineError. keep_bad_lines: keep them all, not only the first 1000.
+    Raises SourceError.
+    """
+    source = Source(path)
+    try:
+        parser = max(PARSERS, key=lambda parser: parser.sniff(source.head))
+        return parser.open(source, strict, keep_bad_lines)
+    except BaseException:
+        source.close()
+        raise

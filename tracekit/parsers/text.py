@@ -1,0 +1,206 @@
+"""The slides' text format: docs/format.md, and its grammar in plain Python.
+
+`parse_line` is the reference for `_native/scan.c`, which reads the same where it could be built.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+
+import pyarrow as pa
+
+from tracekit import _native
+from tracekit._native.text import NativeText
+from tracekit.source import Source
+from tracekit.stream import BAD_LINE_TEXTS, BATCH_SCHEMA, EVENTS, BadLine, EventStream, event_dictionary
+
+LINE_LIMIT = 1 << 20
+COUNT_LIMIT = 10**12
+TIME_LIMIT = 2**62
+TEXT_LIMIT = 120
+_BATCH_EVENTS = 1 << 16
+_BOM = b"\xef\xbb\xbf"
+_INTEGER = re.compile(rb"-?[0-9]+")
+_CODES = {word.encode(): code for code, word in enumerate(EVENTS)}
+
+NAME = "text"
+
+
+def sniff(head: bytes) -> float:
+    """How sure it is that this is the text format: the share of event lines, 0.1 at least for any text."""
+    lines = [line for line in head.split(b"\n")[:-1] or [head] if line.strip() and not line.lstrip().startswith(b"#")]
+    events = sum(isinstance(parse_line(line.removesuffix(b"\r")), Event) for line in lines[:100])
+    return max(0.1, events / max(1, len(lines[:100])))
+
+
+def open_stream(source: Source, strict: bool, keep_bad_lines: bool) -> EventStream:
+    """A stream of the text in `source`, by the core in use."""
+    if _native.library:
+        return NativeText(source, strict, keep_bad_lines)
+    return PlainText(source, strict, keep_bad_lines)
+
+
+@dataclass(frozen=True)
+class Event:
+    thread: str
+    ticks: int | None
+    checks: int | None
+    event: int
+    time: int | None
+
+
+class Comment:
+    """A line whose first word begins with `#`."""
+
+
+COMMENT = Comment()
+
+
+def parse_line(line: bytes) -> Event | Comment | str | None:
+    """What a line, without its LF and CR, is: an event, a comment, None for a blank one, else its bad-line code."""
+    start = line[: LINE_LIMIT + 1].lstrip(b" \t")
+    if not start and len(line) <= LINE_LIMIT:
+        return None
+    if start.startswith(b"#"):
+        return COMMENT
+    if len(line) > LINE_LIMIT:
+        return "line-too-long"
+    if b"\0" in line:
+        return "nul-byte"
+    words = [word for word in line.replace(b"\t", b" ").split(b" ") if word][:5]
+    if len(words) < 4:
+        return "too-few-columns"
+    try:
+        thread = b" ".join(words[:4]).decode("utf-8").split(" ")[0]
+    except UnicodeDecodeError:
+        return "bad-encoding"
+    counts: list[int | None] = []
+    for word, code in ((words[1], "bad-ticks"), (words[2], "bad-checks")):
+        if word == b"-":
+            counts.append(None)
+        elif not _INTEGER.fullmatch(word):
+            return code
+        elif (count := _integer(word, -COUNT_LIMIT, COUNT_LIMIT)) is None:
+            return "integer-range"
+        else:
+            counts.append(count)
+    event = _CODES.get(words[3].upper())
+    if event is None:
+        return "unknown-event"
+    time = None
+    if len(words) == 5 and _INTEGER.fullmatch(words[4]):
+        time = _integer(words[4], 0, TIME_LIMIT)
+        if time is None:
+            return "integer-range"
+    return Event(thread, counts[0], counts[1], event, time)
+
+
+def _integer(word: bytes, least: int, most: int) -> int | None:
+    """Its value if that is within the limits. The length is tested first: Python refuses thousands of digits."""
+    digits = word.lstrip(b"-").lstrip(b"0")
+    if len(digits) > 20:
+        return None
+    value = int(word[:1] == b"-" and b"-0" + digits or b"0" + digits)
+    return value if least <= value <= most else None
+
+
+class PlainText(EventStream):
+    """The text of a source, line by line."""
+
+    def __init__(
+        self, source: Source, strict: bool = False, keep_bad_lines: bool = False, batch_events: int = _BATCH_EVENTS
+    ) -> None:
+        super().__init__(source.path)
+        self._source = source
+        self._strict = strict
+        self._keep = keep_bad_lines
+        self._batch_events = batch_events
+        self._codes: dict[str, int] = {}
+        self._line = 0
+        self._read = 0
+        self._events = self._parse()
+        self._first = next(self._events, None)  # so that the metadata is known
+
+    def _lines(self) -> Iterator[bytes]:
+        """The lines without LF and CR; of one that is too long only so much that this can be seen."""
+        rest = b""
+        started = False
+        for chunk in chain((self._source.head,), self._source.chunks()):
+            self._read += len(chunk)
+            rest += chunk
+            if not started:
+                if len(rest) < len(_BOM):
+                    continue
+                rest = rest.removeprefix(_BOM)
+                started = True
+            *lines, rest = rest.split(b"\n")
+            for line in lines:
+                yield line.removesuffix(b"\r")
+            rest = rest[: LINE_LIMIT + 2]
+        if rest:
+            yield rest.removesuffix(b"\r")
+
+    def _parse(self) -> Iterator[Event]:
+        seq = skipped = 0
+        for number, line in enumerate(self._lines(), start=1):
+            parsed = parse_line(line)
+            if isinstance(parsed, Event):
+                if skipped:
+                    self.line_gaps.append((seq, skipped))
+                    skipped = 0
+                yield parsed
+                seq += 1
+                continue
+            skipped += 1
+            if isinstance(parsed, Comment) and len(line) <= LINE_LIMIT:
+                self.take_comment(line.decode("utf-8", "replace"), seq == 0)
+            elif isinstance(parsed, str):
+                self._take_bad_line(number, parsed, line)
+        self._source.finish(self._read)
+        self.truncated = self._source.truncated
+
+    def _take_bad_line(self, number: int, code: str, line: bytes) -> None:
+        bad = self.bad_lines
+        text = line[: 4 * TEXT_LIMIT].decode("utf-8", "replace")[:TEXT_LIMIT]
+        if len(bad.lines) < BAD_LINE_TEXTS:
+            bad.lines.append(BadLine(number, code, text))
+        elif self._keep:
+            bad.lines.append(BadLine(number, code, None))
+        bad.counts[code] = bad.counts.get(code, 0) + 1
+        bad.first.setdefault(code, number)
+        if self._strict:
+            raise bad.refuse(self.path)
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        if self._first is None:
+            return
+        events = chain((self._first,), self._events)
+        while piece := list(islice(events, self._batch_events)):
+            codes = []
+            for event in piece:
+                code = self._codes.setdefault(event.thread, len(self.threads))
+                if code == len(self.threads):
+                    self.threads.append(event.thread)
+                codes.append(code)
+            yield pa.RecordBatch.from_arrays(
+                [
+                    pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(self.threads, pa.string())),
+                    pa.array([event.ticks for event in piece], pa.int64()),
+                    pa.array([event.checks for event in piece], pa.int64()),
+                    pa.DictionaryArray.from_arrays(
+                        pa.array([event.event for event in piece], pa.int8()), event_dictionary()
+                    ),
+                    pa.array([event.time for event in piece], pa.int64()),
+                ],
+                schema=BATCH_SCHEMA,
+            )
+
+    def position(self) -> tuple[int, int | None]:
+        position = self._source.position()
+        return (self._read, None) if position is None else (position, self._source.size)
+
+    def close(self) -> None:
+        self._source.close()

@@ -1,0 +1,1 @@
+"""Reporters: each turns an `Analysis` into a string and touches no file."""

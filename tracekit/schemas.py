@@ -1,0 +1,104 @@
+"""The tables' schemas: `schemas/v1/*.json` as `pyarrow.Schema`, and the one place where tables are checked.
+
+Every table carries in its Arrow metadata which schema it follows (`tracekit.schema`, e.g. `waits/1`) and the unit
+of its clock columns (`tracekit.unit`, `ns` or `ticks`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from tracekit.errors import SchemaError
+
+VERSION = 1
+TABLES = ("events", "threads", "holds", "waits", "switches", "blame", "diagnostics")
+
+_TYPES: dict[str, pa.DataType] = {
+    "bool": pa.bool_(),
+    "int64": pa.int64(),
+    "string": pa.string(),
+    "category": pa.dictionary(pa.int32(), pa.string()),
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as its schema file declares it. `unit` is `clock` where it is that of the trace: ns or ticks."""
+
+    name: str
+    type: str
+    nullable: bool
+    unit: str | None
+    description: str
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    name: str
+    description: str
+    columns: tuple[Column, ...]
+
+    def arrow(self, unit: str) -> pa.Schema:
+        fields = [pa.field(c.name, _TYPES[c.type], nullable=c.nullable) for c in self.columns]
+        return pa.schema(fields, {"tracekit.schema": f"{self.name}/{VERSION}", "tracekit.unit": unit})
+
+
+def _folder() -> Path:
+    installed = Path(__file__).parent / "_schemas"
+    return (installed if installed.is_dir() else Path(__file__).parent.parent / "schemas") / f"v{VERSION}"
+
+
+@cache
+def load(name: str) -> TableSchema:
+    """The schema of one of `TABLES`."""
+    declared = json.loads((_folder() / f"{name}.json").read_text(encoding="utf-8"))
+    columns = tuple(
+        Column(c["name"], c["type"], c["nullable"], c.get("unit"), c["description"]) for c in declared["columns"]
+    )
+    return TableSchema(declared["table"], declared["description"], columns)
+
+
+def table(name: str, unit: str, columns: Mapping[str, Any]) -> pa.Table:
+    """A table of the schema `name` from its columns (Arrow arrays or what `pa.array` takes).
+
+    Raises SchemaError where a column is missing, unknown, of another type, or null where it must not be.
+    """
+    schema = load(name).arrow(unit)
+    if set(columns) != set(schema.names):
+        odd = ", ".join(sorted(set(columns) ^ set(schema.names)))
+        raise SchemaError(f"The table {name} does not have the columns of its schema: {odd}.", _HINT)
+    arrays = [
+        values if isinstance(values, (pa.Array, pa.ChunkedArray)) else pa.array(values, field.type)
+        for field, values in ((field, columns[field.name]) for field in schema)
+    ]
+    return validate(pa.Table.from_arrays(arrays, names=schema.names).replace_schema_metadata(schema.metadata), name)
+
+
+def validate(found: pa.Table, name: str) -> pa.Table:
+    """The same table with the schema's nullability set, once it is known to follow schema `name`.
+
+    Raises SchemaError.
+    """
+    unit = (found.schema.metadata or {}).get(b"tracekit.unit", b"ticks").decode()
+    schema = load(name).arrow(unit)
+    stamp = (found.schema.metadata or {}).get(b"tracekit.schema", b"").decode()
+    if stamp != f"{name}/{VERSION}":
+        raise SchemaError(f"This table is stamped {stamp or 'with no schema'}, not {name}/{VERSION}.", _HINT)
+    for field, there in zip(schema, found.schema, strict=False):
+        if field.name != there.name or field.type != there.type:
+            raise SchemaError(f"Column {there.name} of {name} is {there.type}, not {field.name}: {field.type}.", _HINT)
+        if not field.nullable and found.column(field.name).null_count:
+            raise SchemaError(f"Column {field.name} of {name} has nulls.", _HINT)
+    if len(schema) != len(found.schema):
+        raise SchemaError(f"The table {name} has {len(found.schema)} columns, not {len(schema)}.", _HINT)
+    return pa.Table.from_arrays(found.columns, schema=schema)
+
+
+_HINT = "See docs/tables.md for the columns of each table; a later tracekit may have written it."

@@ -1,0 +1,182 @@
+"""Where the bytes of a trace come from: a file or standard input, compressed or not, with its beginning at hand."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import threading
+import zlib
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Protocol
+
+import zstandard
+
+from tracekit.errors import SourceError
+
+HEAD_BYTES = 1 << 16
+_COMPRESSED_PIECE = 1 << 14  # small, so that what a damaged stream still holds comes out
+_PIECE = 1 << 18
+
+
+class _Decompressor(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
+def _gzip() -> _Decompressor:
+    return zlib.decompressobj(wbits=31)
+
+
+def _zstd() -> _Decompressor:
+    return zstandard.ZstdDecompressor().decompressobj()
+
+
+_MAGIC = {b"\x1f\x8b": _gzip, b"\x28\xb5\x2f\xfd": _zstd}
+
+
+class Source:
+    """An open trace. `head` is its beginning, decompressed; `chunks` and `descriptor` go on behind it, once.
+
+    Attributes:
+        path: as the user named it; `-` is standard input.
+        size: bytes of the file as it lies on disk; None for a pipe.
+        truncated: once all is read: why the input ended too early, else None.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Raises SourceError: it is missing, a directory, not readable, or empty."""
+        self.path = os.fspath(path)
+        self.truncated: str | None = None
+        self._pump: threading.Thread | None = None
+        self._pipe: int | None = None
+        self._fd = _open(self.path)
+        try:
+            status = os.fstat(self._fd)
+            self.size = status.st_size if stat.S_ISREG(status.st_mode) else None
+            start = self._read(HEAD_BYTES)
+            while start and len(start) < 4:
+                more = self._read(HEAD_BYTES)
+                if not more:
+                    break
+                start += more
+            self._new = next((new for magic, new in _MAGIC.items() if start.startswith(magic)), None)
+            if not start:
+                raise SourceError(f"{self.path}: the file is empty.", "Record a trace into it, or name another file.")
+            self._unread = iter((start,))
+            self._decompressed = self._decompress(self._new, start) if self._new else None
+            self.head = next(self._decompressed, b"") if self._decompressed else start
+        except BaseException:
+            self.close()
+            raise
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return os.read(self._fd, size)
+        except OSError as error:
+            raise SourceError(f"{self.path}: cannot be read: {error.strerror}.", "Check the file.") from error
+
+    def _decompress(self, new: object, start: bytes) -> Iterator[bytes]:
+        assert callable(new)
+        piece, decompressor = start, new()
+        while piece:
+            try:
+                while piece:
+                    out = decompressor.decompress(piece)
+                    if out:
+                        yield out
+                    piece = decompressor.unused_data if decompressor.eof else b""
+                    if decompressor.eof:
+                        decompressor = new()
+                        finished = not piece
+                    else:
+                        finished = False
+            except (zlib.error, zstandard.ZstdError) as error:
+                self.truncated = f"the compressed data is damaged ({error})"
+                return
+            piece = self._read(_COMPRESSED_PIECE)
+        if not finished:
+            self.truncated = "the compressed data ends before its end mark"
+
+    def chunks(self) -> Iterator[bytes]:
+        """What stands behind `head`."""
+        if self._decompressed is not None:
+            yield from self._decompressed
+        else:
+            while piece := self._read(_PIECE):
+                yield piece
+
+    def descriptor(self) -> int:
+        """A file descriptor from which what stands behind `head` can be read; it stays this object's."""
+        if self._decompressed is None:
+            return self._fd
+        self._pipe, write_end = os.pipe()
+        self._pump = threading.Thread(target=self._fill, args=(write_end,), name="tracekit-decompress", daemon=True)
+        self._pump.start()
+        return self._pipe
+
+    def _fill(self, write_end: int) -> None:
+        try:
+            for piece in self.chunks():
+                view = memoryview(piece)
+                while view:
+                    view = view[os.write(write_end, view) :]
+        except BrokenPipeError:
+            pass  # the reader has had enough
+        except SourceError as error:
+            self.truncated = error.message
+        finally:
+            os.close(write_end)
+
+    def finish(self, bytes_read: int) -> None:
+        """Call when all is read; settles `truncated`. `bytes_read` counts `head` too."""
+        if self._pump:
+            self._pump.join()
+        if self._decompressed is None and self.size is not None and bytes_read < self.size:
+            self.truncated = f"the file shrank to {bytes_read} bytes while it was read"
+
+    def position(self) -> int | None:
+        """Bytes of the file, as it lies on disk, that have been read; None for a pipe."""
+        return None if self.size is None else os.lseek(self._fd, 0, os.SEEK_CUR)
+
+    def close(self) -> None:
+        if self._pipe is not None:
+            os.close(self._pipe)
+            self._pipe = None
+        if self._pump:
+            self._pump.join()
+        if self._fd > 0:
+            os.close(self._fd)
+        self._fd = -1
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _open(path: str) -> int:
+    if path == "-":
+        if sys.stdin is None or sys.stdin.isatty():
+            raise SourceError("-: standard input is a terminal.", "Pipe a trace into it, or name a file.")
+        return sys.stdin.fileno()
+    hint = "Check the path; a trace is a text file as docs/format.md describes, or `-` for standard input."
+    try:
+        fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    except FileNotFoundError:
+        raise SourceError(f"{path}: there is no such file.", hint) from None
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be opened: {error.strerror}.", hint) from None
+    except ValueError:
+        raise SourceError(f"{path!r}: is no file name.", hint) from None
+    if stat.S_ISDIR(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise SourceError(f"{path}: is a directory.", "Name the trace files in it.")
+    return fd

@@ -1,0 +1,182 @@
+"""A trace as a stream of record batches: what every parser gives and the timeline takes."""
+
+from __future__ import annotations
+
+import bisect
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tracekit.errors import BadLineError
+from tracekit.machine import Machine
+
+EVENTS = ("ENTRY", "ACQUIRE", "RELEASE", "BUSY", "RETRY")
+NULL = -(2**63)
+"""Stands in NumPy columns where the trace has `-`."""
+
+BATCH_SCHEMA = pa.schema(
+    [
+        pa.field("thread", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+        pa.field("ticks", pa.int64()),
+        pa.field("checks", pa.int64()),
+        pa.field("event", pa.dictionary(pa.int8(), pa.string()), nullable=False),
+        pa.field("time", pa.int64()),
+    ]
+)
+"""The columns of a batch. The thread dictionaries of a stream only grow: each begins with the one before."""
+
+LINE_CODES = (
+    "line-too-long",
+    "nul-byte",
+    "too-few-columns",
+    "bad-encoding",
+    "bad-ticks",
+    "bad-checks",
+    "unknown-event",
+    "integer-range",
+)
+"""What can be wrong with a line, in the order in which it is tested."""
+
+BAD_LINE_TEXTS = 1000
+DEFAULT_INTERVAL = 100
+_METADATA = re.compile(r"[ \t]*#[ \t]*([A-Za-z][A-Za-z0-9_-]*):(?:[ \t]+(.*))?", re.DOTALL)
+Progress = Callable[[int, int | None], None]
+"""Called now and then with the bytes read so far and those in all (None: not known)."""
+
+
+@cache
+def event_dictionary() -> pa.Array:
+    return pa.array(EVENTS, pa.string())
+
+
+@dataclass(frozen=True)
+class BadLine:
+    line: int
+    code: str
+    text: str | None
+
+
+@dataclass
+class BadLines:
+    """All counts, and at least the first `BAD_LINE_TEXTS` lines themselves."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    first: dict[str, int] = field(default_factory=dict)
+    lines: list[BadLine] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+    def refuse(self, path: str) -> BadLineError:
+        """The error for the first of them."""
+        bad = min(self.lines, key=lambda bad: bad.line)
+        shown = f": {bad.text!r}" if bad.text else ""
+        return BadLineError(f"{path}:{bad.line}: {SENTENCES[bad.code]} ({bad.code}){shown}.", STRICT_HINT)
+
+
+SENTENCES = {
+    "line-too-long": "the line is longer than 1 MiB",
+    "nul-byte": "the line has a NUL byte",
+    "too-few-columns": "the line has fewer than the four columns thread, ticks, checks, EVENT",
+    "bad-encoding": "the line is not UTF-8",
+    "bad-ticks": "the second column, ticks, is neither an integer nor `-`",
+    "bad-checks": "the third column, checks, is neither an integer nor `-`",
+    "unknown-event": "the fourth column is none of ENTRY, ACQUIRE, RELEASE, BUSY, RETRY",
+    "integer-range": "an integer is out of range (ticks, checks: 10^12 either way; time: 0 to 2^62)",
+}
+STRICT_HINT = "Mend the line, or leave out --strict to count and skip bad lines."
+
+
+class EventStream(ABC):
+    """One reading of a trace. Iterate it once, or `drive` a state machine with it; then the attributes are complete.
+
+    Attributes:
+        path: as the user named it.
+        metadata: known from the start, but for what may stand anywhere (`lost`).
+        names: thread id -> the name to show.
+        threads: thread ids in the order of their first events.
+        bad_lines: counts by code, and the lines.
+        truncated: why the input ended too early, else None.
+        line_gaps: (seq, count): so many lines that are no events stand right before this event. Only of what was
+            iterated.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.metadata: dict[str, str] = {}
+        self.names: dict[str, str] = {}
+        self.threads: list[str] = []
+        self.bad_lines = BadLines()
+        self.truncated: str | None = None
+        self.line_gaps: list[tuple[int, int]] = []
+        self.fault_lines: dict[tuple[str, str], int] = {}
+
+    def take_comment(self, text: str, before_first_event: bool) -> None:
+        """Keeps what a comment says: `# KEY: VALUE`, `# lost: N`, `# thread: ID = NAME`."""
+        found = _METADATA.fullmatch(text)
+        if not found:
+            return
+        key, value = found[1], (found[2] or "").strip(" \t")
+        thread, equals, name = value.partition(" = ")
+        if key == "thread" and equals:
+            self.names[thread.strip(" \t")] = name.strip(" \t")
+        elif before_first_event or key == "lost":
+            self.metadata[key] = value
+
+    def feed(self, machine: Machine, progress: Progress | None = None) -> None:
+        """Runs the whole stream through a state machine. Raises what iterating raises."""
+        for batch in self:
+            machine.feed(batch)
+            if progress:
+                progress(*self.position())
+
+    @property
+    def check_interval(self) -> int:
+        """Ticks between two checks: the metadata's, or 100 where that is no integer from 1 to 10^6."""
+        value = self.metadata.get("check-interval", "")
+        if value.isascii() and value.isdigit() and 1 <= int(value[:10]) <= 10**6:
+            return int(value)
+        return DEFAULT_INTERVAL
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        """The batches, of `BATCH_SCHEMA`. Raises BadLineError when reading strictly, SourceError."""
+
+    @abstractmethod
+    def position(self) -> tuple[int, int | None]:
+        """Bytes read so far, and in all if that is known."""
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    def __enter__(self) -> EventStream:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+class LineNumbers:
+    """Turns an event's `seq` into the number of its line, from `EventStream.line_gaps`."""
+
+    def __init__(self, gaps: list[tuple[int, int]]) -> None:
+        self._seqs = [seq for seq, _ in gaps]
+        self._skipped = np.cumsum([0, *(count for _, count in gaps)]).tolist()
+
+    def __call__(self, seq: int) -> int:
+        return seq + 1 + int(self._skipped[bisect.bisect_right(self._seqs, seq)])
+
+
+def int64_values(column: pa.Array) -> npt.NDArray[np.int64]:
+    """The column with NULL where it is null."""
+    if column.null_count:
+        column = column.fill_null(NULL)
+    values: npt.NDArray[np.int64] = column.to_numpy(zero_copy_only=False)
+    return values
