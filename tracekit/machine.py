@@ -93,7 +93,7 @@ class Machine(Protocol):
     def totals(self) -> Totals: ...
 
     def rows(self, table: str) -> Rows:
-        """The rows of one of `LAYOUTS`; they may be views that live no longer than the machine."""
+        """The rows of one of `LAYOUTS`."""
 
     def clocks(self) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]]:
         """For each batch the rows' clock and, in a timed trace, tick clock. Only where rows are kept."""

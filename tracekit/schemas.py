@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -65,8 +64,8 @@ def load(name: str) -> TableSchema:
     return TableSchema(declared["table"], declared["description"], columns)
 
 
-def table(name: str, unit: str, columns: Mapping[str, Any]) -> pa.Table:
-    """A table of the schema `name` from its columns (Arrow arrays or what `pa.array` takes).
+def table(name: str, unit: str, columns: Mapping[str, pa.Array | pa.ChunkedArray]) -> pa.Table:
+    """A table of the schema `name` from its columns.
 
     Raises SchemaError where a column is missing, unknown, of another type, or null where it must not be.
     """
@@ -74,10 +73,7 @@ def table(name: str, unit: str, columns: Mapping[str, Any]) -> pa.Table:
     if set(columns) != set(schema.names):
         odd = ", ".join(sorted(set(columns) ^ set(schema.names)))
         raise SchemaError(f"The table {name} does not have the columns of its schema: {odd}.", _HINT)
-    arrays = [
-        values if isinstance(values, (pa.Array, pa.ChunkedArray)) else pa.array(values, field.type)
-        for field, values in ((field, columns[field.name]) for field in schema)
-    ]
+    arrays = [columns[name] for name in schema.names]
     return validate(pa.Table.from_arrays(arrays, names=schema.names).replace_schema_metadata(schema.metadata), name)
 
 

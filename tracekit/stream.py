@@ -13,13 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tracekit.arrays import strings
 from tracekit.errors import BadLineError
 from tracekit.machine import Machine
 
 EVENTS = ("ENTRY", "ACQUIRE", "RELEASE", "BUSY", "RETRY")
-NULL = -(2**63)
-"""Stands in NumPy columns where the trace has `-`."""
-
 BATCH_SCHEMA = pa.schema(
     [
         pa.field("thread", pa.dictionary(pa.int32(), pa.string()), nullable=False),
@@ -52,7 +50,13 @@ Progress = Callable[[int, int | None], None]
 
 @cache
 def event_dictionary() -> pa.Array:
-    return pa.array(EVENTS, pa.string())
+    return strings(EVENTS)
+
+
+def event_column(codes: npt.NDArray[np.int8]) -> pa.Array:
+    """The event column of a batch from numbers, 0 for ENTRY and so on."""
+    indices = pa.Array.from_buffers(pa.int8(), len(codes), [None, pa.py_buffer(codes)])
+    return pa.DictionaryArray.from_arrays(indices, event_dictionary(), safe=False)
 
 
 @dataclass(frozen=True)
@@ -172,11 +176,3 @@ class LineNumbers:
 
     def __call__(self, seq: int) -> int:
         return seq + 1 + int(self._skipped[bisect.bisect_right(self._seqs, seq)])
-
-
-def int64_values(column: pa.Array) -> npt.NDArray[np.int64]:
-    """The column with NULL where it is null."""
-    if column.null_count:
-        column = column.fill_null(NULL)
-    values: npt.NDArray[np.int64] = column.to_numpy(zero_copy_only=False)
-    return values

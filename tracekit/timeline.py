@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from tracekit import _native, schemas
 from tracekit._native.timeline import NativeMachine
+from tracekit.arrays import NULL, categories, flags, int64_values, integers, no_integers, numbers, strings
 from tracekit.machine import (
     FAULT_CODES,
     LAYOUTS,
@@ -29,7 +30,7 @@ from tracekit.machine import (
     Rows,
     Totals,
 )
-from tracekit.stream import NULL, EventStream, Progress, int64_values
+from tracekit.stream import EventStream, Progress
 
 ENTRY, ACQUIRE, RELEASE, BUSY, RETRY = range(5)
 UNKNOWN, CHECK, BLOCKING = range(3)
@@ -385,7 +386,7 @@ class _Tables:
         self._machine = machine
         self.unit = "ns" if totals.timed else "ticks"
         self._first = totals.first_clock or 0
-        self._threads = pa.array(threads, pa.string())
+        self._threads = strings(threads)
         clocks = machine.clocks()
         if totals.timed:
             ticks = [ticks for _, ticks in clocks if ticks is not None]
@@ -397,54 +398,41 @@ class _Tables:
         self._ticks = np.concatenate(ticks) if ticks and known else None
         self._tick_batches = ticks if known else None
 
-    def _category(self, codes: npt.NDArray[Any], words: pa.Array) -> pa.Array:
-        codes = np.ascontiguousarray(codes, np.int32)
-        mask = codes < 0
-        return pa.DictionaryArray.from_arrays(
-            pa.array(codes, pa.int32(), mask=mask if mask.any() else None), words, safe=False
-        )
-
     def _thread(self, codes: npt.NDArray[Any]) -> pa.Array:
-        return self._category(codes, self._threads)
+        return categories(codes, self._threads)
 
     @staticmethod
-    def _nullable(values: npt.NDArray[Any], null: npt.NDArray[np.bool_]) -> pa.Array:
-        return pa.array(np.ascontiguousarray(values), pa.int64(), mask=null if null.any() else None)
-
-    def _seq(self, seqs: npt.NDArray[Any]) -> pa.Array:
-        return self._nullable(seqs, seqs == NO_SEQ)
+    def _seq(seqs: npt.NDArray[Any]) -> pa.Array:
+        return integers(seqs, seqs == NO_SEQ)
 
     def _clock(self, clocks: npt.NDArray[Any], null: npt.NDArray[np.bool_] | None = None) -> pa.Array:
-        values = clocks + self._first
-        return pa.array(values) if null is None else self._nullable(values, null)
+        return integers(clocks + self._first, null)
 
     def _tick_clock(self, seqs: npt.NDArray[Any], at_end: bool = False) -> pa.Array:
         """The tick clock at these events; of none the trace's last, or null."""
         if self._ticks is None or not len(self._ticks):
-            return pa.nulls(len(seqs), pa.int64())
+            return no_integers(len(seqs))
         values = self._ticks[seqs] + self._first_tick  # -1 takes the last
-        return pa.array(values) if at_end else self._nullable(values, seqs == NO_SEQ)
+        return integers(values, None if at_end else seqs == NO_SEQ)
 
     def events(self, batches: Sequence[pa.RecordBatch]) -> pa.Table:
         columns: dict[str, list[pa.Array]] = {name: [] for name in schemas.load("events").arrow(self.unit).names}
         seq = 0
         for place, batch in enumerate(batches):
             clock = self._machine.clocks()[place][0]
-            columns["seq"].append(pa.array(np.arange(seq, seq + batch.num_rows)))
+            columns["seq"].append(integers(np.arange(seq, seq + batch.num_rows)))
             columns["thread"].append(
                 pa.DictionaryArray.from_arrays(batch.column("thread").indices, self._threads, safe=False)
             )
             event = batch.column("event")
-            columns["event"].append(
-                pa.DictionaryArray.from_arrays(event.indices.cast(pa.int32()), event.dictionary, safe=False)
-            )
+            columns["event"].append(categories(numbers(event.indices), event.dictionary))
             for name in ("ticks", "checks", "time"):
                 columns[name].append(batch.column(name))
-            columns["clock"].append(pa.array(clock + self._first))
+            columns["clock"].append(integers(clock + self._first))
             columns["tick_clock"].append(
-                pa.array(self._tick_batches[place] + self._first_tick)
+                integers(self._tick_batches[place] + self._first_tick)
                 if self._tick_batches is not None
-                else pa.nulls(batch.num_rows, pa.int64())
+                else no_integers(batch.num_rows)
             )
             seq += batch.num_rows
         fields = schemas.load("events").arrow(self.unit)
@@ -454,9 +442,9 @@ class _Tables:
 
     def threads(self, names: Mapping[str, str]) -> pa.Table:
         rows = self._machine.rows("threads")
-        columns: dict[str, Any] = {name: rows[name].copy() for name in rows.dtype.names or () if name != "retries"}
+        columns: dict[str, Any] = {name: integers(rows[name]) for name in rows.dtype.names or () if name != "retries"}
         columns["thread"] = self._thread(np.arange(len(rows)))
-        columns["name"] = pa.array([names.get(thread) for thread in self._threads.to_pylist()], pa.string())
+        columns["name"] = strings([names.get(thread) for thread in self._threads.to_pylist()])
         return schemas.table("threads", self.unit, columns)
 
     def blame(self) -> pa.Table:
@@ -468,7 +456,7 @@ class _Tables:
             {
                 "waiter": self._thread(rows["waiter"]),
                 "holder": self._thread(rows["holder"]),
-                "duration": rows["duration"].copy(),
+                "duration": integers(rows["duration"]),
             },
         )
 
@@ -485,11 +473,11 @@ class _Tables:
                 "end_clock": self._clock(rows["end_clock"]),
                 "start_tick_clock": self._tick_clock(rows["start_seq"]),
                 "end_tick_clock": self._tick_clock(rows["end_seq"], at_end=True),
-                "duration": rows["end_clock"] - rows["start_clock"],
-                "waited": self._nullable(rows["waited"], rows["waited"] == NULL),
-                "release_kind": self._category(rows["release_kind"], pa.array(RELEASE_KINDS)),
-                "open": rows["open"].astype(bool),
-                "truncated": rows["truncated"].astype(bool),
+                "duration": integers(rows["end_clock"] - rows["start_clock"]),
+                "waited": integers(rows["waited"], rows["waited"] == NULL),
+                "release_kind": categories(rows["release_kind"], strings(RELEASE_KINDS)),
+                "open": flags(rows["open"]),
+                "truncated": flags(rows["truncated"]),
             },
         )
 
@@ -510,12 +498,12 @@ class _Tables:
                 "entry_tick_clock": self._tick_clock(rows["entry_seq"]),
                 "busy_tick_clock": self._tick_clock(rows["busy_seq"]),
                 "end_tick_clock": self._tick_clock(rows["end_seq"], at_end=True),
-                "duration": rows["end_clock"] - rows["entry_clock"],
-                "contended": rows["contended"].astype(bool),
-                **{name: rows[name].copy() for name in counts},
+                "duration": integers(rows["end_clock"] - rows["entry_clock"]),
+                "contended": flags(rows["contended"]),
+                **{name: integers(rows[name]) for name in counts},
                 "rival": self._thread(rows["rival"]),
-                "open": rows["open"].astype(bool),
-                "truncated": rows["truncated"].astype(bool),
+                "open": flags(rows["open"]),
+                "truncated": flags(rows["truncated"]),
             },
         )
 
@@ -526,11 +514,11 @@ class _Tables:
             "switches",
             self.unit,
             {
-                "seq": seqs.copy(),
+                "seq": integers(seqs),
                 "from": self._thread(rows["from_thread"]),
                 "to": self._thread(rows["to_thread"]),
-                "clock": pa.array(self._clocks[seqs] + self._first),
+                "clock": self._clock(self._clocks[seqs]),
                 "tick_clock": self._tick_clock(seqs),
-                "gap": self._nullable(rows["gap"], rows["gap"] == NULL),
+                "gap": integers(rows["gap"], rows["gap"] == NULL),
             },
         )

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from tracekit import schemas, timeline
+from tracekit.arrays import optional_integers, strings, words_as_categories
 from tracekit.diagnostics import Diagnostic, require_events, summarise
 from tracekit.machine import FAULT_CODES, SEVERITIES
 from tracekit.parsers import open_trace
@@ -119,20 +120,18 @@ class Trace:
         fault_codes = [FAULT_CODES[code] for code in faults["code"]]
         fault_severities = [SEVERITIES[error] for error in faults["error"]]
         threads = [self._threads[thread] for thread in faults["thread"]]
-        category = pa.dictionary(pa.int32(), pa.string())
-        columns = {
-            "code": column([b.code for b in bad], fault_codes, [d.code for d in whole]),
-            "severity": column(["error"] * len(bad), fault_severities, [d.severity for d in whole]),
-            "thread": column(none_bad, threads, none_whole),
-        }
         return schemas.table(
             "diagnostics",
             self.unit,
             {
-                **{name: pa.array(values, pa.string()).cast(category) for name, values in columns.items()},
-                "line": column([b.line for b in bad], fault_lines, none_whole),
-                "seq": column(none_bad, faults["seq"].tolist(), none_whole),
-                "text": column([b.text for b in bad], none_fault, none_whole),
+                "code": words_as_categories(column([b.code for b in bad], fault_codes, [d.code for d in whole])),
+                "severity": words_as_categories(
+                    column(["error"] * len(bad), fault_severities, [d.severity for d in whole])
+                ),
+                "line": optional_integers(column([b.line for b in bad], fault_lines, none_whole)),
+                "seq": optional_integers(column(none_bad, faults["seq"].tolist(), none_whole)),
+                "thread": words_as_categories(column(none_bad, threads, none_whole)),
+                "text": strings(column([b.text for b in bad], none_fault, none_whole)),
             },
         )
 

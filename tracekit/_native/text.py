@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from tracekit import _native
+from tracekit.arrays import strings
 from tracekit.errors import SourceError
 from tracekit.machine import FAULT_CODES, SEVERITIES, Machine
 from tracekit.source import Source
@@ -58,7 +59,7 @@ class NativeText(EventStream):
         self._c = _native.library
         self._source = source
         self._state = _native.Progress()
-        self._dictionary = pa.array([], pa.string())
+        self._dictionary = strings([])
         self._zeros = pa.py_buffer(b"")
         handle = self._c.tk_pipeline_new(
             source.descriptor(),
@@ -146,7 +147,7 @@ class NativeText(EventStream):
         for end in ends.tolist():
             self.threads.append(raw[start:end].decode("utf-8"))
             start = end
-        self._dictionary = pa.array(self.threads, pa.string())
+        self._dictionary = strings(self.threads)
 
     def feed(self, machine: Machine, progress: Progress | None = None) -> None:
         if machine.native_handle is None or machine.keep_rows:

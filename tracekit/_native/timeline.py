@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tracekit import _native
+from tracekit.arrays import NULL, int64_values, numbers
 from tracekit.machine import FAULT_CODES, LAYOUTS, SEVERITIES, Faults, Rows, Totals
-from tracekit.stream import NULL, int64_values
 
 
 class NativeMachine:
@@ -33,10 +33,10 @@ class NativeMachine:
         thread, event = batch.column("thread"), batch.column("event")
         time = batch.column("time")
         columns = {
-            "thread": thread.indices.to_numpy(),
+            "thread": numbers(thread.indices),
             "ticks": int64_values(batch.column("ticks")),
             "checks": int64_values(batch.column("checks")),
-            "event": event.indices.to_numpy(),
+            "event": numbers(event.indices),
         }
         if time.null_count < events:
             columns["time"] = int64_values(time)
@@ -84,6 +84,7 @@ class NativeMachine:
         if not count.value:
             return np.empty(0, layout)
         raw = (c.c_char * (count.value * layout.itemsize)).from_address(address)
+        raw.machine = self  # the view keeps the rows alive
         return np.frombuffer(raw, layout)
 
     def clocks(self) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]]:

@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 
+import numpy as np
 import pyarrow as pa
 
 from tracekit import _native
 from tracekit._native.text import NativeText
+from tracekit.arrays import categories, optional_integers, strings
 from tracekit.source import Source
-from tracekit.stream import BAD_LINE_TEXTS, BATCH_SCHEMA, EVENTS, BadLine, EventStream, event_dictionary
+from tracekit.stream import BAD_LINE_TEXTS, BATCH_SCHEMA, EVENTS, BadLine, EventStream, event_column
 
 LINE_LIMIT = 1 << 20
 COUNT_LIMIT = 10**12
@@ -187,13 +189,11 @@ class PlainText(EventStream):
                 codes.append(code)
             yield pa.RecordBatch.from_arrays(
                 [
-                    pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(self.threads, pa.string())),
-                    pa.array([event.ticks for event in piece], pa.int64()),
-                    pa.array([event.checks for event in piece], pa.int64()),
-                    pa.DictionaryArray.from_arrays(
-                        pa.array([event.event for event in piece], pa.int8()), event_dictionary()
-                    ),
-                    pa.array([event.time for event in piece], pa.int64()),
+                    categories(np.array(codes), strings(self.threads)),
+                    optional_integers([event.ticks for event in piece]),
+                    optional_integers([event.checks for event in piece]),
+                    event_column(np.array([event.event for event in piece], np.int8)),
+                    optional_integers([event.time for event in piece]),
                 ],
                 schema=BATCH_SCHEMA,
             )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from heapq import nlargest
 from typing import Any
 
-import pyarrow.compute as pc
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -91,9 +91,10 @@ def _threads(analysis: Analysis, names: dict[str, str]) -> RenderableType:
     table.add_column("thread", overflow="fold")
     for column in ("held", "waited", "contended", "failed\nretries", "lost\nrounds", "check\nreleases", "blocking\nreleases"):
         table.add_column(column, justify="right", overflow="fold")
-    order = pc.sort_indices(pc.add(analysis.threads["held"], analysis.threads["waited"]))[::-1][:THREADS_SHOWN]
-    shown = order.to_pylist() if analysis.threads.num_rows > THREADS_SHOWN else range(analysis.threads.num_rows)
-    for row in analysis.threads.take(list(shown)).to_pylist():
+    rows = analysis.threads.to_pylist()
+    if len(rows) > THREADS_SHOWN:
+        rows = nlargest(THREADS_SHOWN, rows, key=lambda row: row["held"] + row["waited"])
+    for row in rows:
         table.add_row(
             Text(names[row["thread"]]),
             share(row["held"], analysis.duration),
@@ -111,9 +112,8 @@ def _threads(analysis: Analysis, names: dict[str, str]) -> RenderableType:
 def _blame(analysis: Analysis, names: dict[str, str]) -> list[Text]:
     whole = analysis.duration
     waited = dict(zip(analysis.threads["thread"].to_pylist(), analysis.threads["waited"].to_pylist(), strict=True))
-    order = pc.sort_indices(analysis.blame["duration"], sort_keys=[("duration", "descending")])
     lines = []
-    for row in analysis.blame.take(order[:BLAME_SHOWN]).to_pylist():
+    for row in nlargest(BLAME_SHOWN, analysis.blame.to_pylist(), key=lambda row: row["duration"]):
         part = row["duration"]
         if part < BLAME_LEAST * whole:
             break
