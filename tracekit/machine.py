@@ -65,7 +65,10 @@ class Faults:
 
 @dataclass(frozen=True)
 class Totals:
-    """Of a whole trace. `first_clock` is None while no clock is known, `checks` while no count of them is."""
+    """Of a whole trace. `first_clock` is None while no clock is known, `checks` while no count of them is.
+
+    `first_tick_clock` is that of a timed trace whose rows are kept: nothing else needs its second clock.
+    """
 
     events: int
     timed: bool

@@ -288,7 +288,7 @@ class PlainMachine:
             events=self._seq,
             timed=self._timed,
             first_clock=(self._time if self._timed else self._ticks).first,
-            first_tick_clock=self._ticks.first if self._timed else None,
+            first_tick_clock=self._ticks.first if self._timed and self.keep_rows else None,
             duration=self._clock,
             switches=self._switches,
             checks=self._checks[1] - self._checks[0] if self._checks else None,

@@ -31,7 +31,7 @@ def read(path: str | os.PathLike[str], *, strict: bool = False) -> Trace:
     strict: the first bad line raises BadLineError; otherwise bad lines are rows of `Trace.diagnostics`.
     Raises SourceError, NoEventsError, BadLineError.
     """
-    with open_trace(path, strict=strict, keep_bad_lines=True) as stream:
+    with open_trace(path, strict=strict, whole=True) as stream:
         batches = list(stream)
         require_events(stream, sum(batch.num_rows for batch in batches))
         return Trace(

@@ -56,7 +56,6 @@ typedef struct tk_block {
     int32_t *thread;                     /* the scanner's codes until pipeline.c renumbers them */
     uint8_t *event;
     uint8_t *columns;                    /* the one allocation behind the five */
-    size_t columns_size;
     TK_VECTOR(tk_gap) gaps;
     TK_VECTOR(tk_bad) bad;
     TK_VECTOR(tk_comment) comments;
@@ -92,10 +91,10 @@ const uint8_t *tk_name(const tk_names *names, int32_t code, uint32_t *length);
 typedef struct {
     tk_names names;
     int32_t known;  /* names that had been given a code before this block */
+    double bytes_per_event; /* of the block before; 0: none */
 } tk_scanner;
 
 bool tk_scan_block(tk_scanner *scanner, tk_block *block);
-bool tk_block_reserve(tk_block *block, int64_t events);
 bool tk_grow(void *items_pointer, size_t *room, size_t item_size, size_t least);
 
 /* ---- timeline.c ---- */

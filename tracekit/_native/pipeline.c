@@ -103,7 +103,7 @@ tk_pipeline *tk_pipeline_new(int32_t fd, const uint8_t *head, size_t head_length
         p->workers[i].pipeline = p;
         fine = tk_names_init(&p->workers[i].scanner.names);
     }
-    fine = fine && tk_grow(&p->carry, &p->carry_room, 1, head_length + block_bytes);
+    fine = fine && tk_grow(&p->carry, &p->carry_room, 1, head_length + block_bytes + 1 + TK_PADDING);
     if (!fine) {
         tk_pipeline_free(p);
         return NULL;

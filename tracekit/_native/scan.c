@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
@@ -16,6 +17,21 @@
 #define TIME_LIMIT (1LL << 62)
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+#define HUGE_PAGE ((size_t)1 << 21)
+
+/* Large memory by large pages where the system has them: otherwise first touching it takes most of the time. */
+static void use_huge_pages(void *memory, size_t size) {
+#ifdef MADV_HUGEPAGE
+    if (size < 2 * HUGE_PAGE) return;
+    uintptr_t start = ((uintptr_t)memory + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
+    uintptr_t end = ((uintptr_t)memory + size) & ~(uintptr_t)(HUGE_PAGE - 1);
+    if (end > start) madvise((void *)start, end - start, MADV_HUGEPAGE);
+#else
+    (void)memory;
+    (void)size;
+#endif
+}
 
 bool tk_grow(void *items_pointer, size_t *room, size_t item_size, size_t least) {
     if (least <= *room) return true;
@@ -26,6 +42,7 @@ bool tk_grow(void *items_pointer, size_t *room, size_t item_size, size_t least) 
     items = realloc(items, wanted * item_size);
     if (!items) return false;
     memcpy(items_pointer, &items, sizeof items);
+    use_huge_pages(items, wanted * item_size);
     *room = wanted;
     return true;
 }
@@ -137,21 +154,37 @@ int32_t tk_names_add(tk_names *names, const uint8_t *name, uint32_t length) {
 
 /* ---- blocks ---- */
 
-bool tk_block_reserve(tk_block *block, int64_t events) {
+static int64_t *time_column(const tk_block *block) {
+    return (int64_t *)(block->columns + (size_t)block->events_room * 21);
+}
+
+/* Room for so many events; those that are there stay. The time column is last, so that without times it costs
+   no memory. */
+static bool reserve(tk_block *block, int64_t events) {
     if (events <= block->events_room) return true;
-    /* Untouched pages of this cost nothing, so it may be as large as the shortest lines need. */
     events = (events + 63) & ~(int64_t)63;
-    size_t wide = (size_t)events * 8;
-    free(block->columns);
-    block->columns = malloc(wide * 3 + (size_t)events * 5);
-    block->events_room = 0;
-    if (!block->columns) return false;
-    block->ticks = (int64_t *)block->columns;
-    block->checks = (int64_t *)(block->columns + wide);
-    block->time = NULL;
-    block->thread = (int32_t *)(block->columns + 3 * wide);
-    block->event = block->columns + 3 * wide + (size_t)events * 4;
+    const size_t wide = (size_t)events * 8, size = wide * 3 + (size_t)events * 5, kept = (size_t)block->events;
+    uint8_t *columns = size < 2 * HUGE_PAGE ? malloc(size) : aligned_alloc(HUGE_PAGE, (size | (HUGE_PAGE - 1)) + 1);
+    if (!columns) return false;
+    use_huge_pages(columns, size);
+    tk_block old = *block;
+    block->columns = columns;
     block->events_room = events;
+    block->ticks = (int64_t *)columns;
+    block->checks = (int64_t *)(columns + wide);
+    block->thread = (int32_t *)(columns + 2 * wide);
+    block->event = columns + 2 * wide + (size_t)events * 4;
+    if (kept) {
+        memcpy(block->ticks, old.ticks, kept * 8);
+        memcpy(block->checks, old.checks, kept * 8);
+        memcpy(block->thread, old.thread, kept * 4);
+        memcpy(block->event, old.event, kept);
+    }
+    if (old.time) {
+        block->time = time_column(block);
+        memcpy(block->time, old.time, kept * 8);
+    }
+    free(old.columns);
     return true;
 }
 
@@ -278,7 +311,7 @@ static bool skip_line(tk_block *block) {
 }
 
 static void start_time_column(tk_block *block) {
-    block->time = (int64_t *)(block->columns + (size_t)block->events_room * 16);
+    block->time = time_column(block);
     for (int64_t i = 0; i < block->events; i++) block->time[i] = TK_NULL;
 }
 
@@ -391,6 +424,13 @@ static inline int fast_event(const uint8_t *p, uint32_t *length) {
     return -1;
 }
 
+/* How many events the block may have: from the lines read so far, in it or in the block before. */
+static int64_t room_for(const tk_scanner *scanner, const tk_block *block, const uint8_t *line) {
+    double bytes = (double)(line - block->text), left = (double)block->length - bytes;
+    double per_event = block->events ? bytes / (double)block->events : scanner->bytes_per_event;
+    return block->events + (int64_t)(left / (per_event > 11 ? per_event : 11) * 1.02) + 64;
+}
+
 bool tk_scan_block(tk_scanner *scanner, tk_block *block) {
     static const uint8_t nothing[TK_PADDING] = {0};
     const uint8_t *const text = block->text;
@@ -405,17 +445,24 @@ bool tk_scan_block(tk_scanner *scanner, tk_block *block) {
     block->events = 0;
     block->time = NULL;
     block->gaps.count = block->bad.count = block->comments.count = 0;
-    /* The shortest event line is `t - - BUSY` and its LF, which the last one may lack. */
-    if (!tk_block_reserve(block, (int64_t)(block->length / 11) + 1)) return false;
-    int64_t *const ticks_out = block->ticks, *const checks_out = block->checks;
-    int32_t *const thread_out = block->thread;
-    uint8_t *const event_out = block->event;
+    int64_t *ticks_out = block->ticks, *checks_out = block->checks, room = block->events_room;
+    int32_t *thread_out = block->thread;
+    uint8_t *event_out = block->event;
     scanner->known = names->count;
 
     for (const uint8_t *line = text; line < text_end; line_number++) {
         const uint8_t *p;
         int event;
         uint32_t length;
+        if (UNLIKELY(n == room)) {
+            block->events = n;
+            if (!reserve(block, room_for(scanner, block, line))) return false;
+            room = block->events_room;
+            ticks_out = block->ticks;
+            checks_out = block->checks;
+            thread_out = block->thread;
+            event_out = block->event;
+        }
         const uint32_t same = common_prefix(line, before);
         if (same >= event_at) {
             p = line + event_at;
@@ -519,5 +566,6 @@ bool tk_scan_block(tk_scanner *scanner, tk_block *block) {
     }
     block->events = n;
     block->lines = line_number;
+    if (n) scanner->bytes_per_event = (double)block->length / (double)n;
     return true;
 }

@@ -18,7 +18,7 @@ from tracekit.stream import BATCH_SCHEMA, LINE_CODES, BadLine, EventStream, Prog
 
 TEXT_LIMIT = 120
 BATCH_BYTES = 1 << 20  # few enough batches that Python's part in each does not count
-FEED_BYTES = 1 << 18  # what stays in a core's own cache
+WHOLE_BYTES = 1 << 23  # few enough that large pages pay
 PATIENCE = 100  # ms between looks at signals and at the progress
 
 
@@ -50,15 +50,16 @@ class NativeText(EventStream):
         self,
         source: Source,
         strict: bool = False,
-        keep_bad_lines: bool = False,
+        whole: bool = False,
         workers: int | None = None,
-        block_bytes: int = BATCH_BYTES,
+        block_bytes: int | None = None,
     ) -> None:
         super().__init__(source.path)
         assert _native.library
         self._c = _native.library
         self._source = source
         self._state = _native.Progress()
+        self._next_line = 1
         self._dictionary = strings([])
         self._zeros = pa.py_buffer(b"")
         handle = self._c.tk_pipeline_new(
@@ -66,9 +67,9 @@ class NativeText(EventStream):
             source.head,
             len(source.head),
             workers or _native.workers(),
-            block_bytes,
+            block_bytes or (WHOLE_BYTES if whole else BATCH_BYTES),
             strict,
-            2**62 if keep_bad_lines else 1000,
+            2**62 if whole else 1000,
         )
         if not handle:
             raise MemoryError
@@ -178,6 +179,9 @@ class NativeText(EventStream):
             self._c.tk_pipeline_stop(self._handle)
 
     def _note_gaps(self, batch: _native.Batch, seq: int) -> None:
+        if batch.first_line > self._next_line:  # blocks without an event lay between
+            self.line_gaps.append((seq, batch.first_line - self._next_line))
+        self._next_line = batch.first_line + batch.lines
         if batch.gap_count:
             gaps = np.ctypeslib.as_array((c.c_uint32 * (2 * batch.gap_count)).from_address(batch.gaps)).tolist()
             self.line_gaps.extend((seq + event, count) for event, count in zip(gaps[::2], gaps[1::2], strict=True))

@@ -23,16 +23,17 @@ class Parser:
 PARSERS = (Parser(text.NAME, text.sniff, text.open_stream),)
 
 
-def open_trace(path: str | os.PathLike[str], *, strict: bool = False, keep_bad_lines: bool = False) -> EventStream:
+def open_trace(path: str | os.PathLike[str], *, strict: bool = False, whole: bool = False) -> EventStream:
     """Opens a trace with the parser that recognises it. `-` is standard input.
 
-    strict: the first bad line raises BadLineError. keep_bad_lines: keep them all, not only the first 1000.
+    strict: the first bad line raises BadLineError. whole: all of it will be
+    kept in memory, so all bad lines too, not only the first 1000.
     Raises SourceError.
     """
     source = Source(path)
     try:
         parser = max(PARSERS, key=lambda parser: parser.sniff(source.head))
-        return parser.open(source, strict, keep_bad_lines)
+        return parser.open(source, strict, whole)
     except BaseException:
         source.close()
         raise

@@ -38,11 +38,11 @@ def sniff(head: bytes) -> float:
     return max(0.1, events / max(1, len(lines[:100])))
 
 
-def open_stream(source: Source, strict: bool, keep_bad_lines: bool) -> EventStream:
+def open_stream(source: Source, strict: bool, whole: bool) -> EventStream:
     """A stream of the text in `source`, by the core in use."""
     if _native.library:
-        return NativeText(source, strict, keep_bad_lines)
-    return PlainText(source, strict, keep_bad_lines)
+        return NativeText(source, strict, whole)
+    return PlainText(source, strict, whole)
 
 
 @dataclass(frozen=True)
@@ -113,12 +113,12 @@ class PlainText(EventStream):
     """The text of a source, line by line."""
 
     def __init__(
-        self, source: Source, strict: bool = False, keep_bad_lines: bool = False, batch_events: int = _BATCH_EVENTS
+        self, source: Source, strict: bool = False, whole: bool = False, batch_events: int = _BATCH_EVENTS
     ) -> None:
         super().__init__(source.path)
         self._source = source
         self._strict = strict
-        self._keep = keep_bad_lines
+        self._keep = whole
         self._batch_events = batch_events
         self._codes: dict[str, int] = {}
         self._line = 0
@@ -129,21 +129,26 @@ class PlainText(EventStream):
     def _lines(self) -> Iterator[bytes]:
         """The lines without LF and CR; of one that is too long only so much that this can be seen."""
         rest = b""
-        started = False
-        for chunk in chain((self._source.head,), self._source.chunks()):
-            self._read += len(chunk)
-            rest += chunk
-            if not started:
-                if len(rest) < len(_BOM):
-                    continue
-                rest = rest.removeprefix(_BOM)
-                started = True
-            *lines, rest = rest.split(b"\n")
+        for chunk in self._chunks():
+            *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 yield line.removesuffix(b"\r")
             rest = rest[: LINE_LIMIT + 2]
         if rest:
             yield rest.removesuffix(b"\r")
+
+    def _chunks(self) -> Iterator[bytes]:
+        """All bytes but a byte order mark."""
+        start: bytes | None = b""
+        for chunk in chain((self._source.head,), self._source.chunks()):
+            self._read += len(chunk)
+            if start is None:
+                yield chunk
+            elif len(start := start + chunk) >= len(_BOM):
+                yield start.removeprefix(_BOM)
+                start = None
+        if start:
+            yield start
 
     def _parse(self) -> Iterator[Event]:
         seq = skipped = 0

@@ -1,0 +1,31 @@
+"""Writes docs/tables.md from schemas/: `python docs/make_tables.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tracekit import schemas
+
+HEAD = """# Tables
+
+Made from `schemas/v1/` by `python docs/make_tables.py`; change them there.
+
+Each is a `pyarrow.Table` that carries its schema's name and version (`tracekit.schema`, e.g. `waits/1`) and the unit of
+its clock (`tracekit.unit`: `ns` or `ticks`) in its metadata. A column of unit *clock* is in that unit. A `category` is a
+dictionary-encoded string, a pandas category. [format.md](format.md) and [analyses.md](analyses.md) define the words.
+"""
+
+
+def render() -> str:
+    parts = [HEAD]
+    for name in schemas.TABLES:
+        table = schemas.load(name)
+        parts.append(f"\n## {name}\n\n{table.description}\n\n| column | type | unit | |\n| --- | --- | --- | --- |\n")
+        for column in table.columns:
+            kind = f"{column.type}, may be null" if column.nullable else column.type
+            parts.append(f"| `{column.name}` | {kind} | {column.unit or ''} | {column.description} |\n")
+    return "".join(parts)
+
+
+if __name__ == "__main__":
+    (Path(__file__).parent / "tables.md").write_text(render(), encoding="utf-8")

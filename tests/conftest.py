@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tracekit import _native
+
+ROOT = Path(__file__).parent.parent
+SAMPLES = ROOT / "sample_traces"
+GOLDEN = ROOT / "tests" / "golden"
+
+
+def trace_file(name: str) -> Path:
+    """A trace by its name, wherever it lies."""
+    return next(path for folder in (SAMPLES, GOLDEN, GOLDEN / "edge") if (path := folder / name).exists())
+
+
+@pytest.fixture(params=["native", "python"])
+def core(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The test runs with each core."""
+    if request.param == "python":
+        monkeypatch.setattr(_native, "library", None)
+    else:
+        require_native()
+    return str(request.param)
+
+
+def require_native() -> None:
+    if _native.library is None:
+        if "CI" in os.environ:
+            pytest.fail("the native core was not built")
+        pytest.skip("the native core was not built")

@@ -1,0 +1,59 @@
+"""Imports run downward; docs/architecture.md says why."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from conftest import ROOT
+
+LAYERS = [
+    ["errors"],
+    ["arrays", "machine", "schemas", "source"],
+    ["stream"],
+    ["_native"],
+    ["_native.text", "_native.timeline"],
+    ["timeline", "parsers.text"],
+    ["parsers", "diagnostics"],
+    ["trace"],
+    ["analysis"],
+    ["reporters", "reporters.console", "reporters.json"],
+    [""],
+    ["cli"],
+    ["__main__"],
+]
+LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in modules}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT / "tracekit").with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "tracekit":
+            inner = node.module.removeprefix("tracekit").removeprefix(".")
+            for alias in node.names:
+                deeper = f"{inner}.{alias.name}".removeprefix(".")
+                found.add(deeper if deeper in LEVEL else inner)
+        elif isinstance(node, ast.Import):
+            found |= {a.name.removeprefix("tracekit").removeprefix(".") for a in node.names if a.name.startswith("tracekit")}
+    return found
+
+
+def test_imports_run_downward() -> None:
+    modules = {module_name(path): imported(path) for path in (ROOT / "tracekit").rglob("*.py")}
+    assert set(modules) == set(LEVEL), "every module has a layer"
+    wrong = [(a, b) for a, targets in modules.items() for b in targets if LEVEL[b] >= LEVEL[a]]
+    assert not wrong
+
+
+def test_only_the_command_line_prints_and_exits() -> None:
+    for path in (ROOT / "tracekit").rglob("*.py"):
+        if module_name(path) in ("cli", "__main__"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in ("print", "exit", "open"), path

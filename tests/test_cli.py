@@ -1,0 +1,149 @@
+"""The command line as its users see it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import SAMPLES, require_native, trace_file
+
+import tracekit
+from tracekit.reporters.console import duration, printable, share
+
+BATTLE = str(SAMPLES / "slide-battle.log")
+
+
+def run(*arguments: str, env: dict[str, str] | None = None, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tracekit", *arguments],
+        input=stdin, capture_output=True, env={**os.environ, **(env or {})}, timeout=60,
+    )  # fmt: skip
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def on_a_terminal(*arguments: str, env: dict[str, str]) -> str:
+    """What it writes to a terminal, standard output and error together."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tracekit", *arguments],
+        stdout=theirs, stderr=theirs, stdin=theirs, env={**os.environ, "COLUMNS": "100", **env},
+    )  # fmt: skip
+    os.close(theirs)
+    written = b""
+    while True:
+        try:
+            piece = os.read(ours, 4096)
+        except OSError:  # Linux says so when the other end is closed
+            break
+        if not piece:
+            break
+        written += piece
+    os.close(ours)
+    assert process.wait(timeout=60) == 0
+    return written.decode()
+
+
+def test_version() -> None:
+    require_native()
+    assert run("--version").stdout == f"tracekit {tracekit.__version__} (native core)\n"
+    assert run("--version", env={"TRACEKIT_CORE": "python"}).stdout.endswith("(python core)\n")
+
+
+def test_text() -> None:
+    done = run("analyze", BATTLE)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "500 ticks, 22 events, 2 threads, 1 switch, 5 checks" in done.stdout
+    rows = [line.split() for line in done.stdout.splitlines() if line.startswith(" t")]
+    assert rows == [
+        ["t2", "20.0", "%", "80.0", "%", "50.0", "%", "4", "4", "1", "0"],
+        ["t1", "80.0", "%", "0.0", "%", "0.0", "%", "0", "0", "4", "0"],
+    ]
+    assert "t2 waited 80.0 % of the trace (400 ticks) while t1 held the GIL: 100.0 % of all its waiting." in done.stdout
+    assert "missing-entry, first at line 6" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_colours() -> None:
+    assert "\x1b[1m" in on_a_terminal("analyze", BATTLE, env={"TERM": "xterm-256color"})
+    assert "\x1b[3" not in on_a_terminal("analyze", BATTLE, env={"TERM": "xterm-256color", "NO_COLOR": "1"})
+
+
+def test_json() -> None:
+    found = json.loads(run("analyze", BATTLE, "--json").stdout)
+    assert list(found) == [
+        "schema", "trace", "threads", "blame", "battles", "convoys", "frozen_signals", "long_holds", "diagnostics",
+        "findings",
+    ]  # fmt: skip
+    assert found["schema"] == "tracekit.analysis/1"
+    assert list(found["trace"]) == [
+        "path", "events", "counts", "unit", "duration", "switches", "checks", "badness", "bad_lines", "metadata",
+    ]  # fmt: skip
+    assert list(found["threads"][0]) == [
+        "thread", "name", "entries", "acquires", "releases", "contended_waits", "failed_retries", "lost_rounds",
+        "check_releases", "blocking_releases", "held", "waited",
+    ]  # fmt: skip
+    assert found["trace"]["badness"] == pytest.approx(4 / 5)
+
+
+def test_several() -> None:
+    both = json.loads(run("analyze", BATTLE, str(SAMPLES / "py311-longhold.log"), "--json").stdout)
+    assert [one["trace"]["unit"] for one in both] == ["ticks", "ns"]
+    done = run("analyze", BATTLE, "missing.log", "--json")
+    assert done.returncode == 2
+    assert [one["trace"]["path"] for one in json.loads(done.stdout)] == [BATTLE]
+    assert "missing.log: there is no such file" in done.stderr
+
+
+def test_output_file(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    assert run("analyze", BATTLE, "--json", "-o", str(out)).stdout == ""
+    assert json.loads(out.read_text())["trace"]["events"] == 22
+    assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
+
+
+def test_standard_input() -> None:
+    found = json.loads(run("analyze", "-", "--json", stdin=Path(BATTLE).read_bytes()).stdout)
+    assert (found["trace"]["path"], found["trace"]["events"]) == ("-", 22)
+
+
+def test_strict() -> None:
+    path = str(trace_file("bad-lines.log"))
+    done = run("analyze", path, "--strict")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"{path}:6: the line has fewer than the four columns")
+
+
+def test_many_threads(tmp_path: Path) -> None:
+    path = tmp_path / "many.log"
+    path.write_text("".join(f"t{i} - 0 ENTRY {i}\nt{i} - 0 BUSY {i}\n" for i in range(500)))
+    done = run("analyze", str(path))
+    assert "the 480 others" in done.stdout
+    assert len(json.loads(run("analyze", str(path), "--json").stdout)["threads"]) == 500
+
+
+def test_hostile_names(tmp_path: Path) -> None:
+    path = tmp_path / "hostile.log"
+    path.write_text("# thread: [red]x = \x1b[2Jgone[/red]\n[red]x 1 1 ENTRY\n[red]x 1 1 ACQUIRE\n")
+    done = run("analyze", str(path))
+    assert "[red]x (\\x1b[2Jgone[/red])" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["no-clock.log", "one-line.log", "interval-zero.log", "clock-starts-late.log"])
+def test_no_nonsense_numbers(name: str) -> None:
+    shown = run("analyze", str(trace_file(name))).stdout
+    assert "nan" not in shown.lower()
+    assert all(float(word) <= 100 for word, unit in zip(shown.split(), shown.split()[1:], strict=False) if unit == "%")
+
+
+def test_words() -> None:
+    assert [duration(ns, "ns") for ns in (0, 999, 1500, 22_000, 5_100_000, 31_000_000_000)] == [
+        "0 ns", "999 ns", "1.50 µs", "22.0 µs", "5.10 ms", "31.0 s",
+    ]  # fmt: skip
+    assert duration(1234, "ticks") == "1,234 ticks"
+    assert (share(1, 0), share(1, 3)) == ("-", "33.3 %")
+    assert printable("a\x1b\n") == "a\\x1b\\n"

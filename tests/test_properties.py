@@ -1,0 +1,153 @@
+"""What holds for every trace: the cores agree, splitting changes nothing, blame is conserved, holds do not overlap."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from conftest import require_native
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from strategies import histories, stories, texts
+
+from tracekit import source as source_module
+from tracekit._native.text import NativeText
+from tracekit._native.timeline import NativeMachine
+from tracekit.machine import LAYOUTS, Machine
+from tracekit.parsers.text import PlainText
+from tracekit.source import Source
+from tracekit.stream import BAD_LINE_TEXTS, EventStream, LineNumbers
+from tracekit.timeline import PlainMachine
+
+settings.register_profile("tracekit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tracekit")
+
+Open = Callable[[Source], EventStream]
+
+
+@pytest.fixture(autouse=True)
+def _native_core() -> None:
+    require_native()
+
+
+def outcome(text: bytes, open_stream: Open, machine_type: type[Any], keep_rows: bool) -> dict[str, Any]:
+    """All that can be said of a trace, by one parser and one state machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "trace.log"
+        path.write_bytes(text)
+        with Source(path) as source, open_stream(source) as stream:
+            machine: Machine = machine_type(stream.check_interval, keep_rows)
+            stream.feed(machine)
+            machine.finish()
+            tables = ("threads", "blame") if not keep_rows else tuple(LAYOUTS)
+            found: dict[str, Any] = {table: sorted(machine.rows(table).tolist()) for table in tables}
+            lines = LineNumbers(stream.line_gaps)
+            totals = machine.totals()
+            return found | {
+                "totals": totals,
+                "metadata": stream.metadata,
+                "names": stream.names,
+                "threads": (stream.threads, found["threads"]),
+                "bad": stream.bad_lines,
+                "fault lines": {
+                    (f.code, f.severity): stream.fault_lines.get((f.code, f.severity)) or lines(f.first_seq)
+                    for f in totals.faults
+                },
+                "clocks": [
+                    [column.tolist() for column in columns if column is not None] for columns in machine.clocks()
+                ],
+            }
+
+
+def flat(found: dict[str, Any]) -> dict[str, Any]:
+    """Without where one batch ended and the next began."""
+    clocks = found["clocks"]
+    merged = [sum((batch[side] for batch in clocks), []) for side in range(len(clocks[0]))] if clocks else []
+    return found | {"clocks": merged}
+
+
+any_text = st.one_of(texts(), histories(), stories())
+
+
+@given(any_text, st.integers(1, 3), st.integers(1, 300), st.booleans())
+def test_native_agrees_with_the_twin(text: bytes, workers: int, block_bytes: int, keep_rows: bool) -> None:
+    native = outcome(text, lambda s: NativeText(s, workers=workers, block_bytes=block_bytes), NativeMachine, keep_rows)
+    plain = outcome(text, PlainText, PlainMachine, keep_rows)
+    assert flat(native) == flat(plain)
+
+
+@given(any_text, st.integers(1, 40), st.integers(4, 40), st.integers(1, 9))
+def test_splitting_changes_nothing(text: bytes, piece: int, head: int, batch: int) -> None:
+    whole = outcome(text, PlainText, PlainMachine, True)
+    with patch.object(source_module, "_PIECE", piece), patch.object(source_module, "HEAD_BYTES", head):
+        split = outcome(text, lambda s: PlainText(s, batch_events=batch), NativeMachine, True)
+        native = outcome(text, lambda s: NativeText(s, block_bytes=piece), PlainMachine, True)
+    assert flat(split) == flat(whole)
+    assert flat(native) == flat(whole)
+
+
+@given(st.one_of(histories(), stories()))
+def test_conservation(text: bytes) -> None:
+    for machine in (NativeMachine, PlainMachine):
+        found = outcome(text, PlainText, machine, True)
+        threads = found["threads"][1]
+        rows = [dict(zip(LAYOUTS["threads"].names or (), row, strict=True)) for row in threads]
+        assert sum(row["held"] for row in rows) <= found["totals"].duration
+        blamed = [0] * len(rows)
+        for duration, waiter, _holder in found["blame"]:
+            assert duration > 0
+            blamed[waiter] += duration
+        # Rows are sorted, threads are not: compare what does not depend on it.
+        assert sorted(blamed) == sorted(row["waited"] for row in rows)
+        end = 0
+        for _start_seq, _end_seq, start_clock, end_clock, *_ in found["holds"]:
+            assert end <= start_clock <= end_clock
+            end = end_clock
+        assert sum(row["contended_waits"] for row in rows) == sum(wait[13] for wait in found["waits"])
+
+
+@given(st.binary(min_size=1, max_size=300), st.integers(1, 64))
+def test_random_bytes(junk: bytes, block_bytes: int) -> None:
+    native = outcome(junk, lambda s: NativeText(s, block_bytes=block_bytes), NativeMachine, False)
+    assert flat(native) == flat(outcome(junk, PlainText, PlainMachine, False))
+
+
+@pytest.mark.parametrize("extra", [0, 1, 2])
+@pytest.mark.parametrize("end", [b"", b"\r"])
+@pytest.mark.parametrize("start", [b"t1 1 1 ENTRY ", b"# lost: ", b" ", b"t1 1 1 ENTRY\0"])
+def test_line_limit(extra: int, end: bytes, start: bytes) -> None:
+    line = start.ljust((1 << 20) + extra - 1, b" " if start == b" " else b"x") + end + b"\n"
+    text = b"t2 1 1 ENTRY\n" + line + b"t3 1 1 ENTRY\n" + line.rstrip(b"\n")
+    plain = outcome(text, PlainText, PlainMachine, False)
+    for block_bytes in (100, 1 << 16, 1 << 21):
+        native = outcome(text, lambda s, b=block_bytes: NativeText(s, block_bytes=b), NativeMachine, False)
+        assert native == plain
+
+
+def test_more_runs_than_the_ring_holds() -> None:
+    """Waits that outlast the core's log of runs (4096 switches) are charged right."""
+    lines = ["w - 0 ENTRY 0", "w - 0 BUSY 1", "v - 0 ENTRY 2"]
+    for turn in range(9000):
+        thread, time = f"t{turn % 7}", 10 + turn * 10
+        lines += [f"{thread} - 0 ACQUIRE {time}", f"{thread} - 0 RELEASE {time + turn % 9}"]
+        if turn == 5000:
+            lines += [f"v - 0 BUSY {time + 8}", f"u - 0 ENTRY {time + 8}", f"u - 0 BUSY {time + 9}"]
+    lines += ["w - 0 ACQUIRE 100000", "w - 0 RELEASE 100001", "v - 0 ACQUIRE 100002"]
+    text = "\n".join(lines).encode()
+    for keep_rows in (False, True):
+        native = outcome(text, NativeText, NativeMachine, keep_rows)
+        assert flat(native) == flat(outcome(text, PlainText, PlainMachine, keep_rows))
+
+
+def test_bad_lines_beyond_the_texts() -> None:
+    text = b"t1 1 1 ENTRY\n" + b"oops\n" * (BAD_LINE_TEXTS + 5)
+    for whole, kept in ((False, BAD_LINE_TEXTS), (True, BAD_LINE_TEXTS + 5)):
+        native = outcome(text, lambda s, w=whole: NativeText(s, whole=w), NativeMachine, False)
+        plain = outcome(text, lambda s, w=whole: PlainText(s, whole=w), PlainMachine, False)
+        assert native == plain
+        assert len(native["bad"].lines) == kept
+        assert sum(line.text is not None for line in native["bad"].lines) == BAD_LINE_TEXTS
