@@ -10,9 +10,9 @@ HEAD = """# Tables
 
 Made from `schemas/v1/` by `python docs/make_tables.py`; change them there.
 
-Each is a `pyarrow.Table` that carries its schema's name and version (`tracekit.schema`, e.g. `waits/1`) and the unit of
-its clock (`tracekit.unit`: `ns` or `ticks`) in its metadata. A column of unit *clock* is in that unit. A `category` is a
-dictionary-encoded string, a pandas category. [format.md](format.md) and [analyses.md](analyses.md) define the words.
+Each is a `pyarrow.Table` whose metadata names its schema and version (`tracekit.schema`, e.g. `waits/1`) and the unit
+of its clock (`tracekit.unit`: `ns` or `ticks`). A column of unit *clock* is in that unit. A `category` is a
+dictionary-encoded string, a category in pandas. [format.md](format.md) and [analyses.md](analyses.md) define the words.
 """
 
 

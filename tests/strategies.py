@@ -16,7 +16,12 @@ times = st.one_of(st.just(""), st.integers(0, 10**6).map(str), st.sampled_from([
 def event_lines(draw: st.DrawFn, timed: bool = False) -> str:
     time = draw(st.integers(0, 10**6).map(str)) if timed else draw(times)
     blank = draw(st.sampled_from([" ", " ", "  ", "\t", " \t  "]))
-    words = [draw(st.sampled_from(THREADS[:3] * 4 + THREADS)), draw(counts), draw(checks), draw(st.sampled_from(EVENTS))]
+    words = [
+        draw(st.sampled_from(THREADS[:3] * 4 + THREADS)),
+        draw(counts),
+        draw(checks),
+        draw(st.sampled_from(EVENTS)),
+    ]
     line = blank.join(words)
     return line + (draw(st.sampled_from([" ", "\t"])) + time if time else "")
 

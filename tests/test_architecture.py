@@ -39,7 +39,9 @@ def imported(path: Path) -> set[str]:
                 deeper = f"{inner}.{alias.name}".removeprefix(".")
                 found.add(deeper if deeper in LEVEL else inner)
         elif isinstance(node, ast.Import):
-            found |= {a.name.removeprefix("tracekit").removeprefix(".") for a in node.names if a.name.startswith("tracekit")}
+            found |= {
+                a.name.removeprefix("tracekit").removeprefix(".") for a in node.names if a.name.startswith("tracekit")
+            }
     return found
 
 

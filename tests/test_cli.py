@@ -57,13 +57,13 @@ def test_version() -> None:
 def test_text() -> None:
     done = run("analyze", BATTLE)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "500 ticks, 22 events, 2 threads, 1 switch, 5 checks" in done.stdout
+    assert "521 ticks, 22 events, 2 threads, 1 switch, 5 checks" in done.stdout
     rows = [line.split() for line in done.stdout.splitlines() if line.startswith(" t")]
     assert rows == [
-        ["t2", "20.0", "%", "80.0", "%", "50.0", "%", "4", "4", "1", "0"],
-        ["t1", "80.0", "%", "0.0", "%", "0.0", "%", "0", "0", "4", "0"],
+        ["t2", "19.2", "%", "80.8", "%", "50.0", "%", "4", "4", "1", "0"],
+        ["t1", "80.8", "%", "0.0", "%", "0.0", "%", "0", "0", "4", "0"],
     ]
-    assert "t2 waited 80.0 % of the trace (400 ticks) while t1 held the GIL: 100.0 % of all its waiting." in done.stdout
+    assert "t2 waited 80.8 % of the trace (421 ticks) while t1 held the GIL: 100.0 % of all its waiting." in done.stdout
     assert "missing-entry, first at line 6" in done.stdout
     assert "\x1b" not in done.stdout
 

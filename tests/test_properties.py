@@ -66,7 +66,8 @@ def outcome(text: bytes, open_stream: Open, machine_type: type[Any], keep_rows: 
 def flat(found: dict[str, Any]) -> dict[str, Any]:
     """Without where one batch ended and the next began."""
     clocks = found["clocks"]
-    merged = [sum((batch[side] for batch in clocks), []) for side in range(len(clocks[0]))] if clocks else []
+    sides = range(len(clocks[0])) if clocks else range(0)
+    merged = [[value for batch in clocks for value in batch[side]] for side in sides]
     return found | {"clocks": merged}
 
 

@@ -39,7 +39,11 @@ def categories(codes: npt.NDArray[Any], words: pa.Array) -> pa.Array:
 def strings(words: Sequence[str | None]) -> pa.Array:
     raw = [b"" if word is None else word.encode() for word in words]
     ends = np.cumsum([0, *map(len, raw)], dtype=np.int64).astype(np.int32)
-    buffers = [_validity(np.array([word is None for word in words], bool)), pa.py_buffer(ends), pa.py_buffer(b"".join(raw))]
+    buffers = [
+        _validity(np.array([word is None for word in words], bool)),
+        pa.py_buffer(ends),
+        pa.py_buffer(b"".join(raw)),
+    ]
     return pa.Array.from_buffers(pa.string(), len(words), buffers)
 
 

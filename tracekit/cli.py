@@ -119,9 +119,7 @@ def _write(text: str, output: Path | None) -> None:
                 os.unlink(file.name)
                 raise
     except OSError as error:
-        raise TracekitError(
-            f"{output}: cannot be written: {error.strerror}.", "Name another file with -o."
-        ) from error
+        raise TracekitError(f"{output}: cannot be written: {error.strerror}.", "Name another file with -o.") from error
 
 
 def _umask() -> int:

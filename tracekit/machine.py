@@ -26,7 +26,7 @@ NO_SEQ = NOBODY = -1
 
 
 def _layout(**columns: str) -> np.dtype[Any]:
-    return np.dtype([(name, kind) for name, kind in columns.items()], align=True)
+    return np.dtype(list(columns.items()), align=True)
 
 
 THREAD = _layout(

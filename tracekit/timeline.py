@@ -96,7 +96,7 @@ class _Thread:
 class PlainMachine:
     """See `machine.Machine`."""
 
-    native_handle = None
+    native_handle: int | None = None
 
     def __init__(self, interval: int, keep_rows: bool) -> None:
         self.keep_rows = keep_rows
@@ -139,9 +139,7 @@ class PlainMachine:
             clocks.append(self._clock)
             tick_clocks.append(self._ticks.now)
         if self.keep_rows:
-            self._clocks.append(
-                (np.array(clocks, np.int64), np.array(tick_clocks, np.int64) if self._timed else None)
-            )
+            self._clocks.append((np.array(clocks, np.int64), np.array(tick_clocks, np.int64) if self._timed else None))
 
     def _step(self, thread: int, event: int, ticks: int, checks: int, time: int) -> None:
         totals = self._threads[thread]
@@ -436,9 +434,7 @@ class _Tables:
             )
             seq += batch.num_rows
         fields = schemas.load("events").arrow(self.unit)
-        return schemas.table(
-            "events", self.unit, {f.name: pa.chunked_array(columns[f.name], f.type) for f in fields}
-        )
+        return schemas.table("events", self.unit, {f.name: pa.chunked_array(columns[f.name], f.type) for f in fields})
 
     def threads(self, names: Mapping[str, str]) -> pa.Table:
         rows = self._machine.rows("threads")

@@ -25,12 +25,12 @@ PATIENCE = 100  # ms between looks at signals and at the progress
 class _Pipeline:
     """Owns the C object: it must outlive the batches that came out of it."""
 
-    def __init__(self, handle: int) -> None:
+    def __init__(self, library: c.CDLL, handle: int) -> None:
+        self.library = library
         self.handle = handle
 
     def __del__(self) -> None:
-        assert _native.library
-        _native.library.tk_pipeline_free(self.handle)
+        self.library.tk_pipeline_free(self.handle)
 
 
 class _Block:
@@ -41,8 +41,7 @@ class _Block:
         self._address = address
 
     def __del__(self) -> None:
-        assert _native.library
-        _native.library.tk_pipeline_give_back(self._pipeline.handle, self._address)
+        self._pipeline.library.tk_pipeline_give_back(self._pipeline.handle, self._address)
 
 
 class NativeText(EventStream):
@@ -73,7 +72,7 @@ class NativeText(EventStream):
         )
         if not handle:
             raise MemoryError
-        self._pipeline = _Pipeline(handle)
+        self._pipeline = _Pipeline(self._c, handle)
         self._handle = handle
         while not self._c.tk_pipeline_prologue(handle):
             pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes as c
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -83,9 +84,10 @@ class NativeMachine:
         layout = LAYOUTS[table]
         if not count.value:
             return np.empty(0, layout)
-        raw = (c.c_char * (count.value * layout.itemsize)).from_address(address)
+        raw: Any = (c.c_char * (count.value * layout.itemsize)).from_address(address)
         raw.machine = self  # the view keeps the rows alive
-        return np.frombuffer(raw, layout)
+        view: Rows = np.frombuffer(raw, layout)
+        return view
 
     def clocks(self) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]]:
         return self._clocks

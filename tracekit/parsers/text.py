@@ -102,10 +102,10 @@ def parse_line(line: bytes) -> Event | Comment | str | None:
 
 def _integer(word: bytes, least: int, most: int) -> int | None:
     """Its value if that is within the limits. The length is tested first: Python refuses thousands of digits."""
-    digits = word.lstrip(b"-").lstrip(b"0")
+    digits = word.removeprefix(b"-").lstrip(b"0")
     if len(digits) > 20:
         return None
-    value = int(word[:1] == b"-" and b"-0" + digits or b"0" + digits)
+    value = int(digits or b"0") * (-1 if word.startswith(b"-") else 1)
     return value if least <= value <= most else None
 
 

@@ -89,7 +89,8 @@ def _heading(analysis: Analysis) -> Text:
 def _threads(analysis: Analysis, names: dict[str, str]) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     table.add_column("thread", overflow="fold")
-    for column in ("held", "waited", "contended", "failed\nretries", "lost\nrounds", "check\nreleases", "blocking\nreleases"):
+    counts = ("failed\nretries", "lost\nrounds", "check\nreleases", "blocking\nreleases")
+    for column in ("held", "waited", "contended", *counts):
         table.add_column(column, justify="right", overflow="fold")
     rows = analysis.threads.to_pylist()
     if len(rows) > THREADS_SHOWN:
