@@ -1,11 +1,10 @@
 """Builds the native core: a plain shared library without Python's API, so one wheel serves every Python version.
 
-Where it cannot be built, tracekit is installed all the same and does without; TRACEKIT_REQUIRE_NATIVE=1 makes that an
-error instead.
+Where it cannot be built, tracekit is installed all the same and does without it; TRACEKIT_REQUIRE_NATIVE=1 makes that
+an error instead.
 """
 
 import os
-import sys
 
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
@@ -18,14 +17,6 @@ class BuildCore(build_ext):
 
     def get_export_symbols(self, ext: Extension) -> list[str]:
         return []
-
-    def build_extension(self, ext: Extension) -> None:
-        try:
-            super().build_extension(ext)
-        except Exception as error:
-            if os.environ.get("TRACEKIT_REQUIRE_NATIVE"):
-                raise
-            print(f"tracekit: no native core, the Python one will do its work: {error}", file=sys.stderr)
 
 
 class CoreWheel(bdist_wheel):
