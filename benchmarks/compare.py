@@ -249,8 +249,9 @@ class Bench:
             worst = largest_difference(own.runs[0].detail, other.runs[0].detail)
             verdict = "they agree" if worst < 0.01 else "THEY DISAGREE: the comparison is not fair"
             print(
-                f"The pipeline's held and waited differ from tracekit's by at most {worst:.3%} of a thread's ({verdict}). "
-                "It leaves out what is open at the end, does not follow faulty rows, and finds nothing else.\n"
+                f"The pipeline's held and waited differ from tracekit's by at most {worst:.4%} of a thread's "
+                f"({verdict}). It leaves out what is open at the end, does not follow faulty rows, and finds "
+                "nothing else.\n"
             )
             ratio = own.rate / other.rate
             self.goals.add("Analysing: × the polars pipeline", f">= {ANALYSIS_GOAL}", f"{ratio:.1f}",

@@ -21,7 +21,12 @@ CHUNK_ROWS = 1 << 20
 
 @dataclass(frozen=True)
 class Result:
-    """`amount`: events; of the raw readers bytes, of polars' analysis the rows it pairs. `keep` lives on until the clock has stopped."""
+    """What a job gives.
+
+    Attributes:
+        amount: events; of the raw readers bytes, of polars' analysis the rows it pairs.
+        keep: lives on until the clock has stopped.
+    """
 
     amount: int
     detail: Any = None

@@ -107,7 +107,7 @@ def with_bad_lines(lines: Iterable[Line]) -> Iterator[Line]:
 
 
 def hand_round() -> tuple[list[Line], list[Line]]:
-    """All threads of `threads512` queueing up, and their turns: a repetition begins and ends with the last one's hold."""
+    """All threads of `threads512` queueing up, and their turns: each repetition ends with the last one's hold."""
     turns = TURNS * THREADS
     queue, rounds = [], []
 

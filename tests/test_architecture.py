@@ -8,7 +8,7 @@ from pathlib import Path
 from conftest import ROOT
 
 LAYERS = [
-    ["errors"],
+    ["errors", "words"],
     ["arrays", "machine", "schemas", "source"],
     ["stream"],
     ["_native"],

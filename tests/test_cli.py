@@ -13,7 +13,7 @@ import pytest
 from conftest import SAMPLES, require_native, trace_file
 
 import tracekit
-from tracekit.reporters.console import duration, printable, share
+from tracekit.words import duration, printable, share
 
 BATTLE = str(SAMPLES / "slide-battle.log")
 
@@ -58,7 +58,7 @@ def test_text() -> None:
     done = run("analyze", BATTLE)
     assert (done.returncode, done.stderr) == (0, "")
     assert "521 ticks, 22 events, 2 threads, 1 switch, 5 checks" in done.stdout
-    rows = [line.split() for line in done.stdout.splitlines() if line.startswith(" t")]
+    rows = [line.split() for line in done.stdout.splitlines() if line.startswith((" t1", " t2"))]
     assert rows == [
         ["t2", "19.2", "%", "80.8", "%", "50.0", "%", "4", "4", "1", "0"],
         ["t1", "80.8", "%", "0.0", "%", "0.0", "%", "0", "0", "4", "0"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from tracekit import _native
 from tracekit.analysis import Analysis
 from tracekit.errors import TracekitError
 from tracekit.stream import Progress as ProgressCall
+from tracekit.words import printable
 
 PLAIN_WIDTH = 120  # columns where the output is no terminal
 
@@ -58,6 +60,8 @@ def analyze(
 ) -> None:
     """Summarise traces: what each thread held and waited, who waited for whom, what is wrong with the trace."""
     with _outcome():
+        if sys.stdout is None and output is None:
+            raise TracekitError("standard output is closed.", "Open it, or name a file with -o.")
         analyses, failed = [], False
         for path in traces:
             try:
@@ -86,24 +90,33 @@ def _rendered(analyses: list[Analysis], as_json: bool, as_list: bool, output: Pa
     from tracekit.reporters import console
 
     to_terminal = output is None and sys.stdout.isatty()
+    text = io.StringIO()
     screen = Console(
-        file=sys.stdout, width=None if to_terminal else PLAIN_WIDTH, no_color=None if to_terminal else True,
+        file=text, width=None if to_terminal else PLAIN_WIDTH, no_color=None if to_terminal else True,
         force_terminal=to_terminal, highlight=False, emoji=False, markup=False,
     )  # fmt: skip
-    with screen.capture() as captured:
-        for place, analysis in enumerate(analyses):
-            if place:
-                screen.print()
-                screen.rule()
-            screen.print(console.render(analysis))
-    return captured.get()
+    for place, analysis in enumerate(analyses):
+        if place:
+            screen.print()
+            screen.rule()
+        screen.print(console.render(analysis))
+    return text.getvalue()
 
 
 def _write(text: str, output: Path | None) -> None:
     """To standard output, or beside the file and then in its place: a file is there whole or not at all."""
     if output is None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except OSError as error:
+            # Nothing may be flushed again at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if isinstance(error, BrokenPipeError):
+                return  # whoever read it has seen enough
+            raise TracekitError(
+                f"standard output: cannot be written: {error.strerror}.", "Make room, or name a file with -o."
+            ) from error
         return
     try:
         with tempfile.NamedTemporaryFile(
@@ -145,7 +158,7 @@ def _say(sentence: str) -> None:
 
 
 def _say_error(error: TracekitError) -> None:
-    _say(f"{error.message} {error.hint}")
+    _say(printable(f"{error.message} {error.hint}"))
 
 
 @contextmanager
@@ -156,10 +169,6 @@ def _outcome() -> Iterator[None]:
     except TracekitError as error:
         _say_error(error)
         raise typer.Exit(error.exit_code) from None
-    except BrokenPipeError:
-        # Whoever read the output has seen enough. Nothing may be flushed into the closed pipe at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(0) from None
     except KeyboardInterrupt:
         _say("Interrupted: nothing was written. Run it again to analyze the whole trace.")
         raise typer.Exit(2) from None

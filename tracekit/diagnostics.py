@@ -54,6 +54,8 @@ def require_events(stream: EventStream, events: int) -> None:
     if bad.total:
         first = min(bad.lines, key=lambda line: line.line)
         what = f"none of its {bad.total:,} lines is an event; line {first.line}: {SENTENCES[first.code]}"
+        if stream.truncated:
+            what += f"; {stream.truncated}"
     elif stream.truncated:
         what = f"{stream.truncated}, and nothing in it could be read"
     else:

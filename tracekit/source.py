@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import select
 import stat
 import sys
 import threading
 import zlib
 from collections.abc import Iterator
+from itertools import chain
 from types import TracebackType
 from typing import Protocol
 
@@ -16,8 +18,9 @@ import zstandard
 from tracekit.errors import SourceError
 
 HEAD_BYTES = 1 << 16
-_COMPRESSED_PIECE = 1 << 14  # small, so that what a damaged stream still holds comes out
+_COMPRESSED_PIECE = 1 << 12  # small: of a piece with damage in it nothing comes out
 _PIECE = 1 << 18
+_PATIENCE = 100  # ms between looks whether anybody still wants what a silent pipe may bring
 
 
 class _Decompressor(Protocol):
@@ -53,6 +56,7 @@ class Source:
         self.path = os.fspath(path)
         self.truncated: str | None = None
         self._pump: threading.Thread | None = None
+        self._closing = False
         self._pipe: int | None = None
         self._fd = _open(self.path)
         try:
@@ -76,29 +80,34 @@ class Source:
 
     def _read(self, size: int) -> bytes:
         try:
+            while self._pump and not self._poll.poll(_PATIENCE):
+                if self._closing:
+                    return b""
             return os.read(self._fd, size)
         except OSError as error:
             raise SourceError(f"{self.path}: cannot be read: {error.strerror}.", "Check the file.") from error
 
     def _decompress(self, new: object, start: bytes) -> Iterator[bytes]:
         assert callable(new)
-        piece, decompressor = start, new()
-        while piece:
-            try:
-                while piece:
-                    out = decompressor.decompress(piece)
-                    if out:
-                        yield out
-                    piece = decompressor.unused_data if decompressor.eof else b""
-                    if decompressor.eof:
-                        decompressor = new()
-                        finished = not piece
-                    else:
-                        finished = False
-            except (zlib.error, zstandard.ZstdError) as error:
-                self.truncated = f"the compressed data is damaged ({error})"
-                return
-            piece = self._read(_COMPRESSED_PIECE)
+        pieces = chain(
+            (start[at : at + _COMPRESSED_PIECE] for at in range(0, len(start), _COMPRESSED_PIECE)),
+            iter(lambda: self._read(_COMPRESSED_PIECE), b""),
+        )
+        decompressor, finished = new(), False
+        for piece in pieces:
+            rest = piece
+            while rest:
+                try:
+                    out = decompressor.decompress(rest)
+                except (zlib.error, zstandard.ZstdError) as error:
+                    self.truncated = f"the compressed data is damaged ({error})"
+                    return
+                if out:
+                    yield out
+                finished = decompressor.eof
+                rest = decompressor.unused_data if finished else b""
+                if finished:
+                    decompressor = new()
         if not finished:
             self.truncated = "the compressed data ends before its end mark"
 
@@ -114,6 +123,8 @@ class Source:
         """A file descriptor from which what stands behind `head` can be read; it stays this object's."""
         if self._decompressed is None:
             return self._fd
+        self._poll = select.poll()
+        self._poll.register(self._fd, select.POLLIN)
         self._pipe, write_end = os.pipe()
         self._pump = threading.Thread(target=self._fill, args=(write_end,), name="tracekit-decompress", daemon=True)
         self._pump.start()
@@ -144,6 +155,7 @@ class Source:
         return None if self.size is None else os.lseek(self._fd, 0, os.SEEK_CUR)
 
     def close(self) -> None:
+        self._closing = True
         if self._pipe is not None:
             os.close(self._pipe)
             self._pipe = None
@@ -164,8 +176,9 @@ class Source:
 
 def _open(path: str) -> int:
     if path == "-":
-        if sys.stdin is None or sys.stdin.isatty():
-            raise SourceError("-: standard input is a terminal.", "Pipe a trace into it, or name a file.")
+        if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
+            what = "a terminal" if sys.stdin and not sys.stdin.closed else "closed"
+            raise SourceError(f"-: standard input is {what}.", "Pipe a trace into it, or name a file.")
         return sys.stdin.fileno()
     hint = "Check the path; a trace is a text file as docs/format.md describes, or `-` for standard input."
     try:

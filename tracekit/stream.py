@@ -145,8 +145,9 @@ class EventStream(ABC):
     def check_interval(self) -> int:
         """Ticks between two checks: the metadata's, or 100 where that is no integer from 1 to 10^6."""
         value = self.metadata.get("check-interval", "")
-        if value.isascii() and value.isdigit() and 1 <= int(value[:10]) <= 10**6:
-            return int(value)
+        digits = value.lstrip("0")
+        if value.isascii() and value.isdigit() and 1 <= len(digits) <= 7 and int(digits) <= 10**6:
+            return int(digits)
         return DEFAULT_INTERVAL
 
     @abstractmethod

@@ -347,7 +347,9 @@ static void note_fault_lines(tk_pipeline *p, const tk_block *block) {
 static bool hand_on(tk_pipeline *p, worker *w) {
     tk_block *block = w->block;
     block->first_line = p->progress.lines + 1;
+    pthread_mutex_lock(&p->handing);
     bool fine = number_new_names(p, w);
+    pthread_mutex_unlock(&p->handing);
     if (p->timeline) fine = fine && feed_timeline(p, w);
     else
         for (int64_t i = 0; fine && i < block->events; i++) block->thread[i] = w->codes[block->thread[i]];

@@ -219,7 +219,7 @@ static int parse_integer(const uint8_t *p, const uint8_t *end, int64_t least, in
     for (; p < end; p++) {
         uint8_t digit = (uint8_t)(*p - '0');
         if (digit > 9) return NO_INTEGER;
-        if (sum > (1ULL << 62)) huge = true;
+        if (sum > (1ULL << 62) / 10) huge = true;
         else sum = sum * 10 + digit;
     }
     if (huge || sum > (1ULL << 62)) return OUT_OF_RANGE;
@@ -255,7 +255,8 @@ static int exact_line(const uint8_t *p, const uint8_t *end, parsed_line *line) {
     size_t length = (size_t)(end - p);
     while (p < end && is_blank(*p)) p++;
     if (p == end && length <= TK_LINE_LIMIT) return IS_BLANK;
-    if (p < end && *p == '#') return IS_COMMENT;
+    /* What follows a whole MiB of blanks may have been cut off. */
+    if (p < end && *p == '#' && p - line_start <= TK_LINE_LIMIT) return IS_COMMENT;
     if (length > TK_LINE_LIMIT) return TK_LINE_TOO_LONG;
     if (memchr(line_start, 0, length)) return TK_NUL_BYTE;
     while (p < end && words < 5) {

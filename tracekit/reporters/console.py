@@ -12,6 +12,7 @@ from rich.text import Text
 
 from tracekit.analysis import Analysis
 from tracekit.diagnostics import MEANINGS
+from tracekit.words import count, duration, printable, share
 
 THREADS_SHOWN = 20
 BLAME_SHOWN = 5
@@ -26,30 +27,6 @@ def render(analysis: Analysis) -> RenderableType:
     if analysis.diagnostics:
         parts += [Text(), Text("About the trace itself", style="bold"), *_diagnostics(analysis)]
     return Group(*parts)
-
-
-def printable(text: str) -> str:
-    """Without what a terminal would obey instead of show."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def duration(value: int, unit: str) -> str:
-    """`12.3 ms`, or `1,234 ticks`."""
-    if unit == "ticks":
-        return f"{value:,} ticks"
-    for size, name in ((10**9, "s"), (10**6, "ms"), (10**3, "µs")):
-        if value >= size:
-            shown = value / size
-            return f"{shown:,.{0 if shown >= 100 else 1 if shown >= 10 else 2}f} {name}"
-    return f"{value} ns"
-
-
-def share(part: int, whole: int) -> str:
-    return "-" if not whole else f"{100 * part / whole:.1f} %"
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def _named(analysis: Analysis) -> list[dict[str, Any]]:
@@ -68,21 +45,21 @@ def _heading(analysis: Analysis) -> Text:
         facts.append(f"Python {about['python']}")
     if about.get("gil") in ("old", "new"):
         facts.append(f"{about['gil']} GIL")
-    if about.get("cores", "").isdigit():
-        facts.append(_count(int(about["cores"]), "core"))
+    if "cores" in about:
+        facts.append(f"{about['cores']} core{'' if about['cores'] == '1' else 's'}")
     facts += [
         duration(analysis.duration, analysis.unit),
-        _count(analysis.events, "event"),
-        _count(analysis.threads.num_rows, "thread"),
-        _count(totals.switches, "switch", "switches"),
+        count(analysis.events, "event"),
+        count(analysis.threads.num_rows, "thread"),
+        count(totals.switches, "switch", "switches"),
     ]
     if totals.checks is not None:
-        facts.append(_count(totals.checks, "check") if about.get("gil") != "new" else f"{totals.checks:,} forced")
+        facts.append(count(totals.checks, "check") if about.get("gil") != "new" else f"{totals.checks:,} forced")
     if about.get("lost", "0") != "0":
         facts.append(f"{about['lost']} events lost by the recorder")
     heading = Text(printable(analysis.path), style="bold")
     if "workload" in about:
-        heading.append(f"\n{about['workload']}", style="italic not bold")
+        heading.append("\n" + printable(about["workload"]), style="italic not bold")
     return heading.append("\n" + printable(", ".join(facts)), style="not bold")
 
 
@@ -130,7 +107,7 @@ def _blame(analysis: Analysis, names: dict[str, str]) -> list[Text]:
         return [Text(f"  Nobody waited for even {100 * BLAME_LEAST:g} % of the trace.")]
     rest = analysis.blame.num_rows - len(lines)
     if rest:
-        lines.append(Text(f"  {_count(rest, 'smaller entry', 'smaller entries')} in --json.", style="dim"))
+        lines.append(Text(f"  {count(rest, 'smaller entry', 'smaller entries')} in --json.", style="dim"))
     return lines
 
 

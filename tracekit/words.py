@@ -1,0 +1,27 @@
+"""Numbers and names as people read them."""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    """Without what a terminal would obey instead of show."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def duration(value: int, unit: str) -> str:
+    """`12.3 ms`, or `1,234 ticks`."""
+    if unit == "ticks":
+        return f"{value:,} ticks"
+    for size, name in ((10**9, "s"), (10**6, "ms"), (10**3, "µs")):
+        if value >= size:
+            shown = value / size
+            return f"{shown:,.{0 if shown >= 100 else 1 if shown >= 10 else 2}f} {name}"
+    return f"{value} ns"
+
+
+def share(part: int, whole: int) -> str:
+    return "-" if not whole else f"{100 * part / whole:.1f} %"
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
