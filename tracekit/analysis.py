@@ -3,36 +3,50 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from tracekit import timeline
+from tracekit import schemas, timeline
+from tracekit.analyzers import ANALYZERS, KINDS, explain
+from tracekit.analyzers.finding import Finding, Story
 from tracekit.diagnostics import Diagnostic, require_events, summarise
-from tracekit.machine import Totals
+from tracekit.errors import OptionError
+from tracekit.machine import Options, Totals
 from tracekit.parsers import open_trace
 from tracekit.stream import EVENTS, LineNumbers, Progress
+from tracekit.timeline import Timeline
 from tracekit.trace import Trace
+from tracekit.words import printable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Analysis:
     """What a trace shows. Durations are in `unit`; definitions: docs/analyses.md.
 
     Attributes:
-        threads, blame: Arrow tables of these schemas (docs/tables.md).
+        totals: of the whole trace.
+        tables: by name, each a `pyarrow.Table` of that schema (docs/tables.md); also attributes. Of a kind of finding
+            the `options.worst` costliest are there; `totals.found` counts all.
         diagnostics: what is wrong with the trace, counted by code and severity.
         bad_lines: lines that are neither blank, comment nor event.
+        options: the thresholds in force.
     """
 
     path: str
     unit: str
     totals: Totals
     metadata: dict[str, str]
-    threads: pa.Table
-    blame: pa.Table
+    tables: Mapping[str, pa.Table]
     diagnostics: tuple[Diagnostic, ...]
     bad_lines: int
+    options: Options
 
     @property
     def events(self) -> int:
@@ -43,6 +57,50 @@ class Analysis:
         return self.totals.duration
 
     @property
+    def threads(self) -> pa.Table:
+        return self.tables["threads"]
+
+    @property
+    def blame(self) -> pa.Table:
+        return self.tables["blame"]
+
+    @property
+    def battles(self) -> pa.Table:
+        return self.tables["battles"]
+
+    @property
+    def convoys(self) -> pa.Table:
+        return self.tables["convoys"]
+
+    @property
+    def frozen_signals(self) -> pa.Table:
+        return self.tables["frozen_signals"]
+
+    @property
+    def long_holds(self) -> pa.Table:
+        return self.tables["long_holds"]
+
+    @property
+    def distributions(self) -> pa.Table:
+        return self.tables["distributions"]
+
+    @property
+    def utilisation(self) -> pa.Table:
+        return self.tables["utilisation"]
+
+    @property
+    def waiting(self) -> pa.Table:
+        return self.tables["waiting"]
+
+    @property
+    def handoffs(self) -> pa.Table:
+        return self.tables["handoffs"]
+
+    @property
+    def fairness(self) -> pa.Table:
+        return self.tables["fairness"]
+
+    @cached_property
     def counts(self) -> dict[str, int]:
         """Events by kind."""
         columns = ("entries", "acquires", "releases", "busies", "failed_retries")
@@ -53,26 +111,79 @@ class Analysis:
         """Failed retries divided by checks; None where there were no checks."""
         return self.counts["RETRY"] / self.totals.checks if self.totals.checks else None
 
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """Thread id -> what to show for it: with its name, if it has one."""
+        columns = self.threads.select(["thread", "name"]).to_pydict()
+        return {
+            thread: printable(f"{thread} ({name})" if name and name != thread else thread)
+            for thread, name in zip(columns["thread"], columns["name"], strict=True)
+        }
+
+    @property
+    def new_gil(self) -> bool:
+        """Whether this is Python 3.2's GIL or a later one: by its metadata, else by the absence of ticks."""
+        told = self.metadata.get("gil")
+        return told == "new" if told in ("old", "new") else not self.totals.has_ticks
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is worth naming, costliest first."""
+        interval = self.metadata.get("switch-interval-us", "5000")
+        shown = f"{int(interval) / 1000:g} ms" if interval.isascii() and interval.isdigit() else "5 ms"
+        threads = {row["thread"]: row for row in self.threads.to_pylist()}
+        story = Story(self.unit, self.duration, self.new_gil, shown, self.names, threads, self.blame.to_pylist())
+        return explain({analyzer.kind: self.tables[analyzer.kind].to_pylist() for analyzer in ANALYZERS}, story)
+
+    def found(self, kind: str) -> tuple[int, float]:
+        """How many findings of this kind there are in all, and their cost as a share of the trace's duration.
+
+        The cost is at most 1; of failed retries it is that of the thread which lost most. Raises OptionError for a kind
+        that there is not.
+        """
+        if kind not in KINDS:
+            raise OptionError(f"There is no kind of finding {kind!r}.", f"There are {', '.join(KINDS)}.")
+        if kind == "failed_retries":
+            number = self.counts["RETRY"]
+            cost = max(self.threads.column("retried_waited").to_pylist(), default=0)
+        else:
+            number = self.totals.found[kind].count
+            cost = self.totals.found[kind].cost
+            if kind == "frozen_signals":  # their cost counts checks
+                rows = self.frozen_signals.to_pylist()
+                cost = sum(row["end_clock"] - row["start_clock"] for row in rows)
+        return number, min(1.0, cost / self.duration) if self.duration else 0.0
+
+    def to_pandas(self, table: str) -> pd.DataFrame:
+        """One of the tables as a DataFrame. Raises ValueError for a table that there is not."""
+        if table not in self.tables:
+            raise ValueError(f"There is no table {table!r}; there are {', '.join(schemas.ANALYSIS_TABLES)}.")
+        return schemas.to_pandas(self.tables[table])
+
     def __repr__(self) -> str:
-        return f"<Analysis of {self.path}: {self.events:,} events, {self.duration:,} {self.unit}>"
+        named = f"{len(self.findings)} finding{'' if len(self.findings) == 1 else 's'}"
+        return f"<Analysis of {self.path}: {self.events:,} events, {self.duration:,} {self.unit}, {named}>"
 
 
 def analyze(
-    trace: Trace | str | os.PathLike[str], *, strict: bool = False, progress: Progress | None = None
+    trace: Trace | str | os.PathLike[str],
+    *,
+    strict: bool = False,
+    progress: Progress | None = None,
+    **thresholds: float,
 ) -> Analysis:
     """Analyzes a trace: one in memory, or a file of any size, in memory that does not grow with it.
 
     strict: the first bad line raises BadLineError. progress: called now and then with bytes read and in all.
-    Raises SourceError, NoEventsError, BadLineError.
+    thresholds: those of `Options`, e.g. `min_rounds=3`.
+    Raises SourceError, NoEventsError, BadLineError, OptionError.
     """
+    options = _options(thresholds)
     if isinstance(trace, Trace):
-        tables = trace.timeline.tables
-        return Analysis(
-            trace.path, trace.unit, trace.timeline.totals, trace.metadata, tables["threads"], tables["blame"],
-            trace.summary, trace.bad_lines,
-        )  # fmt: skip
+        found = trace.run(options)
+        return _analysis(trace.path, found, trace.metadata, trace.summary, trace.bad_lines, options)
     with open_trace(trace, strict=strict) as stream:
-        found = timeline.run(stream, progress)
+        found = timeline.run(stream, options, progress)
         require_events(stream, found.totals.events)
         lines = LineNumbers(stream.line_gaps)
         summary = summarise(
@@ -81,7 +192,23 @@ def analyze(
             found.totals,
             lambda faults: stream.fault_lines.get((faults.code, faults.severity)) or lines(faults.first_seq),
         )
-        return Analysis(
-            stream.path, found.unit, found.totals, stream.metadata, found.tables["threads"], found.tables["blame"],
-            summary, stream.bad_lines.total,
-        )  # fmt: skip
+        return _analysis(stream.path, found, stream.metadata, summary, stream.bad_lines.total, options)
+
+
+def _analysis(
+    path: str,
+    found: Timeline,
+    metadata: dict[str, str],
+    diagnostics: tuple[Diagnostic, ...],
+    bad_lines: int,
+    options: Options,
+) -> Analysis:
+    return Analysis(path, found.unit, found.totals, metadata, found.tables, diagnostics, bad_lines, options)
+
+
+def _options(thresholds: Mapping[str, Any]) -> Options:
+    known = [field.name for field in fields(Options)]
+    for name in thresholds:
+        if name not in known:
+            raise OptionError(f"There is no threshold {name!r}.", f"There are {', '.join(known)}.")
+    return Options(**thresholds)

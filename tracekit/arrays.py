@@ -24,6 +24,12 @@ def no_integers(length: int) -> pa.Array:
     return pa.nulls(length, pa.int64())
 
 
+def ratios(values: Sequence[float | None]) -> pa.Array:
+    null = np.array([value is None for value in values], bool)
+    data = np.array([value or 0.0 for value in values], np.float64)
+    return pa.Array.from_buffers(pa.float64(), len(values), [_validity(null), pa.py_buffer(data)])
+
+
 def flags(values: npt.NDArray[Any]) -> pa.Array:
     bits = np.packbits(values.astype(bool), bitorder="little")
     return pa.Array.from_buffers(pa.bool_(), len(values), [None, pa.py_buffer(bits)])

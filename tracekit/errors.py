@@ -26,6 +26,10 @@ class SchemaError(TracekitError):
     """A table is not what its schema in `schemas/` says."""
 
 
+class OptionError(TracekitError):
+    """An option has a value that makes no sense."""
+
+
 class BadLineError(TracekitError):
     """The first bad line of a trace that is read strictly."""
 

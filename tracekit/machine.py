@@ -6,12 +6,16 @@ these layouts. Clocks count from the trace's first known one; a seq, thread or r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+from tracekit.errors import OptionError
 
 FAULT_CODES = (
     "entry-while-holding",
@@ -22,6 +26,7 @@ FAULT_CODES = (
 )
 SEVERITIES = ("info", "error")
 RELEASE_KINDS = ("unknown", "check", "blocking")
+UNKNOWN, CHECK, BLOCKING = range(3)
 NO_SEQ = NOBODY = -1
 
 
@@ -32,7 +37,8 @@ def _layout(**columns: str) -> np.dtype[Any]:
 THREAD = _layout(
     entries="i8", acquires="i8", releases="i8", busies="i8", retries="i8",
     contended_waits="i8", failed_retries="i8", lost_rounds="i8", timeouts="i8", hand_overs="i8",
-    check_releases="i8", blocking_releases="i8", held="i8", waited="i8", first_seq="i8",
+    check_releases="i8", blocking_releases="i8", held="i8", waited="i8", retried_waited="i8",
+    first_seq="i8",
 )  # fmt: skip
 BLAME = _layout(duration="i8", waiter="i4", holder="i4")
 HOLD = _layout(
@@ -47,8 +53,129 @@ WAIT = _layout(
 SWITCH = _layout(seq="i8", gap="i8", from_thread="i4", to_thread="i4")
 FAULT = _layout(seq="i8", thread="i4", code="u1", error="u1")
 
-LAYOUTS = {"threads": THREAD, "blame": BLAME, "holds": HOLD, "waits": WAIT, "switches": SWITCH, "faults": FAULT}
-"""`holds`, `waits`, `switches` and `faults` only come from a machine that keeps rows."""
+RETRY = _layout(seq="i8", thread="i4", holder="i4", kind="i4", padding="i4")
+DISTRIBUTION = _layout(count="i8", p50="i8", p90="i8", p99="i8", max="i8", thread="i4", kind="i4")
+HANDOFF = _layout(count="i8", from_thread="i4", to_thread="i4")
+WAITING = _layout(waiters="i8", duration="i8")
+
+LAYOUTS = {
+    "threads": THREAD, "blame": BLAME, "distributions": DISTRIBUTION, "handoffs": HANDOFF, "waiting": WAITING,
+    "holds": HOLD, "waits": WAIT, "switches": SWITCH, "faults": FAULT, "retries": RETRY,
+}  # fmt: skip
+"""From `holds` on they only come from a machine that keeps rows."""
+
+RETRY_KINDS = ("alone", "lost_round", "timeout", "hand_over")
+DISTRIBUTIONS = ("wait", "contended_wait", "hold", "switch_latency")
+
+FINDING = _layout(
+    cost="i8", start_seq="i8", end_seq="i8", start_clock="i8", end_clock="i8", more="3i8", thread="i4", other="i4"
+)
+"""A finding of one of `FINDING_KINDS`. `more` and `other` are what its analyzer says they are."""
+
+FINDING_KINDS = ("battles", "convoys", "frozen_signals", "long_holds")
+"""The kinds that the state machine collects, in the native core's order."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The thresholds of docs/analyses.md, and how much is kept.
+
+    Attributes:
+        min_rounds: lost rounds that make a wait a battle.
+        ratio: how many times as long as its hold the wait of a delayed short hold is at least.
+        min_cycles: delayed short holds that make a convoy.
+        max_gap: undelayed short holds in a row that do not end a convoy.
+        min_frozen: check releases at 0 ticks in a row that make signals frozen.
+        min_timeouts: timeouts of one waiter that make a hold long.
+        long_hold: ns; a hold of this length is long if somebody waits at its end.
+        worst: findings kept of each kind, the costliest; all are counted.
+        distinct_values: so many different durations are kept apart, in all distributions together, before the rest
+            is rounded down to 8 significant bits.
+
+    Raises OptionError.
+    """
+
+    min_rounds: int = 2
+    ratio: float = 5.0
+    min_cycles: int = 3
+    max_gap: int = 2
+    min_frozen: int = 10
+    min_timeouts: int = 2
+    long_hold: int = 10_000_000
+    worst: int = 1000
+    distinct_values: int = 1 << 20
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            least = 0 if name == "max_gap" else 1
+            if name == "ratio":
+                if not 0 < value < float("inf"):
+                    raise OptionError(f"ratio is {value}, but must be above 0.", _OPTIONS_HINT)
+            elif not least <= value < 2**62:
+                raise OptionError(f"{name} is {value}, but must be at least {least}.", _OPTIONS_HINT)
+
+
+_OPTIONS_HINT = "docs/analyses.md tells what each threshold means."
+EVERYTHING = {"worst": 2**62 - 1, "distinct_values": 2**62 - 1}
+"""Options that keep all findings and durations, whatever memory that takes."""
+
+
+class FoundRow(NamedTuple):
+    """A row of `FINDING`."""
+
+    cost: int
+    start_seq: int
+    end_seq: int
+    start_clock: int
+    end_clock: int
+    more: tuple[int, int, int]
+    thread: int = NOBODY
+    other: int = NOBODY
+
+
+@dataclass
+class Wait:
+    """A wait as the plain machine follows it."""
+
+    thread: int
+    entry_seq: int
+    start: int
+    busy_seq: int = NO_SEQ
+    busy: int = 0
+    failed_retries: int = 0
+    lost_rounds: int = 0
+    timeouts: int = 0
+    hand_overs: int = 0
+    acquires_since_mark: int = 0  # its last BUSY or RETRY
+    reacquires_since_mark: int = 0
+    passes: Counter[int] = field(default_factory=Counter)  # by thread, since its first BUSY or RETRY
+    blame: Counter[int] = field(default_factory=Counter)
+
+    @property
+    def contended(self) -> bool:
+        return self.busy_seq != NO_SEQ
+
+    @property
+    def start_seq(self) -> int:
+        return self.busy_seq if self.entry_seq == NO_SEQ else self.entry_seq
+
+    @property
+    def rival(self) -> int:
+        return max(self.passes, key=lambda thread: (self.passes[thread], -thread), default=NOBODY)
+
+
+@dataclass
+class Hold:
+    """A hold as the plain machine follows it, with the wait that led to it and the timeouts of its waiters."""
+
+    thread: int
+    seq: int
+    start: int
+    checks: int
+    wait: Wait | None
+    waited: int
+    timeouts: Counter[int] = field(default_factory=Counter)
+
 
 Rows = npt.NDArray[Any]
 
@@ -64,8 +191,20 @@ class Faults:
 
 
 @dataclass(frozen=True)
+class Found:
+    """Of one kind of finding: how many there are, what they cost together, and how many of them are kept."""
+
+    count: int
+    cost: int
+    kept: int
+
+
+@dataclass(frozen=True)
 class Totals:
     """Of a whole trace. `first_clock` is None while no clock is known, `checks` while no count of them is.
+
+    `free_wanted` is how long nobody held the GIL while somebody waited. `exact`: no duration was rounded.
+    `has_ticks`: some row told a tick clock.
 
     `first_tick_clock` is that of a timed trace whose rows are kept: nothing else needs its second clock.
     """
@@ -77,6 +216,11 @@ class Totals:
     duration: int
     switches: int
     checks: int | None
+    held: int
+    free_wanted: int
+    exact: bool
+    has_ticks: bool
+    found: Mapping[str, Found]
     faults: tuple[Faults, ...]
 
 
@@ -97,6 +241,9 @@ class Machine(Protocol):
 
     def rows(self, table: str) -> Rows:
         """The rows of one of `LAYOUTS`."""
+
+    def findings(self, kind: str) -> Rows:
+        """The rows kept of one of `FINDING_KINDS`, of layout `FINDING`."""
 
     def clocks(self) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]]:
         """For each batch the rows' clock and, in a timed trace, tick clock. Only where rows are kept."""

@@ -11,16 +11,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from tracekit.errors import SchemaError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 VERSION = 1
-TABLES = ("events", "threads", "holds", "waits", "switches", "blame", "diagnostics")
+TRACE_TABLES = ("events", "threads", "holds", "waits", "switches", "blame", "failed_retries", "diagnostics")
+"""The tables of a `Trace`."""
+ANALYSIS_TABLES = (
+    "threads", "blame", "battles", "convoys", "frozen_signals", "long_holds", "distributions", "utilisation", "waiting",
+    "handoffs", "fairness",
+)  # fmt: skip
+"""The tables of an `Analysis`."""
+TABLES = tuple(dict.fromkeys(TRACE_TABLES + ANALYSIS_TABLES))
 
 _TYPES: dict[str, pa.DataType] = {
     "bool": pa.bool_(),
+    "float64": pa.float64(),
     "int64": pa.int64(),
     "string": pa.string(),
     "category": pa.dictionary(pa.int32(), pa.string()),
@@ -75,6 +87,18 @@ def table(name: str, unit: str, columns: Mapping[str, pa.Array | pa.ChunkedArray
         raise SchemaError(f"The table {name} does not have the columns of its schema: {odd}.", _HINT)
     arrays = [columns[name] for name in schema.names]
     return validate(pa.Table.from_arrays(arrays, names=schema.names).replace_schema_metadata(schema.metadata), name)
+
+
+def to_pandas(found: pa.Table) -> pd.DataFrame:
+    """A DataFrame with categories for names and codes, and Int64 for the integers that may be null."""
+    import pandas as pd
+
+    nullable = {pa.int64(): pd.Int64Dtype()}.get
+    columns = {
+        name: found.column(name).to_pandas(types_mapper=nullable if found.schema.field(name).nullable else None)
+        for name in found.column_names
+    }
+    return pd.DataFrame(columns, copy=False)
 
 
 def validate(found: pa.Table, name: str) -> pa.Table:

@@ -7,7 +7,7 @@ clock step to every open wait, which the core avoids.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,23 +17,53 @@ import pyarrow as pa
 
 from tracekit import _native, schemas
 from tracekit._native.timeline import NativeMachine
-from tracekit.arrays import NULL, categories, flags, int64_values, integers, no_integers, numbers, strings
+from tracekit.analyzers import ANALYZERS, Analyzer
+from tracekit.analyzers.battles import battle
+from tracekit.analyzers.convoys import Convoys
+from tracekit.analyzers.frozen_signals import FrozenSignals
+from tracekit.analyzers.long_holds import long_hold
+from tracekit.arrays import (
+    NULL,
+    categories,
+    flags,
+    int64_values,
+    integers,
+    no_integers,
+    numbers,
+    optional_integers,
+    ratios,
+    strings,
+    words_as_categories,
+)
 from tracekit.machine import (
+    BLOCKING,
+    CHECK,
+    DISTRIBUTIONS,
     FAULT_CODES,
+    FINDING,
+    FINDING_KINDS,
     LAYOUTS,
     NO_SEQ,
     NOBODY,
     RELEASE_KINDS,
+    RETRY_KINDS,
     SEVERITIES,
+    UNKNOWN,
     Faults,
+    Found,
+    FoundRow,
+    Hold,
     Machine,
+    Options,
     Rows,
     Totals,
+    Wait,
 )
 from tracekit.stream import EventStream, Progress
 
 ENTRY, ACQUIRE, RELEASE, BUSY, RETRY = range(5)
-UNKNOWN, CHECK, BLOCKING = range(3)
+ALONE, LOST_ROUND, TIMEOUT, HAND_OVER = range(4)
+WAIT, CONTENDED_WAIT, HOLD, SWITCH_LATENCY = range(4)
 
 
 @dataclass
@@ -50,36 +80,6 @@ class _Clock:
 
 
 @dataclass
-class _Wait:
-    thread: int
-    entry_seq: int
-    start: int
-    busy_seq: int = NO_SEQ
-    busy: int = 0
-    failed_retries: int = 0
-    lost_rounds: int = 0
-    timeouts: int = 0
-    hand_overs: int = 0
-    acquires_since_mark: int = 0  # its last BUSY or RETRY
-    reacquires_since_mark: int = 0
-    passes: Counter[int] = field(default_factory=Counter)  # by thread, since its first BUSY or RETRY
-    blame: Counter[int] = field(default_factory=Counter)
-
-    @property
-    def contended(self) -> bool:
-        return self.busy_seq != NO_SEQ
-
-
-@dataclass
-class _Hold:
-    thread: int
-    seq: int
-    start: int
-    checks: int
-    waited: int
-
-
-@dataclass
 class _Thread:
     first_seq: int = NO_SEQ
     counts: list[int] = field(default_factory=lambda: [0] * 5)
@@ -90,7 +90,9 @@ class _Thread:
     releases: list[int] = field(default_factory=lambda: [0] * 3)
     held: int = 0
     waited: int = 0
+    retried_waited: int = 0
     blame: Counter[int] = field(default_factory=Counter)
+    durations: list[Counter[int]] = field(default_factory=lambda: [Counter() for _ in DISTRIBUTIONS])
 
 
 class PlainMachine:
@@ -98,12 +100,13 @@ class PlainMachine:
 
     native_handle: int | None = None
 
-    def __init__(self, interval: int, keep_rows: bool) -> None:
+    def __init__(self, interval: int, keep_rows: bool, options: Options) -> None:
         self.keep_rows = keep_rows
+        self._options = options
         self._interval = interval
         self._threads: list[_Thread] = []
-        self._waits: dict[int, _Wait] = {}
-        self._hold: _Hold | None = None
+        self._waits: dict[int, Wait] = {}
+        self._hold: Hold | None = None
         self._seq = 0
         self._timed = False
         self._time, self._ticks = _Clock(), _Clock()
@@ -113,6 +116,12 @@ class PlainMachine:
         self._last_change = (NOBODY, RELEASE)  # the last ACQUIRE or RELEASE
         self._last_release: int | None = None  # its clock, since the last ACQUIRE
         self._switches = 0
+        self._handoffs: Counter[tuple[int, int]] = Counter()
+        self._waiting: Counter[int] = Counter()
+        self._free_wanted = self._free_wanted_at_release = 0
+        self._convoys = Convoys(options)
+        self._frozen = FrozenSignals(options)
+        self._found: dict[str, list[FoundRow]] = {kind: [] for kind in FINDING_KINDS}
         self._faults: dict[tuple[int, int], list[int]] = {}
         self._rows: dict[str, list[tuple[int, ...]]] = {table: [] for table in LAYOUTS}
         self._clocks: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]] = []
@@ -156,30 +165,29 @@ class PlainMachine:
                 self._fault("entry-while-holding", error, thread)
             if wait:
                 self._fault("entry-while-waiting", error, thread)
-            self._waits[thread] = _Wait(thread, self._seq, self._clock)
+            self._waits[thread] = Wait(thread, self._seq, self._clock)
         elif event in (BUSY, RETRY):
             if not wait:
                 self._fault("missing-entry", error, thread)
-                wait = self._waits[thread] = _Wait(thread, NO_SEQ, self._clock)
+                wait = self._waits[thread] = Wait(thread, NO_SEQ, self._clock)
             self._contend(wait, event)
         elif event == ACQUIRE:
-            if wait:
-                waited = self._close_wait(wait, self._seq)
-            else:
+            if not wait:
                 self._fault("missing-entry", error, thread)
-                waited = NULL
             if self._hold:
                 self._fault("overlapping-hold", True, thread)
                 self._close_hold(self._seq, UNKNOWN, truncated=True)
+            waited = self._close_wait(wait, self._seq) if wait else NULL
             self._acquired(thread)
-            self._hold = _Hold(thread, self._seq, self._clock, checks, waited)
+            self._hold = Hold(thread, self._seq, self._clock, checks, wait, waited)
         else:
             if holds:
-                self._close_hold(self._seq, self._release_kind(checks))
+                self._close_hold(self._seq, self._release_kind(checks), ticks)
             else:
                 self._fault("release-without-acquire", error, thread)
             self._last_change = (thread, RELEASE)
             self._last_release = self._clock
+            self._free_wanted_at_release = self._free_wanted
         self._seq += 1
 
     def _advance(self, ticks: int, checks: int, time: int) -> None:
@@ -197,6 +205,9 @@ class PlainMachine:
         step = self._clock - before
         if step:
             holder = self._hold.thread if self._hold else NOBODY
+            self._waiting[len(self._waits)] += step
+            if not self._hold and self._waits:
+                self._free_wanted += step
             for wait in self._waits.values():
                 wait.blame[holder] += step
 
@@ -209,19 +220,27 @@ class PlainMachine:
         if self.keep_rows:
             self._rows[table].append(row)
 
-    def _contend(self, wait: _Wait, event: int) -> None:
+    def _contend(self, wait: Wait, event: int) -> None:
         totals = self._threads[wait.thread]
         if event == RETRY:
             wait.failed_retries += 1
+            kind = ALONE
             if wait.contended:
                 if wait.reacquires_since_mark:
-                    kind = "lost_rounds"
+                    kind = LOST_ROUND
+                    wait.lost_rounds += 1
+                    totals.lost_rounds += 1
                 elif not wait.acquires_since_mark:
-                    kind = "timeouts"
+                    kind = TIMEOUT
+                    wait.timeouts += 1
+                    totals.timeouts += 1
+                    if self._hold:
+                        self._hold.timeouts[wait.thread] += 1
                 else:
-                    kind = "hand_overs"
-                setattr(wait, kind, getattr(wait, kind) + 1)
-                setattr(totals, kind, getattr(totals, kind) + 1)
+                    kind = HAND_OVER
+                    wait.hand_overs += 1
+                    totals.hand_overs += 1
+            self._keep("retries", self._seq, wait.thread, self._hold.thread if self._hold else NOBODY, kind, 0)
         if not wait.contended:
             wait.busy_seq, wait.busy = self._seq, self._clock
         wait.acquires_since_mark = wait.reacquires_since_mark = 0
@@ -235,6 +254,10 @@ class PlainMachine:
                 wait.reacquires_since_mark += reacquire
         if self._last_acquirer not in (NOBODY, thread):
             self._switches += 1
+            self._handoffs[self._last_acquirer, thread] += 1
+            if self._last_release is not None:
+                latency = self._free_wanted - self._free_wanted_at_release
+                self._threads[thread].durations[SWITCH_LATENCY][latency] += 1
             gap = NULL if self._last_release is None else self._clock - self._last_release
             self._keep("switches", self._seq, gap, self._last_acquirer, thread)
         self._last_acquirer = thread
@@ -247,39 +270,58 @@ class PlainMachine:
             return UNKNOWN
         return CHECK if checks > self._hold.checks else BLOCKING
 
-    def _close_hold(self, end_seq: int, kind: int, truncated: bool = False) -> None:
+    def _close_hold(self, end_seq: int, kind: int, ticks: int = NULL, truncated: bool = False) -> None:
         hold = self._hold
         assert hold
         totals = self._threads[hold.thread]
-        totals.held += self._clock - hold.start
+        held = self._clock - hold.start
+        totals.held += held
         totals.releases[kind] += 1
+        totals.durations[HOLD][held] += 1
         is_open = end_seq == NO_SEQ
         self._keep(
             "holds", hold.seq, end_seq, hold.start, self._clock, hold.waited, hold.thread, kind, is_open, truncated
         )
+        others_wait = any(wait.contended and wait.thread != hold.thread for wait in self._waits.values())
+        timed_waiters = others_wait and self._timed
+        self._find("long_holds", long_hold(hold, end_seq, self._clock, timed_waiters, self._options))
+        self._find("convoys", self._convoys.hold_ended(hold, end_seq, self._clock, kind == BLOCKING))
+        if kind == CHECK and ticks != NULL:
+            self._find("frozen_signals", self._frozen.check_release(ticks, end_seq, self._clock))
         self._hold = None
 
-    def _close_wait(self, wait: _Wait, end_seq: int) -> int:
+    def _close_wait(self, wait: Wait, end_seq: int) -> int:
         """Its duration."""
         del self._waits[wait.thread]
         totals = self._threads[wait.thread]
         waited = self._clock - wait.start
         totals.waited += waited
         totals.contended_waits += wait.contended
+        totals.retried_waited += waited if wait.failed_retries else 0
         totals.blame.update(wait.blame)
-        rival = max(wait.passes, key=lambda thread: (wait.passes[thread], -thread), default=NOBODY)
+        totals.durations[WAIT][waited] += 1
+        if wait.contended:
+            totals.durations[CONTENDED_WAIT][waited] += 1
         self._keep(
             "waits", wait.entry_seq, wait.busy_seq, end_seq, wait.start, wait.busy, self._clock,
             wait.failed_retries, wait.lost_rounds, wait.timeouts, wait.hand_overs, wait.passes.total(),
-            wait.thread, rival, wait.contended, end_seq == NO_SEQ, wait.entry_seq == NO_SEQ,
+            wait.thread, wait.rival, wait.contended, end_seq == NO_SEQ, wait.entry_seq == NO_SEQ,
         )  # fmt: skip
+        self._find("battles", battle(wait, end_seq, self._clock, self._options))
         return waited
+
+    def _find(self, kind: str, found: FoundRow | None) -> None:
+        if found:
+            self._found[kind].append(found)
 
     def finish(self) -> None:
         if self._hold:
             self._close_hold(NO_SEQ, UNKNOWN)
-        for thread in sorted(self._waits):
-            self._close_wait(self._waits[thread], NO_SEQ)
+        for thread in range(len(self._threads)):
+            if thread in self._waits:
+                self._close_wait(self._waits[thread], NO_SEQ)
+            self._find("convoys", self._convoys.end(thread))
+        self._find("frozen_signals", self._frozen.end())
 
     def totals(self) -> Totals:
         return Totals(
@@ -289,6 +331,14 @@ class PlainMachine:
             first_tick_clock=self._ticks.first if self._timed and self.keep_rows else None,
             duration=self._clock,
             switches=self._switches,
+            held=sum(thread.held for thread in self._threads),
+            free_wanted=self._free_wanted,
+            exact=True,
+            has_ticks=self._ticks.first is not None,
+            found={
+                kind: Found(len(rows), sum(row.cost for row in rows), min(len(rows), self._options.worst))
+                for kind, rows in self._found.items()
+            },
             checks=self._checks[1] - self._checks[0] if self._checks else None,
             faults=tuple(
                 Faults(FAULT_CODES[code], SEVERITIES[error], count, first)
@@ -301,7 +351,7 @@ class PlainMachine:
         if table == "threads":
             rows = [
                 (*t.counts, t.contended_waits, t.counts[RETRY], t.lost_rounds, t.timeouts, t.hand_overs,
-                 t.releases[CHECK], t.releases[BLOCKING], t.held, t.waited, t.first_seq)
+                 t.releases[CHECK], t.releases[BLOCKING], t.held, t.waited, t.retried_waited, t.first_seq)
                 for t in self._threads
             ]  # fmt: skip
         elif table == "blame":
@@ -311,15 +361,43 @@ class PlainMachine:
                 for holder, duration in t.blame.items()
                 if duration
             ]
+        elif table == "distributions":
+            rows = [
+                (durations.total(), *(_quantile(durations, q) for q in (50, 90, 99, 100)), thread, kind)
+                for thread, t in enumerate(self._threads)
+                for kind, durations in enumerate(t.durations)
+                if durations
+            ]
+        elif table == "handoffs":
+            rows = [(count, *threads) for threads, count in sorted(self._handoffs.items())]
+        elif table == "waiting":
+            rows = sorted(self._waiting.items())
         return np.array(rows, LAYOUTS[table])
+
+    def findings(self, kind: str) -> Rows:
+        costliest = sorted(self._found[kind], key=lambda row: (-row.cost, row.start_seq))
+        return np.array(costliest[: self._options.worst], FINDING)
 
     def clocks(self) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]]:
         return self._clocks
 
 
-def new_machine(interval: int, keep_rows: bool) -> Machine:
+def _quantile(durations: Counter[int], per_cent: int) -> int:
+    """Nearest rank: the smallest value that so many per cent of all do not exceed."""
+    rank = -(-durations.total() * per_cent // 100)
+    return next(value for value, below in _cumulated(durations) if below >= rank)
+
+
+def _cumulated(durations: Counter[int]) -> Iterator[tuple[int, int]]:
+    below = 0
+    for value, count in sorted(durations.items()):
+        below += count
+        yield value, below
+
+
+def new_machine(interval: int, keep_rows: bool, options: Options) -> Machine:
     """A state machine of the core in use. `interval`: ticks between two checks."""
-    return (NativeMachine if _native.library else PlainMachine)(interval, keep_rows)
+    return (NativeMachine if _native.library else PlainMachine)(interval, keep_rows, options)
 
 
 @dataclass(frozen=True)
@@ -329,8 +407,8 @@ class Timeline:
     Attributes:
         totals: counts, duration and faults.
         unit: of the clock: `ns` or `ticks`.
-        tables: `threads` and `blame`, and where rows were kept `events`, `holds`, `waits`, `switches`. All but
-            `diagnostics`, which also knows the lines that are no events.
+        tables: `schemas.ANALYSIS_TABLES`, or where rows were kept `schemas.TRACE_TABLES` but for `diagnostics`, which
+            also knows the lines that are no events.
         faults: rows of `machine.FAULT`, where rows were kept.
     """
 
@@ -340,48 +418,66 @@ class Timeline:
     faults: Rows
 
 
-def run(stream: EventStream, progress: Progress | None = None) -> Timeline:
+def run(stream: EventStream, options: Options, progress: Progress | None = None) -> Timeline:
     """Streams a trace through the state machine and keeps totals only: memory does not grow with the trace."""
-    machine = new_machine(stream.check_interval, keep_rows=False)
+    machine = new_machine(stream.check_interval, keep_rows=False, options=options)
     stream.feed(machine, progress)
+    return _totals(machine, stream.threads, stream.names)
+
+
+def run_batches(
+    batches: Sequence[pa.RecordBatch], threads: list[str], names: Mapping[str, str], interval: int, options: Options
+) -> Timeline:
+    """The same over batches in memory."""
+    machine = new_machine(interval, keep_rows=False, options=options)
+    for batch in batches:
+        machine.feed(batch)
+    return _totals(machine, threads, names)
+
+
+def _totals(machine: Machine, threads: list[str], names: Mapping[str, str]) -> Timeline:
     machine.finish()
-    return _assemble(machine, stream.threads, stream.names)
+    tables = _Tables(machine, threads)
+    made = {
+        "threads": tables.threads(names),
+        "blame": tables.blame(),
+        "distributions": tables.distributions(),
+        "utilisation": tables.utilisation(),
+        "waiting": tables.waiting(),
+        "handoffs": tables.handoffs(),
+        "fairness": tables.fairness(),
+        **{analyzer.kind: tables.findings(analyzer) for analyzer in ANALYZERS},
+    }
+    return Timeline(tables.totals, tables.unit, made, np.empty(0, LAYOUTS["faults"]))
 
 
 def run_kept(
     batches: Sequence[pa.RecordBatch], threads: list[str], names: Mapping[str, str], interval: int
 ) -> Timeline:
-    """The same over batches in memory, with a row for every event, hold, wait and switch."""
-    machine = new_machine(interval, keep_rows=True)
+    """Over batches in memory, with a row for every event, hold, wait, switch and failed retry."""
+    machine = new_machine(interval, keep_rows=True, options=Options())
     for batch in batches:
         machine.feed(batch)
     machine.finish()
-    return _assemble(machine, threads, names, batches)
-
-
-def _assemble(
-    machine: Machine, threads: list[str], names: Mapping[str, str], batches: Sequence[pa.RecordBatch] | None = None
-) -> Timeline:
-    totals = machine.totals()
-    tables = _Tables(machine, totals, threads)
-    made = {"threads": tables.threads(names), "blame": tables.blame()}
-    faults = np.empty(0, LAYOUTS["faults"])
-    if batches is not None:
-        made |= {
-            "events": tables.events(batches),
-            "holds": tables.holds(),
-            "waits": tables.waits(),
-            "switches": tables.switches(),
-        }
-        faults = machine.rows("faults").copy()
-    return Timeline(totals, tables.unit, made, faults)
+    tables = _Tables(machine, threads)
+    made = {
+        "events": tables.events(batches),
+        "threads": tables.threads(names),
+        "holds": tables.holds(),
+        "waits": tables.waits(),
+        "switches": tables.switches(),
+        "blame": tables.blame(),
+        "failed_retries": tables.failed_retries(),
+    }
+    return Timeline(tables.totals, tables.unit, made, machine.rows("faults").copy())
 
 
 class _Tables:
     """Rows to Arrow: codes become categories, clocks get their beginning back, -1 becomes null."""
 
-    def __init__(self, machine: Machine, totals: Totals, threads: list[str]) -> None:
+    def __init__(self, machine: Machine, threads: list[str]) -> None:
         self._machine = machine
+        totals = self.totals = machine.totals()
         self.unit = "ns" if totals.timed else "ticks"
         self._first = totals.first_clock or 0
         self._threads = strings(threads)
@@ -396,14 +492,14 @@ class _Tables:
         self._ticks = np.concatenate(ticks) if ticks and known else None
         self._tick_batches = ticks if known else None
 
-    def _thread(self, codes: npt.NDArray[Any]) -> pa.Array:
+    def thread(self, codes: npt.NDArray[Any]) -> pa.Array:
         return categories(codes, self._threads)
 
     @staticmethod
-    def _seq(seqs: npt.NDArray[Any]) -> pa.Array:
+    def seq(seqs: npt.NDArray[Any]) -> pa.Array:
         return integers(seqs, seqs == NO_SEQ)
 
-    def _clock(self, clocks: npt.NDArray[Any], null: npt.NDArray[np.bool_] | None = None) -> pa.Array:
+    def clock(self, clocks: npt.NDArray[Any], null: npt.NDArray[np.bool_] | None = None) -> pa.Array:
         return integers(clocks + self._first, null)
 
     def _tick_clock(self, seqs: npt.NDArray[Any], at_end: bool = False) -> pa.Array:
@@ -439,7 +535,7 @@ class _Tables:
     def threads(self, names: Mapping[str, str]) -> pa.Table:
         rows = self._machine.rows("threads")
         columns: dict[str, Any] = {name: integers(rows[name]) for name in rows.dtype.names or () if name != "retries"}
-        columns["thread"] = self._thread(np.arange(len(rows)))
+        columns["thread"] = self.thread(np.arange(len(rows)))
         columns["name"] = strings([names.get(thread) for thread in self._threads.to_pylist()])
         return schemas.table("threads", self.unit, columns)
 
@@ -450,8 +546,8 @@ class _Tables:
             "blame",
             self.unit,
             {
-                "waiter": self._thread(rows["waiter"]),
-                "holder": self._thread(rows["holder"]),
+                "waiter": self.thread(rows["waiter"]),
+                "holder": self.thread(rows["holder"]),
                 "duration": integers(rows["duration"]),
             },
         )
@@ -462,11 +558,11 @@ class _Tables:
             "holds",
             self.unit,
             {
-                "thread": self._thread(rows["thread"]),
-                "start_seq": self._seq(rows["start_seq"]),
-                "end_seq": self._seq(rows["end_seq"]),
-                "start_clock": self._clock(rows["start_clock"]),
-                "end_clock": self._clock(rows["end_clock"]),
+                "thread": self.thread(rows["thread"]),
+                "start_seq": self.seq(rows["start_seq"]),
+                "end_seq": self.seq(rows["end_seq"]),
+                "start_clock": self.clock(rows["start_clock"]),
+                "end_clock": self.clock(rows["end_clock"]),
                 "start_tick_clock": self._tick_clock(rows["start_seq"]),
                 "end_tick_clock": self._tick_clock(rows["end_seq"], at_end=True),
                 "duration": integers(rows["end_clock"] - rows["start_clock"]),
@@ -484,24 +580,78 @@ class _Tables:
             "waits",
             self.unit,
             {
-                "thread": self._thread(rows["thread"]),
-                "entry_seq": self._seq(rows["entry_seq"]),
-                "busy_seq": self._seq(rows["busy_seq"]),
-                "end_seq": self._seq(rows["end_seq"]),
-                "entry_clock": self._clock(rows["entry_clock"], rows["entry_seq"] == NO_SEQ),
-                "busy_clock": self._clock(rows["busy_clock"], rows["busy_seq"] == NO_SEQ),
-                "end_clock": self._clock(rows["end_clock"]),
+                "thread": self.thread(rows["thread"]),
+                "entry_seq": self.seq(rows["entry_seq"]),
+                "busy_seq": self.seq(rows["busy_seq"]),
+                "end_seq": self.seq(rows["end_seq"]),
+                "entry_clock": self.clock(rows["entry_clock"], rows["entry_seq"] == NO_SEQ),
+                "busy_clock": self.clock(rows["busy_clock"], rows["busy_seq"] == NO_SEQ),
+                "end_clock": self.clock(rows["end_clock"]),
                 "entry_tick_clock": self._tick_clock(rows["entry_seq"]),
                 "busy_tick_clock": self._tick_clock(rows["busy_seq"]),
                 "end_tick_clock": self._tick_clock(rows["end_seq"], at_end=True),
                 "duration": integers(rows["end_clock"] - rows["entry_clock"]),
                 "contended": flags(rows["contended"]),
                 **{name: integers(rows[name]) for name in counts},
-                "rival": self._thread(rows["rival"]),
+                "rival": self.thread(rows["rival"]),
                 "open": flags(rows["open"]),
                 "truncated": flags(rows["truncated"]),
             },
         )
+
+    def failed_retries(self) -> pa.Table:
+        rows = self._machine.rows("retries")
+        return schemas.table(
+            "failed_retries",
+            self.unit,
+            {
+                "seq": integers(rows["seq"]),
+                "thread": self.thread(rows["thread"]),
+                "holder": self.thread(rows["holder"]),
+                "kind": categories(rows["kind"], strings(RETRY_KINDS)),
+                "clock": self.clock(self._clocks[rows["seq"]]),
+            },
+        )
+
+    def findings(self, analyzer: Analyzer) -> pa.Table:
+        """In the order of the trace."""
+        rows = self._machine.findings(analyzer.kind)
+        rows = rows[np.lexsort((rows["thread"], rows["start_seq"]))]
+        return schemas.table(analyzer.kind, self.unit, analyzer.columns(rows, self))
+
+    def distributions(self) -> pa.Table:
+        rows = self._machine.rows("distributions")
+        columns = {name: integers(rows[name]) for name in ("count", "p50", "p90", "p99", "max")}
+        kinds = {"thread": self.thread(rows["thread"]), "kind": categories(rows["kind"], strings(DISTRIBUTIONS))}
+        return schemas.table("distributions", self.unit, columns | kinds)
+
+    def utilisation(self) -> pa.Table:
+        states = {"held": self.totals.held, "free_wanted": self.totals.free_wanted}
+        states["free"] = self.totals.duration - sum(states.values())
+        columns = {"state": words_as_categories(list(states)), "duration": optional_integers(list(states.values()))}
+        return schemas.table("utilisation", self.unit, columns)
+
+    def waiting(self) -> pa.Table:
+        rows = self._machine.rows("waiting")
+        return schemas.table("waiting", self.unit, {name: integers(rows[name]) for name in ("waiters", "duration")})
+
+    def handoffs(self) -> pa.Table:
+        rows = self._machine.rows("handoffs")
+        rows = rows[np.lexsort((rows["to_thread"], rows["from_thread"]))]
+        columns = {
+            "from": self.thread(rows["from_thread"]),
+            "to": self.thread(rows["to_thread"]),
+            "count": integers(rows["count"]),
+        }
+        return schemas.table("handoffs", self.unit, columns)
+
+    def fairness(self) -> pa.Table:
+        rows = self._machine.rows("threads")
+        held = rows["held"][rows["contended_waits"] > 0].tolist()
+        squares = sum(one * one for one in held)
+        jain = sum(held) ** 2 / (len(held) * squares) if squares else None
+        columns = {"threads": optional_integers([len(held)]), "jain": ratios([jain])}
+        return schemas.table("fairness", self.unit, columns)
 
     def switches(self) -> pa.Table:
         rows = self._machine.rows("switches")
@@ -511,9 +661,9 @@ class _Tables:
             self.unit,
             {
                 "seq": integers(seqs),
-                "from": self._thread(rows["from_thread"]),
-                "to": self._thread(rows["to_thread"]),
-                "clock": self._clock(self._clocks[seqs]),
+                "from": self.thread(rows["from_thread"]),
+                "to": self.thread(rows["to_thread"]),
+                "clock": self.clock(self._clocks[seqs]),
                 "tick_clock": self._tick_clock(seqs),
                 "gap": integers(rows["gap"], rows["gap"] == NULL),
             },

@@ -15,7 +15,7 @@ import pyarrow as pa
 from tracekit import schemas, timeline
 from tracekit.arrays import optional_integers, strings, words_as_categories
 from tracekit.diagnostics import Diagnostic, require_events, summarise
-from tracekit.machine import FAULT_CODES, SEVERITIES
+from tracekit.machine import FAULT_CODES, SEVERITIES, Options
 from tracekit.parsers import open_trace
 from tracekit.stream import BadLines, LineNumbers
 from tracekit.timeline import Timeline
@@ -69,6 +69,10 @@ class Trace:
         """Totals and all tables but the diagnostics."""
         return timeline.run_kept(self._batches, self._threads, self._names, self._interval)
 
+    def run(self, options: Options) -> Timeline:
+        """The trace through the state machine again, with other thresholds, for totals and findings."""
+        return timeline.run_batches(self._batches, self._threads, self._names, self._interval, options)
+
     @property
     def unit(self) -> str:
         """Of the clock: `ns` where the trace has times, else `ticks`."""
@@ -102,6 +106,10 @@ class Trace:
     @property
     def blame(self) -> pa.Table:
         return self.timeline.tables["blame"]
+
+    @property
+    def failed_retries(self) -> pa.Table:
+        return self.timeline.tables["failed_retries"]
 
     @cached_property
     def diagnostics(self) -> pa.Table:
@@ -151,17 +159,9 @@ class Trace:
 
         Raises ValueError for a table that there is not.
         """
-        import pandas as pd
-
-        if table not in schemas.TABLES:
-            raise ValueError(f"There is no table {table!r}; there are {', '.join(schemas.TABLES)}.")
-        found: pa.Table = getattr(self, table)
-        nullable = {pa.int64(): pd.Int64Dtype()}.get
-        columns = {
-            name: found.column(name).to_pandas(types_mapper=nullable if found.schema.field(name).nullable else None)
-            for name in found.column_names
-        }
-        return pd.DataFrame(columns, copy=False)
+        if table not in schemas.TRACE_TABLES:
+            raise ValueError(f"There is no table {table!r}; there are {', '.join(schemas.TRACE_TABLES)}.")
+        return schemas.to_pandas(getattr(self, table))
 
     def __repr__(self) -> str:
         events, threads = self.timeline.totals.events, len(self._threads)

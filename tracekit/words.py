@@ -23,5 +23,9 @@ def share(part: int, whole: int) -> str:
     return "-" if not whole else f"{100 * part / whole:.1f} %"
 
 
+def percent(part: float) -> str:
+    return f"{100 * part:.1f} %"
+
+
 def count(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"

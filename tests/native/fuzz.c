@@ -437,7 +437,9 @@ static bool read_trace(const bytes *trace, const options *o, result *r) {
     tk_pipeline *p =
         tk_pipeline_new(ends[0], copy, head, o->workers, o->block_bytes, o->strict, o->keep_bad_lines);
     free(copy);
-    tk_timeline *timeline = tk_timeline_new(o->interval, o->keep_rows);
+    const tk_options options = {.min_rounds = 2, .min_cycles = 2, .max_gap = 1, .min_frozen = 2, .min_timeouts = 1,
+                                .long_hold = 1000, .ratio = 1.5, .worst = 3, .distinct_values = 20};
+    tk_timeline *timeline = tk_timeline_new(o->interval, o->keep_rows, &options);
     CHECK(p && timeline);
     fetched late[8];
     int held = 0, steps = 0;

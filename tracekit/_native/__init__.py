@@ -9,9 +9,30 @@ import ctypes as c
 import os
 from pathlib import Path
 
-ABI = 1
+ABI = 2
 LINE_CODES = 8
 ROW_CODES = 5
+FINDING_KINDS = 4
+
+
+class Options(c.Structure):
+    """tk_options"""
+
+    _fields_ = (
+        *(
+            (name, c.c_int64)
+            for name in ("min_rounds", "min_cycles", "max_gap", "min_frozen", "min_timeouts", "long_hold")
+        ),
+        ("ratio", c.c_double),
+        ("worst", c.c_int64),
+        ("distinct_values", c.c_int64),
+    )
+
+
+class FindingTotals(c.Structure):
+    """tk_finding_totals"""
+
+    _fields_ = (("count", c.c_int64), ("cost", c.c_int64), ("kept", c.c_int64))
 
 
 class Totals(c.Structure):
@@ -23,7 +44,10 @@ class Totals(c.Structure):
         ("checks_most", c.c_int64),
         ("counts", c.c_int64 * 2 * ROW_CODES),
         ("first_seq", c.c_int64 * 2 * ROW_CODES),
-        *((name, c.c_int32) for name in ("timed", "clock_known", "tick_clock_known", "threads")),
+        ("held", c.c_int64),
+        ("free_wanted", c.c_int64),
+        ("findings", FindingTotals * FINDING_KINDS),
+        *((name, c.c_int32) for name in ("timed", "clock_known", "tick_clock_known", "threads", "exact", "has_ticks")),
     )
 
 
@@ -75,15 +99,19 @@ class BadLine(c.Structure):
 
 
 _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
-    "tk_timeline_new": (c.c_void_p, (c.c_int64, c.c_int32)),
+    "tk_timeline_new": (c.c_void_p, (c.c_int64, c.c_int32, c.POINTER(Options))),
     "tk_timeline_free": (None, (c.c_void_p,)),
     "tk_timeline_feed": (c.c_int32, (c.c_void_p, c.POINTER(Columns), c.c_int32)),
     "tk_timeline_finish": (c.c_int32, (c.c_void_p,)),
     "tk_timeline_totals": (None, (c.c_void_p, c.POINTER(Totals))),
     **{
         f"tk_timeline_{table}": (c.c_void_p, (c.c_void_p, c.POINTER(c.c_int64)))
-        for table in ("threads", "blame", "holds", "waits", "switches", "faults")
+        for table in (
+            *("threads", "blame", "distributions", "handoffs", "waiting"),
+            *("holds", "waits", "switches", "faults", "retries"),
+        )
     },
+    "tk_timeline_findings": (c.c_void_p, (c.c_void_p, c.c_int32, c.POINTER(c.c_int64))),
     "tk_pipeline_new": (
         c.c_void_p,
         (c.c_int32, c.c_char_p, c.c_size_t, c.c_int32, c.c_size_t, c.c_int32, c.c_int64),

@@ -15,7 +15,7 @@
 #error "the scanner reads eight characters as one little-endian number"
 #endif
 
-#define TK_ABI 1                 /* raised whenever a struct below changes */
+#define TK_ABI 2                 /* raised whenever a struct below changes */
 #define TK_EXPORT __attribute__((visibility("default")))
 #define TK_NULL INT64_MIN        /* a `-` in a column */
 #define TK_LINE_LIMIT (1 << 20)  /* bytes; a longer line is bad */
@@ -97,18 +97,48 @@ typedef struct {
 bool tk_scan_block(tk_scanner *scanner, tk_block *block);
 bool tk_grow(void *items_pointer, size_t *room, size_t item_size, size_t least);
 
-/* ---- timeline.c ---- */
+/* ---- timeline.c and findings.c ---- */
+
+/* Thresholds of docs/analyses.md, and how much to keep. */
+typedef struct {
+    int64_t min_rounds, min_cycles, max_gap, min_frozen, min_timeouts, long_hold;
+    double ratio;
+    int64_t worst;           /* findings kept of each kind */
+    int64_t distinct_values; /* durations kept apart in all distributions together */
+} tk_options;
+
+enum { TK_BATTLES, TK_CONVOYS, TK_FROZEN_SIGNALS, TK_LONG_HOLDS, TK_KINDS };
+
+/* cost: what the kept ones are chosen by. More by kind: battles: rounds, failed retries, passes; convoys: cycles,
+   waited, held; frozen signals: checks; long holds: timeouts. other: the rival or hog. */
+typedef struct {
+    int64_t cost, start_seq, end_seq, start, end, more[3];
+    int32_t thread, other;
+} tk_finding;
+
+typedef struct { int64_t count, cost, kept; } tk_finding_totals;
+
+enum { TK_WAIT, TK_CONTENDED_WAIT, TK_HOLD, TK_SWITCH_LATENCY, TK_DISTRIBUTIONS };
+typedef struct {
+    int64_t count, p50, p90, p99, max;
+    int32_t thread, kind;
+} tk_distribution;
+typedef struct { int64_t count; int32_t from, to; } tk_handoff;
+typedef struct { int64_t waiters, duration; } tk_waiting;
+typedef struct { int64_t seq; int32_t thread, holder, kind, padding; } tk_retry; /* kind: 0 none, 1 lost round, 2 timeout, 3 hand-over */
 
 typedef struct {
     int64_t counts[TK_EVENTS];
     int64_t contended_waits, failed_retries, lost_rounds, timeouts, hand_overs;
-    int64_t check_releases, blocking_releases, held, waited, first_seq;
+    int64_t check_releases, blocking_releases, held, waited, retried_waited, first_seq;
 } tk_thread_totals;
 
 typedef struct {
     int64_t events, duration, first_clock, first_tick_clock, switches, checks_least, checks_most;
     int64_t counts[TK_ROW_CODES][2], first_seq[TK_ROW_CODES][2]; /* [code][0: info, 1: error] */
-    int32_t timed, clock_known, tick_clock_known, threads;
+    int64_t held, free_wanted;
+    tk_finding_totals findings[TK_KINDS];
+    int32_t timed, clock_known, tick_clock_known, threads, exact, has_ticks;
 } tk_totals;
 
 typedef struct { int64_t duration; int32_t waiter, holder; } tk_blame;
@@ -142,7 +172,7 @@ typedef struct {
 
 typedef struct tk_timeline tk_timeline;
 
-TK_EXPORT tk_timeline *tk_timeline_new(int64_t interval, int32_t keep_rows);
+TK_EXPORT tk_timeline *tk_timeline_new(int64_t interval, int32_t keep_rows, const tk_options *options);
 TK_EXPORT void tk_timeline_free(tk_timeline *timeline);
 /* All threads' codes in the batch must be below `threads`. False: no memory. */
 TK_EXPORT int32_t tk_timeline_feed(tk_timeline *timeline, const tk_columns *columns, int32_t threads);
@@ -156,6 +186,11 @@ TK_EXPORT const tk_hold *tk_timeline_holds(tk_timeline *timeline, int64_t *count
 TK_EXPORT const tk_wait *tk_timeline_waits(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_switch *tk_timeline_switches(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_fault *tk_timeline_faults(tk_timeline *timeline, int64_t *count);
+TK_EXPORT const tk_retry *tk_timeline_retries(tk_timeline *timeline, int64_t *count);
+TK_EXPORT const tk_finding *tk_timeline_findings(tk_timeline *timeline, int32_t kind, int64_t *count);
+TK_EXPORT const tk_distribution *tk_timeline_distributions(tk_timeline *timeline, int64_t *count);
+TK_EXPORT const tk_handoff *tk_timeline_handoffs(tk_timeline *timeline, int64_t *count);
+TK_EXPORT const tk_waiting *tk_timeline_waiting(tk_timeline *timeline, int64_t *count);
 
 /* ---- pipeline.c ---- */
 

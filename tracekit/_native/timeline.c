@@ -7,6 +7,8 @@
    the log it began. The log is a ring; when it is full, each open wait takes its
    part into a map of its own. */
 #include "core.h"
+#include "findings.h"
+#include "map.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,13 +20,7 @@
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 enum { KIND_UNKNOWN, KIND_CHECK, KIND_BLOCKING };
-
-/* A thread's code -> a sum. The code is its own hash: once there is room for all, nothing collides. */
-typedef struct {
-    int32_t *keys; /* -1: free */
-    int64_t *sums;
-    uint32_t mask, count;
-} map;
+enum { RETRY_ALONE, RETRY_LOST_ROUND, RETRY_TIMEOUT, RETRY_HAND_OVER };
 
 /* What an open wait took out of the ring before it was overwritten. */
 typedef struct { map blame, rivals; } taken;
@@ -38,12 +34,21 @@ typedef struct {
     int64_t acquires_at_busy;
     int64_t acquires_at_mark, reacquires_at_mark; /* at its last BUSY or RETRY */
     int64_t failed_retries, lost_rounds, timeouts, hand_overs;
+    int64_t hold, hold_timeouts; /* its timeouts in that hold */
     taken *taken;
 } wait;
 
+/* A run of delayed short holds that may become a convoy. */
 typedef struct {
+    int64_t cycles, gap, waited, held, start_seq, end_seq, start, end;
+    map hogs;
+} convoy;
+
+typedef struct thread {
     wait wait;
-    map blame;
+    map blame, handoffs;
+    convoy convoy;
+    histogram durations[TK_DISTRIBUTIONS];
 } thread;
 
 typedef struct { int64_t held, acquires; int32_t thread; } run;
@@ -56,7 +61,12 @@ struct tk_timeline {
     int64_t clock, tick_clock, last_checks;
 
     int32_t holder;
-    int64_t hold_start, hold_start_seq, hold_checks, hold_waited;
+    int64_t hold_start, hold_start_seq, hold_checks;
+    int64_t hold_number, hold_timeouts, hold_most_timeouts; /* sum over its waiters, and the most of one */
+    /* The wait that led to it: its length (TK_NULL: none), where it began, and its blame if it was contended. */
+    int64_t hold_waited, hold_wait_seq, hold_wait_start;
+    bool hold_contended;
+    map hold_blame;
 
     int32_t run_thread; /* of the last ACQUIRE */
     int64_t run_held, run_acquires, runs;
@@ -65,80 +75,34 @@ struct tk_timeline {
     int32_t last_change_thread; /* the thread of the last ACQUIRE or RELEASE, if it was a RELEASE */
     int64_t last_release_clock; /* since the last ACQUIRE; NO_RELEASE */
     bool released;
+    int64_t free_wanted_at_release;
 
     thread *threads;
     tk_thread_totals *thread_totals;
     size_t threads_room, thread_totals_room;
     int32_t thread_count;
     TK_VECTOR(int32_t) open_waits;
+    int64_t contended_open; /* of these */
+    int64_t *waiting;       /* [n]: how long n threads waited at once */
+    size_t waiting_room;
     map tally;
+
+    tk_options options;
+    findings findings[TK_KINDS];
+    distinct_values distinct;
+    int64_t frozen_checks;
+    int64_t frozen_start_seq, frozen_end_seq, frozen_start, frozen_end;
 
     TK_VECTOR(tk_hold) holds;
     TK_VECTOR(tk_wait) waits;
     TK_VECTOR(tk_switch) switches;
     TK_VECTOR(tk_fault) faults;
+    TK_VECTOR(tk_retry) retries;
     TK_VECTOR(tk_blame) blame;
+    TK_VECTOR(tk_distribution) distributions;
+    TK_VECTOR(tk_handoff) handoffs;
+    TK_VECTOR(tk_waiting) waiting_rows;
 };
-
-/* ---- maps ---- */
-
-static bool map_room(map *m) {
-    uint32_t mask = m->keys ? m->mask * 2 + 1 : 3;
-    map larger = {malloc(((size_t)mask + 1) * sizeof(int32_t)), malloc(((size_t)mask + 1) * sizeof(int64_t)), mask,
-                  m->count};
-    if (!larger.keys || !larger.sums) {
-        free(larger.keys);
-        free(larger.sums);
-        return false;
-    }
-    memset(larger.keys, 0xFF, ((size_t)mask + 1) * sizeof(int32_t));
-    for (uint32_t i = 0; m->keys && i <= m->mask; i++) {
-        if (m->keys[i] < 0) continue;
-        uint32_t at = (uint32_t)m->keys[i] & mask;
-        while (larger.keys[at] >= 0) at = (at + 1) & mask;
-        larger.keys[at] = m->keys[i];
-        larger.sums[at] = m->sums[i];
-    }
-    free(m->keys);
-    free(m->sums);
-    *m = larger;
-    return true;
-}
-
-static inline bool map_add(map *m, int32_t key, int64_t amount) {
-    if (!m->keys && !map_room(m)) return false;
-    for (;;) {
-        uint32_t at = (uint32_t)key & m->mask;
-        while (m->keys[at] >= 0 && m->keys[at] != key) at = (at + 1) & m->mask;
-        if (LIKELY(m->keys[at] == key)) {
-            m->sums[at] += amount;
-            return true;
-        }
-        if (m->count * 4 < m->mask * 3) {
-            m->keys[at] = key;
-            m->sums[at] = amount;
-            m->count++;
-            return true;
-        }
-        if (!map_room(m)) return false;
-    }
-}
-
-static bool map_add_all(map *m, const map *other) {
-    for (uint32_t i = 0; other->keys && i <= other->mask; i++)
-        if (other->keys[i] >= 0 && !map_add(m, other->keys[i], other->sums[i])) return false;
-    return true;
-}
-
-static void map_clear(map *m) {
-    if (m->count) memset(m->keys, 0xFF, ((size_t)m->mask + 1) * sizeof(int32_t));
-    m->count = 0;
-}
-
-static void map_free(map *m) {
-    free(m->keys);
-    free(m->sums);
-}
 
 static void free_taken(wait *w) {
     if (!w->taken) return;
@@ -150,11 +114,13 @@ static void free_taken(wait *w) {
 
 /* ---- life ---- */
 
-tk_timeline *tk_timeline_new(int64_t interval, int32_t keep_rows) {
+tk_timeline *tk_timeline_new(int64_t interval, int32_t keep_rows, const tk_options *options) {
     tk_timeline *t = calloc(1, sizeof *t);
     if (!t) return NULL;
     t->interval = interval;
     t->keep_rows = keep_rows;
+    t->options = *options;
+    t->distinct.left = options->distinct_values;
     t->holder = t->run_thread = t->last_change_thread = NOBODY;
     t->last_checks = TK_NULL;
     t->totals.checks_least = t->totals.checks_most = TK_NULL;
@@ -166,8 +132,14 @@ void tk_timeline_free(tk_timeline *t) {
     for (int32_t i = 0; i < t->thread_count; i++) {
         free_taken(&t->threads[i].wait);
         map_free(&t->threads[i].blame);
+        map_free(&t->threads[i].handoffs);
+        map_free(&t->threads[i].convoy.hogs);
+        for (int kind = 0; kind < TK_DISTRIBUTIONS; kind++) histogram_free(&t->threads[i].durations[kind]);
     }
+    for (int kind = 0; kind < TK_KINDS; kind++) free(t->findings[kind].kept.items);
     map_free(&t->tally);
+    map_free(&t->hold_blame);
+    free(t->waiting);
     free(t->threads);
     free(t->thread_totals);
     free(t->open_waits.items);
@@ -175,7 +147,11 @@ void tk_timeline_free(tk_timeline *t) {
     free(t->waits.items);
     free(t->switches.items);
     free(t->faults.items);
+    free(t->retries.items);
     free(t->blame.items);
+    free(t->distributions.items);
+    free(t->handoffs.items);
+    free(t->waiting_rows.items);
     free(t);
 }
 
@@ -184,6 +160,9 @@ static bool add_threads(tk_timeline *t, int32_t count) {
     if (!tk_grow(&t->threads, &t->threads_room, sizeof *t->threads, (size_t)count) ||
         !tk_grow(&t->thread_totals, &t->thread_totals_room, sizeof *t->thread_totals, (size_t)count))
         return false;
+    const size_t waiting = t->waiting_room;
+    if (!tk_grow(&t->waiting, &t->waiting_room, sizeof *t->waiting, (size_t)count + 1)) return false;
+    memset(t->waiting + waiting, 0, (t->waiting_room - waiting) * sizeof *t->waiting);
     size_t more = (size_t)(count - t->thread_count);
     memset(t->threads + t->thread_count, 0, more * sizeof *t->threads);
     memset(t->thread_totals + t->thread_count, 0, more * sizeof *t->thread_totals);
@@ -249,17 +228,7 @@ static int32_t main_rival(tk_timeline *t, const wait *w) {
     map_clear(&t->tally);
     settle_rivals(t, w, &t->tally);
     if (w->taken) TRY(map_add_all(&t->tally, &w->taken->rivals));
-    int32_t rival = NOBODY;
-    int64_t most = 0;
-    for (uint32_t i = 0; t->tally.keys && i <= t->tally.mask; i++) {
-        int32_t key = t->tally.keys[i];
-        if (key < 0) continue;
-        if (t->tally.sums[i] > most || (t->tally.sums[i] == most && key < rival)) {
-            most = t->tally.sums[i];
-            rival = key;
-        }
-    }
-    return rival;
+    return map_most(&t->tally);
 }
 
 /* The ring is full: each open wait takes its part. */
@@ -296,6 +265,10 @@ static void start_run(tk_timeline *t, int32_t thread, int64_t seq) {
         if (t->keep_rows)
             KEEP(t->switches, (tk_switch){seq, t->released ? t->clock - t->last_release_clock : TK_NULL,
                                           t->run_thread, thread});
+        TRY(map_add(&t->threads[t->run_thread].handoffs, thread, 1));
+        if (t->released)
+            TRY(histogram_add(&t->threads[thread].durations[TK_SWITCH_LATENCY],
+                              t->totals.free_wanted - t->free_wanted_at_release, &t->distinct));
         t->ring[t->runs++ & (RING - 1)] = (run){t->run_held, t->run_acquires, t->run_thread};
     }
     t->run_thread = thread;
@@ -315,12 +288,13 @@ static void open_wait(tk_timeline *t, int32_t thread, int64_t seq, bool truncate
     w->start = t->clock;
     w->run = t->runs;
     w->run_held = held_in_run(t);
-    w->failed_retries = w->lost_rounds = w->timeouts = w->hand_overs = 0;
+    w->failed_retries = w->lost_rounds = w->timeouts = w->hand_overs = w->hold_timeouts = 0;
     w->place = (uint32_t)t->open_waits.count;
     KEEP(t->open_waits, thread);
 }
 
 static void forget_wait(tk_timeline *t, wait *w) {
+    t->contended_open -= w->contended;
     int32_t last = t->open_waits.items[--t->open_waits.count];
     t->open_waits.items[w->place] = last;
     t->threads[last].wait.place = w->place;
@@ -328,46 +302,138 @@ static void forget_wait(tk_timeline *t, wait *w) {
     free_taken(w);
 }
 
-/* How long it lasted. */
-static int64_t close_wait(tk_timeline *t, int32_t thread, int64_t end_seq) {
-    wait *w = &t->threads[thread].wait;
-    tk_thread_totals *totals = &t->thread_totals[thread];
-    int64_t waited = t->clock - w->start;
-    totals->waited += waited;
-    totals->contended_waits += w->contended;
-    if (waited > 0) {
-        settle_blame(t, w, &t->threads[thread].blame);
-        if (w->taken) TRY(map_add_all(&t->threads[thread].blame, &w->taken->blame));
-    }
-    if (t->keep_rows) {
-        bool contended = w->contended;
-        KEEP(t->waits, (tk_wait){w->entry_seq, w->busy_seq, end_seq, w->start, contended ? w->busy : 0, t->clock,
-                                 w->failed_retries, w->lost_rounds, w->timeouts, w->hand_overs,
-                                 contended ? t->acquires - w->acquires_at_busy : 0, thread,
-                                 contended ? main_rival(t, w) : NOBODY, contended, end_seq == NO_SEQ,
-                                 w->truncated, {0}});
-    }
-    forget_wait(t, w);
-    return waited;
+static void found(tk_timeline *t, int kind, tk_finding finding) {
+    TRY(findings_add(&t->findings[kind], &finding, t->options.worst));
 }
 
-static inline void open_hold(tk_timeline *t, int32_t thread, int64_t seq, int64_t checks, int64_t waited) {
+/* The wait becomes that of the hold which begins now. */
+static void close_wait(tk_timeline *t, int32_t thread, int64_t end_seq) {
+    struct thread *state = &t->threads[thread];
+    wait *w = &state->wait;
+    tk_thread_totals *totals = &t->thread_totals[thread];
+    const int64_t waited = t->clock - w->start;
+    totals->waited += waited;
+    totals->contended_waits += w->contended;
+    if (w->failed_retries) totals->retried_waited += waited;
+    TRY(histogram_add(&state->durations[TK_WAIT], waited, &t->distinct));
+    if (w->contended) TRY(histogram_add(&state->durations[TK_CONTENDED_WAIT], waited, &t->distinct));
+    if (waited > 0 && w->contended) {
+        map_clear(&t->hold_blame); /* a convoy may want it */
+        settle_blame(t, w, &t->hold_blame);
+        if (w->taken) TRY(map_add_all(&t->hold_blame, &w->taken->blame));
+        TRY(map_add_all(&state->blame, &t->hold_blame));
+    } else if (waited > 0) {
+        settle_blame(t, w, &state->blame);
+        if (w->taken) TRY(map_add_all(&state->blame, &w->taken->blame));
+    }
+    t->hold_waited = waited;
+    t->hold_contended = w->contended;
+    t->hold_wait_seq = w->truncated ? w->busy_seq : w->entry_seq;
+    t->hold_wait_start = w->start;
+    const bool battle = w->lost_rounds >= t->options.min_rounds;
+    if (battle || t->keep_rows) {
+        const bool contended = w->contended;
+        const int32_t rival = contended ? main_rival(t, w) : NOBODY;
+        const int64_t passes = contended ? t->acquires - w->acquires_at_busy : 0;
+        if (battle)
+            found(t, TK_BATTLES, (tk_finding){t->clock - w->busy, w->busy_seq, end_seq, w->busy, t->clock,
+                                              {w->lost_rounds, w->failed_retries, passes}, thread, rival});
+        if (t->keep_rows)
+            KEEP(t->waits, (tk_wait){w->entry_seq, w->busy_seq, end_seq, w->start, contended ? w->busy : 0, t->clock,
+                                     w->failed_retries, w->lost_rounds, w->timeouts, w->hand_overs, passes, thread,
+                                     rival, contended, end_seq == NO_SEQ, w->truncated, {0}});
+    }
+    forget_wait(t, w);
+}
+
+static inline void open_hold(tk_timeline *t, int32_t thread, int64_t seq, int64_t checks) {
     t->holder = thread;
     t->hold_start = t->clock;
     t->hold_start_seq = seq;
     t->hold_checks = checks;
-    t->hold_waited = waited;
+    t->hold_number++;
+    t->hold_timeouts = t->hold_most_timeouts = 0;
 }
 
-static inline void close_hold(tk_timeline *t, int64_t end_seq, int kind, bool truncated) {
-    int64_t held = t->clock - t->hold_start;
-    tk_thread_totals *totals = &t->thread_totals[t->holder];
+static void end_convoy(tk_timeline *t, int32_t thread) {
+    convoy *c = &t->threads[thread].convoy;
+    if (c->cycles >= t->options.min_cycles)
+        found(t, TK_CONVOYS, (tk_finding){c->waited, c->start_seq, c->end_seq, c->start, c->end,
+                                          {c->cycles, c->waited, c->held}, thread, map_most(&c->hogs)});
+    c->cycles = c->gap = c->waited = c->held = 0;
+    map_clear(&c->hogs);
+}
+
+/* A short hold, with a wait, of a thread that is in a convoy or may begin one. */
+static void short_hold(tk_timeline *t, int32_t thread, int64_t held, int64_t end_seq) {
+    convoy *c = &t->threads[thread].convoy;
+    const int64_t waited = t->hold_waited;
+    if (t->hold_contended && waited > 0 && (double)waited >= t->options.ratio * (double)held) {
+        if (!c->cycles) {
+            c->start_seq = t->hold_wait_seq;
+            c->start = t->hold_wait_start;
+        }
+        c->cycles++;
+        c->gap = 0;
+        c->waited += waited;
+        c->held += held;
+        c->end_seq = end_seq;
+        c->end = t->clock;
+        TRY(map_add_all(&c->hogs, &t->hold_blame));
+    } else if (c->cycles && ++c->gap > t->options.max_gap) {
+        end_convoy(t, thread);
+    }
+}
+
+static void end_frozen(tk_timeline *t) {
+    if (t->frozen_checks >= t->options.min_frozen)
+        found(t, TK_FROZEN_SIGNALS, (tk_finding){t->frozen_checks, t->frozen_start_seq, t->frozen_end_seq,
+                                                 t->frozen_start, t->frozen_end, {t->frozen_checks}, NOBODY, NOBODY});
+    t->frozen_checks = 0;
+}
+
+static void check_release_at(tk_timeline *t, int64_t ticks, int64_t seq) {
+    if (ticks == 0) {
+        if (!t->frozen_checks++) {
+            t->frozen_start_seq = seq;
+            t->frozen_start = t->clock;
+        }
+        t->frozen_end_seq = seq;
+        t->frozen_end = t->clock;
+    } else if (ticks != TK_NULL) {
+        end_frozen(t);
+    }
+}
+
+static void note_long_hold(tk_timeline *t, int64_t held, int64_t end_seq) {
+    const wait *own = &t->threads[t->holder].wait;
+    const bool others_wait = t->contended_open > (own->open && own->contended);
+    if (t->hold_most_timeouts >= t->options.min_timeouts ||
+        (t->totals.timed && held >= t->options.long_hold && others_wait))
+        found(t, TK_LONG_HOLDS, (tk_finding){held, t->hold_start_seq, end_seq, t->hold_start, t->clock,
+                                             {t->hold_timeouts}, t->holder, NOBODY});
+}
+
+/* `ticks` are those of the RELEASE. */
+static inline void close_hold(tk_timeline *t, int64_t end_seq, int kind, bool truncated, int64_t ticks) {
+    const int64_t held = t->clock - t->hold_start;
+    const int32_t thread = t->holder;
+    tk_thread_totals *totals = &t->thread_totals[thread];
+    struct thread *state = &t->threads[thread];
     totals->held += held;
     totals->check_releases += kind == KIND_CHECK;
     totals->blocking_releases += kind == KIND_BLOCKING;
     t->run_held += held;
+    TRY(histogram_add(&state->durations[TK_HOLD], held, &t->distinct));
+    if (kind == KIND_BLOCKING && t->hold_waited != TK_NULL) {
+        if (UNLIKELY(t->hold_contended || state->convoy.cycles)) short_hold(t, thread, held, end_seq);
+    } else if (UNLIKELY(state->convoy.cycles)) {
+        end_convoy(t, thread);
+    }
+    if (kind == KIND_CHECK && UNLIKELY(ticks == 0 || t->frozen_checks)) check_release_at(t, ticks, end_seq);
+    if (UNLIKELY(t->contended_open || t->hold_timeouts)) note_long_hold(t, held, end_seq);
     if (t->keep_rows)
-        KEEP(t->holds, (tk_hold){t->hold_start_seq, end_seq, t->hold_start, t->clock, t->hold_waited, t->holder,
+        KEEP(t->holds, (tk_hold){t->hold_start_seq, end_seq, t->hold_start, t->clock, t->hold_waited, thread,
                                  (uint8_t)kind, end_seq == NO_SEQ, truncated, 0});
     t->holder = NOBODY;
 }
@@ -401,10 +467,13 @@ static inline void note_checks(tk_timeline *t, int64_t checks) {
     else if (checks < t->totals.checks_least) t->totals.checks_least = checks;
 }
 
-static inline void advance(tk_timeline *t, const tk_columns *c, int64_t row, bool both_clocks) {
+/* Reads the clocks. The step is spent with `waiting` open waits. */
+static inline void advance(tk_timeline *t, const tk_columns *c, int64_t row, size_t waiting, bool both_clocks) {
     tk_totals *totals = &t->totals;
+    const int64_t before = t->clock;
     note_checks(t, c->checks[row]);
     bool ticks_known = c->ticks[row] != TK_NULL && t->last_checks != TK_NULL;
+    totals->has_ticks |= ticks_known;
     if (totals->timed) {
         if (c->time && c->time[row] != TK_NULL)
             set_clock(&t->clock, &totals->first_clock, &totals->clock_known, c->time[row]);
@@ -414,11 +483,22 @@ static inline void advance(tk_timeline *t, const tk_columns *c, int64_t row, boo
     } else if (ticks_known) {
         set_clock(&t->clock, &totals->first_clock, &totals->clock_known, ticks_clock(t, c->ticks[row]));
     }
+    if (t->clock != before) {
+        t->waiting[waiting] += t->clock - before;
+        if (t->holder == NOBODY && waiting) totals->free_wanted += t->clock - before;
+    }
     if (c->clock) c->clock[row] = t->clock;
     if (c->tick_clock) c->tick_clock[row] = t->tick_clock;
 }
 
 /* ---- one row ---- */
+
+static void note_timeout(tk_timeline *t, wait *w) {
+    if (w->hold != t->hold_number) w->hold_timeouts = 0;
+    w->hold = t->hold_number;
+    t->hold_timeouts++;
+    if (++w->hold_timeouts > t->hold_most_timeouts) t->hold_most_timeouts = w->hold_timeouts;
+}
 
 static void contend(tk_timeline *t, int32_t thread, int64_t seq, bool retry, bool first_row) {
     wait *w = &t->threads[thread].wait;
@@ -430,21 +510,28 @@ static void contend(tk_timeline *t, int32_t thread, int64_t seq, bool retry, boo
         tk_thread_totals *totals = &t->thread_totals[thread];
         totals->failed_retries++;
         w->failed_retries++;
+        int kind = RETRY_ALONE;
         if (w->contended) {
             if (t->reacquires > w->reacquires_at_mark) {
+                kind = RETRY_LOST_ROUND;
                 totals->lost_rounds++;
                 w->lost_rounds++;
             } else if (t->acquires == w->acquires_at_mark) {
+                kind = RETRY_TIMEOUT;
                 totals->timeouts++;
                 w->timeouts++;
+                if (t->holder != NOBODY) note_timeout(t, w);
             } else {
+                kind = RETRY_HAND_OVER;
                 totals->hand_overs++;
                 w->hand_overs++;
             }
         }
+        if (t->keep_rows) KEEP(t->retries, (tk_retry){seq, thread, t->holder, kind, 0});
     }
     if (!w->contended) {
         w->contended = true;
+        t->contended_open++;
         w->busy_seq = seq;
         w->busy = t->clock;
         w->busy_run = t->runs;
@@ -456,27 +543,30 @@ static void contend(tk_timeline *t, int32_t thread, int64_t seq, bool retry, boo
 }
 
 static void acquire(tk_timeline *t, int32_t thread, int64_t seq, int64_t checks, bool first_row) {
-    int64_t waited = TK_NULL;
-    if (t->threads[thread].wait.open) waited = close_wait(t, thread, seq);
-    else fault(t, TK_MISSING_ENTRY, !first_row, thread, seq);
+    const bool waits = t->threads[thread].wait.open;
+    if (!waits) fault(t, TK_MISSING_ENTRY, !first_row, thread, seq);
     if (UNLIKELY(t->holder != NOBODY)) {
         fault(t, TK_OVERLAPPING_HOLD, true, thread, seq);
-        close_hold(t, seq, KIND_UNKNOWN, true);
+        close_hold(t, seq, KIND_UNKNOWN, true, TK_NULL);
     }
+    if (waits) close_wait(t, thread, seq);
+    else t->hold_waited = TK_NULL;
     t->acquires++;
     t->reacquires += t->last_change_thread == thread;
     t->last_change_thread = NOBODY;
     if (thread != t->run_thread) start_run(t, thread, seq);
     t->released = false;
     t->run_acquires++;
-    open_hold(t, thread, seq, checks, waited);
+    open_hold(t, thread, seq, checks);
 }
 
-static inline void release(tk_timeline *t, int32_t thread, int64_t seq, int64_t checks, bool first_row) {
-    if (LIKELY(t->holder == thread)) close_hold(t, seq, release_kind(t->hold_checks, checks), false);
+static inline void release(tk_timeline *t, int32_t thread, int64_t seq, int64_t ticks, int64_t checks,
+                           bool first_row) {
+    if (LIKELY(t->holder == thread)) close_hold(t, seq, release_kind(t->hold_checks, checks), false, ticks);
     else fault(t, TK_RELEASE_WITHOUT_ACQUIRE, !first_row, thread, seq);
     t->last_change_thread = thread;
     t->last_release_clock = t->clock;
+    t->free_wanted_at_release = t->totals.free_wanted;
     t->released = true;
 }
 
@@ -486,7 +576,7 @@ static void step(tk_timeline *t, const tk_columns *c, int64_t row, int32_t threa
     bool first_row = totals->first_seq == NO_SEQ;
     if (UNLIKELY(first_row)) totals->first_seq = seq;
     totals->counts[c->event[row]]++;
-    advance(t, c, row, both_clocks);
+    advance(t, c, row, t->open_waits.count, both_clocks);
     switch (c->event[row]) {
     case TK_ENTRY:
         if (UNLIKELY(t->holder == thread)) fault(t, TK_ENTRY_WHILE_HOLDING, !first_row, thread, seq);
@@ -504,7 +594,7 @@ static void step(tk_timeline *t, const tk_columns *c, int64_t row, int32_t threa
         acquire(t, thread, seq, c->checks[row], first_row);
         break;
     default:
-        release(t, thread, seq, c->checks[row], first_row);
+        release(t, thread, seq, c->ticks[row], c->checks[row], first_row);
     }
 }
 
@@ -521,19 +611,23 @@ static inline bool reacquire_at_once(tk_timeline *t, const tk_columns *c, int64_
     totals->counts[TK_RELEASE]++;
     totals->counts[TK_ENTRY]++;
     totals->counts[TK_ACQUIRE]++;
-    advance(t, c, row, false);
-    close_hold(t, 0, release_kind(t->hold_checks, c->checks[row]), false);
-    advance(t, c, row + 1, false);
-    int64_t start = t->clock;
-    advance(t, c, row + 2, false);
-    int64_t waited = t->clock - start;
-    totals->waited += waited;
+    const size_t waiting = t->open_waits.count;
+    const int64_t seq = t->totals.events;
+    advance(t, c, row, waiting, false);
+    close_hold(t, seq, release_kind(t->hold_checks, c->checks[row]), false, c->ticks[row]);
+    advance(t, c, row + 1, waiting, false);
+    t->hold_wait_start = t->clock;
+    advance(t, c, row + 2, waiting + 1, false);
+    t->hold_waited = t->clock - t->hold_wait_start;
+    t->hold_contended = false;
+    totals->waited += t->hold_waited;
+    TRY(histogram_add(&t->threads[thread].durations[TK_WAIT], t->hold_waited, &t->distinct));
     t->acquires++;
     t->reacquires++;
     t->run_acquires++;
     t->last_change_thread = NOBODY;
     t->released = false;
-    open_hold(t, thread, 0, c->checks[row + 2], waited);
+    open_hold(t, thread, seq + 2, c->checks[row + 2]);
     t->totals.events += 3;
     return true;
 }
@@ -554,11 +648,24 @@ int32_t tk_timeline_feed(tk_timeline *t, const tk_columns *c, int32_t threads) {
 }
 
 int32_t tk_timeline_finish(tk_timeline *t) {
-    if (t->holder != NOBODY) close_hold(t, NO_SEQ, KIND_UNKNOWN, false);
-    for (int32_t i = 0; i < t->thread_count; i++)
+    if (t->holder != NOBODY) close_hold(t, NO_SEQ, KIND_UNKNOWN, false, TK_NULL);
+    for (int32_t i = 0; i < t->thread_count; i++) {
         if (t->threads[i].wait.open) close_wait(t, i, NO_SEQ);
+        end_convoy(t, i);
+    }
+    end_frozen(t);
+    for (int32_t i = 0; i < t->thread_count; i++)
+        for (int kind = 0; kind < TK_DISTRIBUTIONS; kind++) {
+            histogram *h = &t->threads[i].durations[kind];
+            if (h->repeated) TRY(histogram_flush(h, &t->distinct));
+        }
+    t->totals.exact = !t->distinct.coarse;
     t->totals.duration = t->clock;
     t->totals.threads = t->thread_count;
+    for (int32_t i = 0; i < t->thread_count; i++) t->totals.held += t->thread_totals[i].held;
+    for (int kind = 0; kind < TK_KINDS; kind++)
+        t->totals.findings[kind] = (tk_finding_totals){t->findings[kind].count, t->findings[kind].cost,
+                                                       (int64_t)t->findings[kind].kept.count};
     return !t->out_of_memory;
 }
 
@@ -579,10 +686,11 @@ const tk_blame *tk_timeline_blame(tk_timeline *t, int64_t *count) {
     for (int32_t waiter = 0; waiter < t->thread_count; waiter++) {
         const map *m = &t->threads[waiter].blame;
         int64_t nobody = t->thread_totals[waiter].waited;
-        for (uint32_t i = 0; m->keys && i <= m->mask; i++) {
-            if (m->keys[i] < 0) continue;
+        for (uint32_t i = 0; i < m->room; i++) {
+            int32_t holder = map_key(m, i);
+            if (holder < 0) continue;
             nobody -= m->sums[i];
-            KEEP(t->blame, (tk_blame){m->sums[i], waiter, m->keys[i]});
+            KEEP(t->blame, (tk_blame){m->sums[i], waiter, holder});
         }
         if (nobody > 0) KEEP(t->blame, (tk_blame){nobody, waiter, NOBODY});
     }
@@ -600,3 +708,44 @@ TABLE(holds, tk_hold)
 TABLE(waits, tk_wait)
 TABLE(switches, tk_switch)
 TABLE(faults, tk_fault)
+TABLE(retries, tk_retry)
+
+const tk_finding *tk_timeline_findings(tk_timeline *t, int32_t kind, int64_t *count) {
+    *count = (int64_t)t->findings[kind].kept.count;
+    return t->findings[kind].kept.items;
+}
+
+const tk_distribution *tk_timeline_distributions(tk_timeline *t, int64_t *count) {
+    t->distributions.count = 0;
+    for (int32_t thread = 0; thread < t->thread_count; thread++)
+        for (int kind = 0; kind < TK_DISTRIBUTIONS; kind++) {
+            tk_distribution row;
+            TRY(histogram_describe(&t->threads[thread].durations[kind], &row));
+            row.thread = thread;
+            row.kind = kind;
+            if (row.count) KEEP(t->distributions, row);
+        }
+    *count = t->out_of_memory ? -1 : (int64_t)t->distributions.count;
+    return t->distributions.items;
+}
+
+const tk_handoff *tk_timeline_handoffs(tk_timeline *t, int64_t *count) {
+    t->handoffs.count = 0;
+    for (int32_t from = 0; from < t->thread_count; from++) {
+        const map *m = &t->threads[from].handoffs;
+        for (uint32_t i = 0; i < m->room; i++) {
+            int32_t to = map_key(m, i);
+            if (to >= 0) KEEP(t->handoffs, (tk_handoff){m->sums[i], from, to});
+        }
+    }
+    *count = t->out_of_memory ? -1 : (int64_t)t->handoffs.count;
+    return t->handoffs.items;
+}
+
+const tk_waiting *tk_timeline_waiting(tk_timeline *t, int64_t *count) {
+    t->waiting_rows.count = 0;
+    for (size_t n = 0; n < t->waiting_room; n++)
+        if (t->waiting[n]) KEEP(t->waiting_rows, (tk_waiting){(int64_t)n, t->waiting[n]});
+    *count = t->out_of_memory ? -1 : (int64_t)t->waiting_rows.count;
+    return t->waiting_rows.items;
+}

@@ -11,15 +11,26 @@ import pyarrow as pa
 
 from tracekit import _native
 from tracekit.arrays import NULL, int64_values, numbers
-from tracekit.machine import FAULT_CODES, LAYOUTS, SEVERITIES, Faults, Rows, Totals
+from tracekit.machine import (
+    FAULT_CODES,
+    FINDING,
+    FINDING_KINDS,
+    LAYOUTS,
+    SEVERITIES,
+    Faults,
+    Found,
+    Options,
+    Rows,
+    Totals,
+)
 
 
 class NativeMachine:
-    def __init__(self, interval: int, keep_rows: bool) -> None:
+    def __init__(self, interval: int, keep_rows: bool, options: Options) -> None:
         assert _native.library
         self._c = _native.library
         self.keep_rows = keep_rows
-        self.native_handle: int | None = self._c.tk_timeline_new(interval, keep_rows)
+        self.native_handle: int | None = self._c.tk_timeline_new(interval, keep_rows, _native.Options(**vars(options)))
         if not self.native_handle:
             raise MemoryError
         self._timed: bool | None = None
@@ -67,6 +78,14 @@ class NativeMachine:
             first_tick_clock=found.first_tick_clock if found.tick_clock_known else None,
             duration=found.duration,
             switches=found.switches,
+            held=found.held,
+            free_wanted=found.free_wanted,
+            exact=bool(found.exact),
+            has_ticks=bool(found.has_ticks),
+            found={
+                kind: Found(one.count, one.cost, one.kept)
+                for kind, one in zip(FINDING_KINDS, found.findings, strict=True)
+            },
             checks=None if found.checks_least == NULL else found.checks_most - found.checks_least,
             faults=tuple(
                 Faults(name, severity, found.counts[code][error], found.first_seq[code][error])
@@ -79,12 +98,19 @@ class NativeMachine:
     def rows(self, table: str) -> Rows:
         count = c.c_int64()
         address = getattr(self._c, f"tk_timeline_{table}")(self.native_handle, count)
-        if count.value < 0:
+        return self._view(address, count.value, LAYOUTS[table])
+
+    def findings(self, kind: str) -> Rows:
+        count = c.c_int64()
+        address = self._c.tk_timeline_findings(self.native_handle, FINDING_KINDS.index(kind), count)
+        return self._view(address, count.value, FINDING)
+
+    def _view(self, address: int, count: int, layout: np.dtype[Any]) -> Rows:
+        if count < 0:
             raise MemoryError
-        layout = LAYOUTS[table]
-        if not count.value:
+        if not count:
             return np.empty(0, layout)
-        raw: Any = (c.c_char * (count.value * layout.itemsize)).from_address(address)
+        raw: Any = (c.c_char * (count * layout.itemsize)).from_address(address)
         raw.machine = self  # the view keeps the rows alive
         view: Rows = np.frombuffer(raw, layout)
         return view

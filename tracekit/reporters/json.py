@@ -7,11 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from tracekit.analysis import Analysis
+from tracekit.analyzers import KINDS
 
 SCHEMA = "tracekit.analysis/1"
 _THREAD_COLUMNS = (
     "thread", "name", "entries", "acquires", "releases", "contended_waits", "failed_retries", "lost_rounds",
     "check_releases", "blocking_releases", "held", "waited",
+)  # fmt: skip
+_TABLES = (
+    "battles", "convoys", "frozen_signals", "long_holds", "distributions", "utilisation", "waiting", "handoffs",
+    "fairness",
 )  # fmt: skip
 
 
@@ -34,15 +39,13 @@ def as_dict(analysis: Analysis) -> dict[str, Any]:
         },
         "threads": analysis.threads.select(_THREAD_COLUMNS).to_pylist(),
         "blame": analysis.blame.to_pylist(),
-        "battles": [],
-        "convoys": [],
-        "frozen_signals": [],
-        "long_holds": [],
+        **{table: analysis.tables[table].to_pylist() for table in _TABLES},
+        "found": {kind: dict(zip(("count", "cost"), analysis.found(kind), strict=True)) for kind in KINDS},
         "diagnostics": [
             {"code": d.code, "severity": d.severity, "count": d.count, "first_line": d.first_line}
             for d in analysis.diagnostics
         ],
-        "findings": [],
+        "findings": [vars(finding) for finding in analysis.findings],
     }
 
 

@@ -1,0 +1,132 @@
+/* Findings: exact totals, and the costliest of each kind in bounded memory.
+   Distributions: how often each duration came, exactly while there is room for
+   all distinct values, and then to 8 significant bits. */
+#include "findings.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Cheaper, or as cheap and later: what the kept ones can do without. */
+static bool lesser(const tk_finding *a, const tk_finding *b) {
+    return a->cost != b->cost ? a->cost < b->cost : a->start_seq > b->start_seq;
+}
+
+static void sift_down(tk_finding *heap, size_t count, size_t at) {
+    for (;;) {
+        size_t child = 2 * at + 1;
+        if (child >= count) return;
+        if (child + 1 < count && lesser(&heap[child + 1], &heap[child])) child++;
+        if (!lesser(&heap[child], &heap[at])) return;
+        tk_finding other = heap[at];
+        heap[at] = heap[child];
+        heap[child] = other;
+        at = child;
+    }
+}
+
+bool findings_add(findings *all, const tk_finding *found, int64_t worst) {
+    all->count++;
+    all->cost += found->cost;
+    if ((int64_t)all->kept.count < worst) {
+        if (!tk_grow(&all->kept.items, &all->kept.room, sizeof *all->kept.items, all->kept.count + 1)) return false;
+        all->kept.items[all->kept.count++] = *found;
+        if ((int64_t)all->kept.count == worst)
+            for (size_t at = all->kept.count / 2; at-- > 0;) sift_down(all->kept.items, all->kept.count, at);
+    } else if (worst && lesser(&all->kept.items[0], found)) {
+        all->kept.items[0] = *found;
+        sift_down(all->kept.items, all->kept.count, 0);
+    }
+    return true;
+}
+
+/* ---- distributions ---- */
+
+static size_t place_of(const histogram *h, int64_t value) {
+    size_t at = (size_t)(((uint64_t)value * 0x9E3779B97F4A7C15ULL) >> 20) & h->mask;
+    while (h->counts[at] && h->values[at] != value) at = (at + 1) & h->mask;
+    return at;
+}
+
+static bool make_room(histogram *h) {
+    histogram larger = *h;
+    larger.mask = h->values ? h->mask * 2 + 1 : 15;
+    larger.values = malloc((larger.mask + 1) * sizeof *larger.values);
+    larger.counts = calloc(larger.mask + 1, sizeof *larger.counts);
+    if (!larger.values || !larger.counts) {
+        free(larger.values);
+        free(larger.counts);
+        return false;
+    }
+    for (size_t i = 0; h->values && i <= h->mask; i++) {
+        if (!h->counts[i]) continue;
+        size_t at = place_of(&larger, h->values[i]);
+        larger.values[at] = h->values[i];
+        larger.counts[at] = h->counts[i];
+    }
+    free(h->values);
+    free(h->counts);
+    *h = larger;
+    return true;
+}
+
+bool histogram_flush(histogram *h, distinct_values *distinct) {
+    int64_t value = h->last, count = h->repeated;
+    h->repeated = 0;
+    if (value > h->most) h->most = value;
+    if (!h->values && !make_room(h)) return false;
+    size_t at = place_of(h, value);
+    if (!h->counts[at] && distinct->left <= 0) {
+        distinct->coarse = true;
+        int shift = 56 - __builtin_clzll((uint64_t)value | 1);
+        if (shift > 0) value = value >> shift << shift;
+        at = place_of(h, value);
+    }
+    if (!h->counts[at]) {
+        if (h->distinct * 4 >= h->mask * 3) {
+            if (!make_room(h)) return false;
+            at = place_of(h, value);
+        }
+        h->values[at] = value;
+        h->distinct++;
+        distinct->left--;
+    }
+    h->counts[at] += count;
+    return true;
+}
+
+typedef struct { int64_t value, count; } counted;
+
+static int by_value(const void *a, const void *b) {
+    int64_t left = ((const counted *)a)->value, right = ((const counted *)b)->value;
+    return (left > right) - (left < right);
+}
+
+bool histogram_describe(const histogram *h, tk_distribution *out) {
+    memset(out, 0, sizeof *out);
+    if (!h->distinct) return true;
+    counted *sorted = malloc(h->distinct * sizeof *sorted);
+    if (!sorted) return false;
+    size_t n = 0;
+    for (size_t i = 0; i <= h->mask; i++)
+        if (h->counts[i]) sorted[n++] = (counted){h->values[i], h->counts[i]};
+    qsort(sorted, n, sizeof *sorted, by_value);
+    for (size_t i = 0; i < n; i++) out->count += sorted[i].count;
+    /* Nearest rank: the smallest value that so many per cent of all do not exceed. */
+    const int64_t per_cent[3] = {50, 90, 99};
+    int64_t *const quantiles[3] = {&out->p50, &out->p90, &out->p99};
+    int64_t below = 0;
+    size_t at = 0;
+    for (int q = 0; q < 3; q++) {
+        int64_t rank = out->count / 100 * per_cent[q] + (out->count % 100 * per_cent[q] + 99) / 100;
+        while (below + sorted[at].count < rank) below += sorted[at++].count;
+        *quantiles[q] = sorted[at].value;
+    }
+    out->max = h->most;
+    free(sorted);
+    return true;
+}
+
+void histogram_free(histogram *h) {
+    free(h->values);
+    free(h->counts);
+}

@@ -1,0 +1,48 @@
+/* What the state machine collects for the analyzers: findings and distributions. See findings.c. */
+#ifndef TRACEKIT_FINDINGS_H
+#define TRACEKIT_FINDINGS_H
+
+#include "core.h"
+
+/* The findings of one kind: all counted, the costliest kept. */
+typedef struct {
+    int64_t count, cost;
+    TK_VECTOR(tk_finding) kept; /* a heap with the cheapest on top, once it is full */
+} findings;
+
+/* False: no memory. */
+bool findings_add(findings *all, const tk_finding *found, int64_t worst);
+
+/* How often each value came. */
+typedef struct {
+    int64_t *values, *counts; /* a count of 0: free */
+    size_t mask, distinct;
+    int64_t last, repeated;   /* a run of the same value is counted here first */
+    int64_t most;
+} histogram;
+
+/* What all histograms of a timeline share: how many distinct values they may still keep apart. */
+typedef struct {
+    int64_t left;
+    bool coarse; /* none: since then, values were rounded down to 8 significant bits */
+} distinct_values;
+
+bool histogram_flush(histogram *h, distinct_values *distinct);
+
+/* False: no memory. */
+static inline bool histogram_add(histogram *h, int64_t value, distinct_values *distinct) {
+    if (value == h->last && h->repeated) {
+        h->repeated++;
+        return true;
+    }
+    bool fine = !h->repeated || histogram_flush(h, distinct);
+    h->last = value;
+    h->repeated = 1;
+    return fine;
+}
+
+/* Count, quantiles and maximum of what was flushed; count 0 where there is nothing. */
+bool histogram_describe(const histogram *h, tk_distribution *out);
+void histogram_free(histogram *h);
+
+#endif

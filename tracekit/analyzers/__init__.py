@@ -1,0 +1,43 @@
+"""Analyzers, each one file: how a kind of finding is told (its plain-Python reading), its table, and its words.
+
+`ANALYZERS` lists them; nothing registers itself. The native core's reading is in `_native/timeline.c`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from tracekit.analyzers import battles, convoys, failed_retries, frozen_signals, long_holds
+from tracekit.analyzers.finding import Finding, Story, ToArrow
+from tracekit.machine import Rows
+
+
+@dataclass(frozen=True)
+class Analyzer:
+    """`columns` makes the table of its rows, `explain` the findings of that table's rows."""
+
+    kind: str
+    columns: Callable[[Rows, ToArrow], dict[str, pa.Array]]
+    explain: Callable[[Sequence[Mapping[str, Any]], Story], list[Finding]]
+
+
+ANALYZERS = (
+    Analyzer("battles", battles.columns, battles.explain),
+    Analyzer("convoys", convoys.columns, convoys.explain),
+    Analyzer("frozen_signals", frozen_signals.columns, frozen_signals.explain),
+    Analyzer("long_holds", long_holds.columns, long_holds.explain),
+)
+
+KINDS = (*(analyzer.kind for analyzer in ANALYZERS), "failed_retries")
+"""All kinds of findings. Failed retries have no table of their own in a streamed analysis."""
+
+
+def explain(rows: Mapping[str, Sequence[Mapping[str, Any]]], story: Story) -> tuple[Finding, ...]:
+    """The findings worth naming, costliest first. `rows`: those of each analyzer's table, costliest first."""
+    found = [finding for analyzer in ANALYZERS for finding in analyzer.explain(rows[analyzer.kind], story)]
+    found += failed_retries.explain(found, story)
+    return tuple(sorted(found, key=lambda finding: -finding.cost))

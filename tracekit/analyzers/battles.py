@@ -1,0 +1,71 @@
+"""Battles: waits that lose round after round to a thread that releases the GIL and takes it again at once.
+
+Beazley, "Inside the Python GIL" (2009). Definition: docs/analyses.md. In a `FoundRow`: thread the waiter, other the
+rival, more (lost rounds, failed retries, passes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from tracekit.analyzers.finding import NAMED, Finding, Story, ToArrow, grouped, span
+from tracekit.arrays import integers
+from tracekit.machine import FoundRow, Options, Rows, Wait
+from tracekit.words import count, percent
+
+
+def battle(wait: Wait, end_seq: int, end: int, options: Options) -> FoundRow | None:
+    """The battle that this wait, closed at `end`, was."""
+    if wait.lost_rounds < options.min_rounds:
+        return None
+    more = (wait.lost_rounds, wait.failed_retries, wait.passes.total())
+    return FoundRow(end - wait.busy, wait.busy_seq, end_seq, wait.busy, end, more, wait.thread, wait.rival)
+
+
+def columns(rows: Rows, to: ToArrow) -> dict[str, pa.Array]:
+    """The table `battles`."""
+    return span(rows, to) | {
+        "waiter": to.thread(rows["thread"]),
+        "rival": to.thread(rows["other"]),
+        "rounds": integers(rows["more"][:, 0]),
+        "failed_retries": integers(rows["more"][:, 1]),
+        "passes": integers(rows["more"][:, 2]),
+        "duration": integers(rows["cost"]),
+    }
+
+
+def explain(rows: Sequence[Mapping[str, Any]], story: Story) -> list[Finding]:
+    """One finding for each pair of threads, whoever of them waits."""
+    found = []
+    for pair in dict.fromkeys(tuple(sorted(key)) for key in grouped(rows, "waiter", "rival")):
+        fights = [row for row in rows if {row["waiter"], row["rival"]} == set(pair)]
+        cost = sum(row["duration"] for row in fights)
+        if story.share(cost) < NAMED:
+            continue
+        waiter, rival = fights[0]["waiter"], fights[0]["rival"]
+        lost = sum(row["rounds"] for row in fights)
+        title = (
+            f"{story.names[waiter]} and {story.names[rival]} fight for the GIL: in {count(len(fights), 'battle')} one "
+            f"of them woke up {count(lost, 'time')} only to find that the other had taken the GIL again, and "
+            f"{percent(story.share(cost))} of the trace went by in these waits."
+        )
+        found.append(story.finding("battles", cost, title, *(_NEW if story.new_gil else _OLD), fights, (waiter, rival)))
+    return found
+
+
+_OLD = (
+    "On the old GIL a running thread gives the GIL up at every check, signals, and at once tries to take it again. "
+    "With two or more cores it has taken it before the thread that was signalled is awake. That one sleeps again, and "
+    "each lost round costs two switches to the operating system for nothing.",
+    "Run on Python 3.2 or newer, where the GIL is handed over. Else pin the process to one core, raise "
+    "sys.setcheckinterval, or move CPU-bound work to processes.",
+)
+_NEW = (
+    "The rival gives the GIL up around a short blocking call and has it again before the waiter, whom that wakes, is "
+    "running. The new GIL makes a thread wait for the switch only when it was asked to drop the GIL, not around "
+    "blocking calls.",
+    "Do fewer and larger blocking calls in the rival (batch them, buffer them), or move one of the two to a process.",
+)

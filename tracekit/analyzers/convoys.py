@@ -1,0 +1,119 @@
+"""Convoys: short holds that each wait long behind the same hog.
+
+bugs.python.org issue 7946. Definition: docs/analyses.md. In a `FoundRow`: other the hog, more (cycles, waited, held).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from tracekit.analyzers.finding import NAMED, Finding, Story, ToArrow, grouped, span
+from tracekit.arrays import integers, ratios
+from tracekit.machine import NOBODY, FoundRow, Hold, Options, Rows
+from tracekit.words import count, duration, percent
+
+
+@dataclass
+class _Run:
+    """Delayed short holds of one thread, with few others between."""
+
+    start_seq: int
+    start: int
+    end_seq: int = 0
+    end: int = 0
+    cycles: int = 0
+    gap: int = 0
+    waited: int = 0
+    held: int = 0
+    hogs: Counter[int] = field(default_factory=Counter)
+
+
+class Convoys:
+    """Follows each thread's holds."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._runs: dict[int, _Run] = {}
+
+    def hold_ended(self, hold: Hold, end_seq: int, end: int, short: bool) -> FoundRow | None:
+        """The convoy that this hold ends, if it does."""
+        wait, held = hold.wait, end - hold.start
+        if not short or wait is None:
+            return self.end(hold.thread)
+        run = self._runs.get(hold.thread)
+        if wait.contended and hold.waited > 0 and hold.waited >= self._options.ratio * held:
+            run = run or self._runs.setdefault(hold.thread, _Run(wait.start_seq, wait.start))
+            run.end_seq, run.end = end_seq, end
+            run.cycles += 1
+            run.gap = 0
+            run.waited += hold.waited
+            run.held += held
+            run.hogs.update(wait.blame)
+        elif run:
+            run.gap += 1
+            if run.gap > self._options.max_gap:
+                return self.end(hold.thread)
+        return None
+
+    def end(self, thread: int) -> FoundRow | None:
+        """Ends the thread's run; a convoy if it is long enough."""
+        run = self._runs.pop(thread, None)
+        if run is None or run.cycles < self._options.min_cycles:
+            return None
+        run.hogs.pop(NOBODY, None)
+        hog = max(run.hogs, key=lambda holder: (run.hogs[holder], -holder), default=NOBODY)
+        more = (run.cycles, run.waited, run.held)
+        return FoundRow(run.waited, run.start_seq, run.end_seq, run.start, run.end, more, thread, hog)
+
+
+def columns(rows: Rows, to: ToArrow) -> dict[str, pa.Array]:
+    """The table `convoys`."""
+    waited, held = rows["more"][:, 1], rows["more"][:, 2]
+    return span(rows, to) | {
+        "thread": to.thread(rows["thread"]),
+        "hog": to.thread(rows["other"]),
+        "cycles": integers(rows["more"][:, 0]),
+        "waited": integers(waited),
+        "held": integers(held),
+        "slowdown": ratios([(w + h) / h if h else None for w, h in zip(waited.tolist(), held.tolist(), strict=True)]),
+    }
+
+
+def explain(rows: Sequence[Mapping[str, Any]], story: Story) -> list[Finding]:
+    """One finding for each thread and its hog."""
+    found = []
+    for (thread, hog), convoys in grouped(rows, "thread", "hog").items():
+        waited = sum(row["waited"] for row in convoys)
+        if hog is None or story.share(waited) < NAMED:
+            continue
+        cycles, held = sum(row["cycles"] for row in convoys), sum(row["held"] for row in convoys)
+        title = (
+            f"{story.names[thread]} (short holds) waited {percent(story.share(waited))} of the trace behind "
+            f"{story.names[hog]}: {count(cycles, 'wait')} of {duration(waited // cycles, story.unit)} each, on "
+            f"average, for {duration(held // cycles, story.unit)} of work."
+        )
+        explanation, advice = _NEW if story.new_gil else _OLD
+        words = {"thread": story.names[thread], "hog": story.names[hog], "interval": story.switch_interval}
+        found.append(
+            story.finding(
+                "convoys", waited, title, explanation.format(**words), advice.format(**words), convoys, (thread, hog)
+            )
+        )
+    return found
+
+
+_OLD = (
+    "{thread} gives the GIL up around each blocking call. When it comes back {hog} has it, and although {hog} releases "
+    "it at every check it mostly takes it again before {thread} is awake.",
+    "Move {hog} to a process, or run on Python 3.2 or newer, where the wait is at most one switch interval.",
+)
+_NEW = (
+    "{thread} gives the GIL up around each blocking call, and {hog} takes it. A thread that wants it back sleeps for "
+    "the switch interval ({interval}) before it may ask {hog} to drop it, every single time.",
+    "Move {hog} to a process, lower sys.setswitchinterval, or release the GIL in the C code that {hog} runs.",
+)

@@ -1,0 +1,56 @@
+"""Failed retries: a thread slept on the GIL, woke up, and found it taken again.
+
+Definition: docs/analyses.md. Their rows are the table `failed_retries` of a trace in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tracekit.analyzers.finding import NAMED, Finding, Story
+from tracekit.words import count, percent
+
+
+def explain(others: Sequence[Finding], story: Story) -> list[Finding]:
+    """One finding for the threads that wait long for it and that no other finding explains."""
+    if any(finding.kind == "long_holds" for finding in others):
+        return []
+    explained = {thread for finding in others for thread in finding.threads}
+    rows = [
+        row
+        for row in sorted(story.threads.values(), key=lambda row: -int(row["retried_waited"]))
+        if row["thread"] not in explained and story.share(row["retried_waited"]) >= NAMED
+    ]
+    if not rows:
+        return []
+    worst = rows[0]
+    threads = tuple(row["thread"] for row in rows)
+    cost = max(row["retried_waited"] for row in rows)
+    retries = sum(row["failed_retries"] for row in rows)
+    others_too = f" (and {count(len(rows) - 1, 'thread')} more)" if len(rows) > 1 else ""
+    title = (
+        f"{story.names[worst['thread']]}{others_too} had to ask for the GIL more than once: "
+        f"{percent(story.share(cost))} of the trace in waits with {count(retries, 'failed retry', 'failed retries')}{_mostly_behind(worst, story)}."
+    )
+    explanation, advice = _NEW if story.new_gil else _OLD
+    return [story.finding("failed_retries", cost, title, explanation, advice, (), threads)]
+
+
+def _mostly_behind(waiter: Mapping[str, Any], story: Story) -> str:
+    holders = [row for row in story.blame if row["waiter"] == waiter["thread"] and row["holder"] is not None]
+    if not holders:
+        return ""
+    return f", mostly behind {story.names[max(holders, key=lambda row: int(row['duration']))['holder']]}"
+
+
+_OLD = (
+    "A thread that sleeps on the GIL is signalled when it is released, but whoever is awake can take it first.",
+    "Run on Python 3.2 or newer, or move CPU-bound work to processes.",
+)
+_NEW = (
+    "Several threads want to run Python code at the same time, and one can. Each waits a switch interval for the "
+    "holder to run on before it may ask for the GIL.",
+    "Move CPU-bound work to processes or to C code that releases the GIL; on Python 3.13 and newer a free-threaded "
+    "build has no GIL.",
+)

@@ -1,0 +1,101 @@
+"""What analyzers share: a finding, what they know of the trace when they word one, and how its rows become Arrow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy.typing as npt
+import pyarrow as pa
+
+NAMED = 0.01
+"""Share of the trace's duration that a finding must cost to be worth naming."""
+SEVERITIES = ((0.2, "high"), (0.05, "medium"), (0.0, "low"))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a trace shows, in words.
+
+    Attributes:
+        kind: of the analyzer.
+        severity: high from 20 % of the trace's duration on, medium from 5 %, else low.
+        cost: that share, 0 to 1.
+        title: one sentence with the numbers in it.
+        explanation: the mechanism.
+        advice: what to do about it with this interpreter.
+        start_seq, end_seq: the costliest instance; None: open.
+        threads: whom it concerns, those first who suffer.
+    """
+
+    kind: str
+    severity: str
+    cost: float
+    title: str
+    explanation: str
+    advice: str
+    start_seq: int | None
+    end_seq: int | None
+    threads: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Story:
+    """What is known of the trace: to word a finding with."""
+
+    unit: str
+    duration: int
+    new_gil: bool
+    switch_interval: str
+    names: Mapping[str, str]
+    threads: Mapping[str, Mapping[str, Any]]
+    blame: Sequence[Mapping[str, Any]]
+
+    def share(self, duration: int) -> float:
+        """Of the trace's duration; at most 1, since several may wait at once."""
+        return min(1.0, duration / self.duration) if self.duration else 0.0
+
+    def finding(
+        self,
+        kind: str,
+        cost: int,
+        title: str,
+        explanation: str,
+        advice: str,
+        rows: Sequence[Mapping[str, Any]],
+        threads: Sequence[str],
+    ) -> Finding:
+        """With its severity, and the span of the first of `rows`, the costliest."""
+        share = self.share(cost)
+        severity = next(name for least, name in SEVERITIES if share >= least)
+        span = rows[0] if rows else {"start_seq": None, "end_seq": None}
+        return Finding(
+            kind, severity, share, title, explanation, advice, span["start_seq"], span["end_seq"], tuple(threads)
+        )
+
+
+class ToArrow(Protocol):
+    """Columns of machine rows to Arrow: codes to names, -1 to null, clocks to the trace's own."""
+
+    def thread(self, codes: npt.NDArray[Any]) -> pa.Array: ...
+    def seq(self, seqs: npt.NDArray[Any]) -> pa.Array: ...
+    def clock(self, clocks: npt.NDArray[Any]) -> pa.Array: ...
+
+
+def span(rows: npt.NDArray[Any], to: ToArrow) -> dict[str, pa.Array]:
+    """The columns that every kind of finding has."""
+    return {
+        "start_seq": to.seq(rows["start_seq"]),
+        "end_seq": to.seq(rows["end_seq"]),
+        "start_clock": to.clock(rows["start_clock"]),
+        "end_clock": to.clock(rows["end_clock"]),
+    }
+
+
+def grouped(rows: Sequence[Mapping[str, Any]], *keys: str) -> dict[tuple[Any, ...], list[Mapping[str, Any]]]:
+    """Rows by the values of these columns, in the order of their first rows."""
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+    return groups

@@ -1,0 +1,71 @@
+"""Frozen signals: the interpreter checks after every tick, because only the main thread may handle a pending signal.
+
+Beazley, "Inside the Python GIL" (2009). Definition: docs/analyses.md. In a `FoundRow`: more (checks, 0, 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from tracekit.analyzers.finding import Finding, Story, ToArrow, span
+from tracekit.arrays import integers
+from tracekit.machine import FoundRow, Options, Rows
+from tracekit.words import count
+
+
+class FrozenSignals:
+    """Follows the check releases of all threads."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._checks = 0
+        self._first = self._last = (0, 0)  # seq and clock
+
+    def check_release(self, ticks: int, seq: int, clock: int) -> FoundRow | None:
+        """The run that this check release interrupts, if it does."""
+        if ticks != 0:
+            return self.end()
+        self._last = seq, clock
+        if not self._checks:
+            self._first = self._last
+        self._checks += 1
+        return None
+
+    def end(self) -> FoundRow | None:
+        checks, self._checks = self._checks, 0
+        if checks < self._options.min_frozen:
+            return None
+        (start_seq, start), (end_seq, end) = self._first, self._last
+        return FoundRow(checks, start_seq, end_seq, start, end, (checks, 0, 0))
+
+
+def columns(rows: Rows, to: ToArrow) -> dict[str, pa.Array]:
+    """The table `frozen_signals`."""
+    return span(rows, to) | {"checks": integers(rows["cost"])}
+
+
+def explain(rows: Sequence[Mapping[str, Any]], story: Story) -> list[Finding]:
+    """One finding for all runs. It costs the whole spans: every check in them came after a single tick."""
+    if not rows:
+        return []
+    checks = sum(row["checks"] for row in rows)
+    cost = sum(row["end_clock"] - row["start_clock"] for row in rows)
+    since = min(row["start_seq"] for row in rows)
+    title = (
+        f"Signals were frozen: {count(checks, 'check')} in a row came after a single tick each, in "
+        f"{count(len(rows), 'run')} from event {since:,} on."
+    )
+    return [story.finding("frozen_signals", cost, title, _EXPLANATION, _ADVICE, rows, ())]
+
+
+_EXPLANATION = (
+    "A signal is pending that only the main thread may handle, and the main thread sleeps in a lock that no signal "
+    "interrupts, such as join(). Until it runs the interpreter checks after every tick, so the other threads crawl."
+)
+_ADVICE = (
+    "Let the main thread wait with a timeout, in a loop (join(0.1)), or run on Python 3.2 or newer, where signals "
+    "interrupt locks."
+)

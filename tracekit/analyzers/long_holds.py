@@ -1,0 +1,69 @@
+"""Long holds: the GIL kept for a whole switch interval and more while others wait, as C code does that keeps it.
+
+Definition: docs/analyses.md. In a `FoundRow`: more (timeouts, 0, 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from tracekit.analyzers.finding import NAMED, Finding, Story, ToArrow, grouped, span
+from tracekit.arrays import integers
+from tracekit.machine import FoundRow, Hold, Options, Rows
+from tracekit.words import count, duration, percent
+
+
+def long_hold(hold: Hold, end_seq: int, end: int, timed_waiters: bool, options: Options) -> FoundRow | None:
+    """The long hold that this one, ended now, was. `timed_waiters`: the trace is timed and others' waits contended."""
+    held = end - hold.start
+    asked_in_vain = max(hold.timeouts.values(), default=0) >= options.min_timeouts
+    if not asked_in_vain and not (timed_waiters and held >= options.long_hold):
+        return None
+    return FoundRow(held, hold.seq, end_seq, hold.start, end, (hold.timeouts.total(), 0, 0), hold.thread)
+
+
+def columns(rows: Rows, to: ToArrow) -> dict[str, pa.Array]:
+    """The table `long_holds`."""
+    return span(rows, to) | {
+        "thread": to.thread(rows["thread"]),
+        "duration": integers(rows["cost"]),
+        "timeouts": integers(rows["more"][:, 0]),
+    }
+
+
+def explain(rows: Sequence[Mapping[str, Any]], story: Story) -> list[Finding]:
+    """One finding for each thread that keeps the GIL."""
+    found = []
+    for (thread,), holds in grouped(rows, "thread").items():
+        cost = sum(row["duration"] for row in holds)
+        if story.share(cost) < NAMED:
+            continue
+        longest = max(row["duration"] for row in holds)
+        timeouts = sum(row["timeouts"] for row in holds)
+        name = story.names[thread]
+        title = (
+            f"{name} kept the GIL for {percent(story.share(cost))} of the trace in {count(len(holds), 'long hold')} "
+            f"of up to {duration(longest, story.unit)}, while others waited and asked {count(timeouts, 'time')} in vain."
+        )
+        explanation, advice = _NEW if story.new_gil else _OLD
+        found.append(
+            story.finding("long_holds", cost, title, explanation, advice.format(thread=name), holds, (thread,))
+        )
+    return found
+
+
+_OLD = (
+    "A thread gives the GIL up after 100 ticks, but a tick can be a long call into C code, and C code keeps the GIL "
+    "unless it releases it itself.",
+    "Release the GIL in the C code that {thread} calls (Py_BEGIN_ALLOW_THREADS), split the calls, or move them to a "
+    "process.",
+)
+_NEW = (
+    "A waiting thread asks for the GIL once per switch interval, and Python code answers within microseconds. A thread "
+    "that does not is inside C code that keeps the GIL.",
+    "Release the GIL in the C code that {thread} calls (Py_BEGIN_ALLOW_THREADS), split the calls, or move them to a "
+    "process.",
+)
