@@ -84,15 +84,22 @@ def tracekit_table(path: str) -> Job:
 
     from tracekit.parsers import open_trace
 
+    def widest(pieces: list[pa.Array]) -> list[pa.Array]:
+        kind = max((piece.type for piece in pieces), key=lambda kind: kind.bit_width)
+        return [piece.cast(kind) for piece in pieces]
+
     def job() -> Result:
-        with open_trace(path) as stream:
+        with open_trace(path, whole=True) as stream:
             batches = list(stream)
         threads = batches[-1].column("thread").dictionary  # those before are its beginnings
         columns: dict[str, pa.ChunkedArray] = {}
         for name in batches[0].schema.names:
             pieces = [batch.column(name) for batch in batches]
             if name == "thread":
-                pieces = [pa.DictionaryArray.from_arrays(p.indices, threads, safe=False) for p in pieces]
+                codes = widest([piece.indices for piece in pieces])
+                pieces = [pa.DictionaryArray.from_arrays(piece, threads, safe=False) for piece in codes]
+            elif name != "event":
+                pieces = widest(pieces)
             columns[name] = pa.chunked_array(pieces)
         table = pa.table(columns)
         return Result(table.num_rows, keep=table)

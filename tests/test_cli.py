@@ -76,8 +76,8 @@ def test_colours() -> None:
 def test_json() -> None:
     found = json.loads(run("analyze", BATTLE, "--json").stdout)
     assert list(found) == [
-        "schema", "trace", "threads", "blame", "battles", "convoys", "frozen_signals", "long_holds", "diagnostics",
-        "findings",
+        "schema", "trace", "threads", "blame", "battles", "convoys", "frozen_signals", "long_holds", "distributions",
+        "utilisation", "waiting", "handoffs", "fairness", "found", "diagnostics", "findings",
     ]  # fmt: skip
     assert found["schema"] == "tracekit.analysis/1"
     assert list(found["trace"]) == [
@@ -147,3 +147,77 @@ def test_words() -> None:
     assert duration(1234, "ticks") == "1,234 ticks"
     assert (share(1, 0), share(1, 3)) == ("-", "33.3 %")
     assert printable("a\x1b\n") == "a\\x1b\\n"
+
+
+ECHO = str(SAMPLES / "py311-echo-convoy.log")
+QUIET = str(SAMPLES / "py311-io4.log")
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (["--fail-on", "convoys"], 1),
+        (["--fail-on", "frozen_signals,long_holds"], 0),
+        (["--fail-on", "battles, convoys", "--max-cost", "50"], 1),
+        (["--fail-on", "battles", "--max-cost", "50"], 0),
+        (["--fail-on", "failed_retries"], 1),
+        (["--fail-on", "convoys", "--min-cycles", "500"], 0),
+        (["--fail-on", "convoys", "--ratio", "1000000"], 0),
+        (["--fail-on", "long_holds", "--long-hold", "4ms"], 1),
+        (["--fail-on", "long_holds", "--long-hold", "4000000"], 1),
+        (["--fail-on", "queues"], 2),
+        (["--only", "queues"], 2),
+        (["--min-rounds", "0"], 2),
+        (["--max-gap", "-1"], 2),
+        (["--ratio", "0"], 2),
+        (["--ratio", "nan"], 2),
+        (["--worst", "0"], 2),
+        (["--long-hold", "long"], 2),
+    ],
+)
+def test_thresholds_and_fail_on(options: list[str], code: int) -> None:
+    done = run("analyze", ECHO, *options)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    assert bool(done.stderr) == (code == 2)
+    assert bool(done.stdout) == (code != 2)
+
+
+def test_findings_come_first() -> None:
+    lines = run("analyze", ECHO).stdout.splitlines()
+    assert lines[4].startswith("HIGH  t2 (short holds) waited 96.8 % of the trace behind t3: 192 waits of 5.19 ms each")
+    assert any("lower sys.setswitchinterval" in line for line in lines[5:9])
+    quiet = run("analyze", QUIET).stdout
+    assert "No contention worth naming: the GIL was held 2.6 % of the time, and free while somebody waited" in quiet
+    assert "HIGH" not in run("analyze", ECHO, "--only", "battles").stdout
+    only = json.loads(run("analyze", ECHO, "--only", "battles", "--json").stdout)
+    assert (only["convoys"], only["findings"]) == ([], [])
+    assert len(only["battles"]) == 4
+
+
+def test_the_worst_are_kept_and_the_rest_counted() -> None:
+    path = str(SAMPLES / "py27-cpu2.log")
+    every = json.loads(run("analyze", path, "--json").stdout)["battles"]
+    few = json.loads(run("analyze", path, "--json", "--worst", "3").stdout)
+    costliest = sorted(every, key=lambda b: (-b["duration"], b["start_seq"]))[:3]
+    assert few["battles"] == sorted(costliest, key=lambda b: int(b["start_seq"]))
+    assert few["found"]["battles"]["count"] == len(every) == 156
+    assert "Of 156 battles the costliest 3 were kept." in run("analyze", path, "--worst", "3").stdout
+
+
+def test_compare() -> None:
+    two, one = str(SAMPLES / "py27-cpu2.log"), str(SAMPLES / "py27-cpu2-onecore.log")
+    better = run("compare", two, one, "--fail-on-regression", "1")
+    assert better.returncode == 0
+    assert "GONE  battles" in better.stdout
+    worse = run("compare", one, two, "--json", "--fail-on-regression", "10")
+    assert worse.returncode == 1
+    found = json.loads(worse.stdout)
+    assert found["schema"] == "tracekit.comparison/1"
+    assert [(change["change"], change["kind"]) for change in found["findings"]] == [("new", "battles")]
+    metrics = {metric["name"]: metric for metric in found["metrics"]}
+    assert metrics["failed retries"] == {
+        "name": "failed retries", "unit": "count", "before": 0, "after": 702, "change": 702,
+    }  # fmt: skip
+    assert run("compare", one, one, "--fail-on-regression", "0").returncode == 0
+    assert run("compare", one, "missing.log").returncode == 2

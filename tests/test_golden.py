@@ -48,4 +48,7 @@ def test_golden(name: str, analyze: Any, core: str) -> None:
         wanted = expected["threads"][thread["thread"]]
         assert {key: thread[key] for key in THREAD_KEYS} == {key: wanted[key] for key in THREAD_KEYS}
         assert thread["contended_waits"] == wanted["contended"]
+    for kind in ("battles", "convoys", "frozen_signals", "long_holds"):
+        rows = [{key: row[key] for key in expected[kind][0]} for row in found[kind]] if expected[kind] else found[kind]
+        assert rows == sorted(expected[kind], key=lambda row: int(row["start_seq"])), kind
     assert sorted(map(str, found["blame"])) == sorted(map(str, expected["blame"]))

@@ -14,10 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import histories, stories, texts
 
+import tracekit
+from tracekit import schemas
 from tracekit import source as source_module
 from tracekit._native.text import NativeText
 from tracekit._native.timeline import NativeMachine
-from tracekit.machine import LAYOUTS, Machine
+from tracekit.machine import FINDING_KINDS, LAYOUTS, Machine, Options
 from tracekit.parsers.text import PlainText
 from tracekit.source import Source
 from tracekit.stream import BAD_LINE_TEXTS, EventStream, LineNumbers
@@ -34,21 +36,29 @@ def _native_core() -> None:
     require_native()
 
 
+# Low enough that short random traces have findings of every kind, and more than are kept.
+EAGER = Options(
+    min_rounds=1, ratio=1.5, min_cycles=2, max_gap=1, min_frozen=2, min_timeouts=1, long_hold=20, worst=3
+)  # fmt: skip
+TOTALS = ("threads", "blame", "distributions", "handoffs", "waiting")
+
+
 def outcome(text: bytes, open_stream: Open, machine_type: type[Any], keep_rows: bool) -> dict[str, Any]:
     """All that can be said of a trace, by one parser and one state machine."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trace.log"
         path.write_bytes(text)
         with Source(path) as source, open_stream(source) as stream:
-            machine: Machine = machine_type(stream.check_interval, keep_rows)
+            machine: Machine = machine_type(stream.check_interval, keep_rows, EAGER)
             stream.feed(machine)
             machine.finish()
-            tables = ("threads", "blame") if not keep_rows else tuple(LAYOUTS)
+            tables = TOTALS if not keep_rows else tuple(LAYOUTS)
             found: dict[str, Any] = {table: sorted(machine.rows(table).tolist()) for table in tables}
             lines = LineNumbers(stream.line_gaps)
             totals = machine.totals()
             return found | {
                 "totals": totals,
+                "findings": {kind: sorted(map(str, machine.findings(kind).tolist())) for kind in FINDING_KINDS},
                 "metadata": stream.metadata,
                 "names": stream.names,
                 "threads": (stream.threads, found["threads"]),
@@ -108,7 +118,76 @@ def test_conservation(text: bytes) -> None:
         for _start_seq, _end_seq, start_clock, end_clock, *_ in found["holds"]:
             assert end <= start_clock <= end_clock
             end = end_clock
+        assert sum(duration for _, duration in found["waiting"]) == found["totals"].duration
+        assert found["totals"].held + found["totals"].free_wanted <= found["totals"].duration
+        for count, p50, p90, p99, most, *_ in found["distributions"]:
+            assert count > 0
+            assert p50 <= p90 <= p99 <= most
         assert sum(row["contended_waits"] for row in rows) == sum(wait[13] for wait in found["waits"])
+
+
+def analysis_of(text: bytes, **thresholds: Any) -> tracekit.Analysis:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "trace.log"
+        path.write_bytes(text)
+        return tracekit.analyze(path, **thresholds)
+
+
+def numbers(value: Any) -> Any:
+    """What of a JSON value does not depend on names."""
+    if isinstance(value, dict):
+        return {key: numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return sorted((numbers(item) for item in value), key=str)
+    return value if isinstance(value, (int, float)) else None
+
+
+TABLES = (
+    "threads", "blame", "battles", "convoys", "frozen_signals", "long_holds", "distributions", "utilisation", "waiting",
+    "handoffs", "fairness",
+)  # fmt: skip
+
+
+@given(st.one_of(histories(), stories()), st.randoms())
+def test_names_change_only_names(text: bytes, random: Any) -> None:
+    new = [f"x{place}" for place in range(1, 6)]
+    random.shuffle(new)
+    renamed = b"\n".join(
+        line.replace(line.split()[0], new[int(line.split()[0][1:]) - 1].encode(), 1) for line in text.splitlines()
+    )
+    one, other = analysis_of(text, min_rounds=1, min_cycles=2), analysis_of(renamed, min_rounds=1, min_cycles=2)
+    for table in TABLES:
+        assert numbers(one.tables[table].to_pylist()) == numbers(other.tables[table].to_pylist()), table
+    assert [f.cost for f in one.findings] == [f.cost for f in other.findings]
+
+
+@given(stories(), st.integers(2, 1000))
+def test_times_scale_durations(text: bytes, factor: int) -> None:
+    scaled = b"\n".join(
+        b" ".join((*line.split()[:4], str(int(line.split()[4]) * factor).encode())) for line in text.splitlines()
+    )
+    one = analysis_of(text, min_cycles=1, long_hold=10)
+    other = analysis_of(scaled, min_cycles=1, long_hold=10 * factor)
+    for table in TABLES:
+        for field in one.tables[table].schema:
+            before, after = (a.tables[table].column(field.name).to_pylist() for a in (one, other))
+            is_time = field.name in ("p50", "p90", "p99", "max") or any(
+                c.name == field.name and c.unit == "clock" for c in schemas.load(table).columns
+            )
+            assert after == ([v if v is None else v * factor for v in before] if is_time else before), (table, field)
+    assert [f.severity for f in one.findings] == [f.severity for f in other.findings]
+
+
+@given(stories(), st.integers(0, 200))
+def test_a_cut_makes_no_longer_battle(text: bytes, cut: int) -> None:
+    lines = text.splitlines(keepends=True)
+    whole = analysis_of(text, min_rounds=1).battles.to_pylist()
+    part = analysis_of(b"".join(lines[: max(1, cut % (len(lines) + 1))]), min_rounds=1).battles.to_pylist()
+    known = {(battle["waiter"], battle["start_seq"]): battle for battle in whole}
+    for battle in part:
+        same = known[battle["waiter"], battle["start_seq"]]
+        assert battle["duration"] <= same["duration"]
+        assert battle["rounds"] <= same["rounds"]
 
 
 @given(st.binary(min_size=1, max_size=300), st.integers(1, 64))

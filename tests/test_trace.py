@@ -75,7 +75,7 @@ def test_tables(story: tracekit.Trace) -> None:
 
 
 def test_pandas(story: tracekit.Trace) -> None:
-    for table in schemas.TABLES:
+    for table in schemas.TRACE_TABLES:
         frame = story.to_pandas(table)
         assert len(frame) == getattr(story, table).num_rows
         assert list(frame.columns) == getattr(story, table).column_names
@@ -88,6 +88,12 @@ def test_pandas(story: tracekit.Trace) -> None:
     assert waits.groupby("thread", observed=True)["duration"].sum().to_dict() == {"t1": 0, "t2": 5550, "t3": 0}
     with pytest.raises(ValueError, match="no table 'wait'; there are events"):
         story.to_pandas("wait")
+
+
+def test_failed_retries(story: tracekit.Trace) -> None:
+    assert story.failed_retries.to_pylist() == [
+        {"seq": 4, "thread": "t2", "holder": "t1", "kind": "timeout", "clock": 6600}
+    ]
 
 
 def test_notebook(story: tracekit.Trace) -> None:
@@ -122,7 +128,7 @@ def test_tables_of_both_cores_are_equal(monkeypatch: pytest.MonkeyPatch) -> None
 
     require_native()
     path = trace_file("py27-echo-convoy-timed.log")
-    native = {table: getattr(tracekit.read(path), table) for table in schemas.TABLES}
+    native = {table: getattr(tracekit.read(path), table) for table in schemas.TRACE_TABLES}
     monkeypatch.setattr(_native, "library", None)
     plain = tracekit.read(path)
     for table, found in native.items():

@@ -3,7 +3,9 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from tracekit.analysis import Analysis, analyze
-from tracekit.errors import BadLineError, NoEventsError, SchemaError, SourceError, TracekitError
+from tracekit.checks import CheckFailed, check
+from tracekit.comparison import Comparison, compare
+from tracekit.errors import BadLineError, NoEventsError, OptionError, SchemaError, SourceError, TracekitError
 from tracekit.trace import Trace, read
 
 try:
@@ -14,11 +16,16 @@ except PackageNotFoundError:  # run from a checkout that is not installed
 __all__ = [
     "Analysis",
     "BadLineError",
+    "CheckFailed",
+    "Comparison",
     "NoEventsError",
+    "OptionError",
     "SchemaError",
     "SourceError",
     "Trace",
     "TracekitError",
     "analyze",
+    "check",
+    "compare",
     "read",
 ]

@@ -75,8 +75,8 @@ def numbers(column: pa.Array) -> npt.NDArray[Any]:
 
 
 def int64_values(column: pa.Array) -> npt.NDArray[np.int64]:
-    """An int64 array's values, with NULL where it is null. Without nulls this is no copy."""
-    values = numbers(column)
+    """An integer array's values, with NULL where it is null. Of int64 without nulls this is no copy."""
+    values = numbers(column).astype(np.int64, copy=False)
     if not column.null_count:
         return values
     bits = np.frombuffer(column.buffers()[0], np.uint8)

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 import tracekit
 from tracekit import _native
 from tracekit.analysis import Analysis
-from tracekit.errors import TracekitError
+from tracekit.analyzers import KINDS
+from tracekit.errors import OptionError, TracekitError
+from tracekit.machine import Options
 from tracekit.stream import Progress as ProgressCall
 from tracekit.words import printable
 
@@ -51,56 +54,145 @@ def _options(
              "and tracekit again for the native one.")  # fmt: skip
 
 
+def _threshold(help_text: str) -> Any:
+    return typer.Option(help=help_text, rich_help_panel="Thresholds (docs/analyses.md)")
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write into this file.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad line, with exit code 1.")]
+
+
 @app.command()
 def analyze(
     traces: Annotated[list[str], typer.Argument(metavar="TRACE...", help="Trace files; `-` is standard input.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: an object a trace.")] = False,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write into this file.")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad line, with exit code 1.")] = False,
+    as_json: AsJson = False,
+    output: Output = None,
+    strict: Strict = False,
+    fail_on: Annotated[
+        str, typer.Option(metavar="KIND,...", help=f"Exit with 1 if one of these is found: {', '.join(KINDS)}.")
+    ] = "",
+    max_cost: Annotated[
+        float | None,
+        typer.Option(metavar="PERCENT", help="Only fail on kinds that cost more of the trace's duration than this."),
+    ] = None,
+    only: Annotated[str, typer.Option(metavar="KIND,...", help="Show findings of these kinds only.")] = "",
+    min_rounds: Annotated[int, _threshold("Lost rounds that make a wait a battle.")] = Options.min_rounds,
+    ratio: Annotated[float, _threshold("Wait by hold of a delayed short hold, at least.")] = Options.ratio,
+    min_cycles: Annotated[int, _threshold("Delayed short holds that make a convoy.")] = Options.min_cycles,
+    max_gap: Annotated[int, _threshold("Undelayed ones in a row that do not end it.")] = Options.max_gap,
+    min_frozen: Annotated[int, _threshold("Checks at 0 ticks in a row: frozen signals.")] = Options.min_frozen,
+    min_timeouts: Annotated[int, _threshold("Timeouts of one waiter: a long hold.")] = Options.min_timeouts,
+    long_hold: Annotated[
+        str, _threshold("A hold this long, with somebody waiting at its end: e.g. 500us, 10ms, or ns.")
+    ] = f"{Options.long_hold // 10**6}ms",
+    worst: Annotated[int, _threshold("Findings kept of each kind, the costliest; all are counted.")] = Options.worst,
 ) -> None:
-    """Summarise traces: what each thread held and waited, who waited for whom, what is wrong with the trace."""
+    """Say what is wrong: findings, what each thread held and waited, who waited for whom."""
     with _outcome():
+        named, failing = _kinds("--only", only) or KINDS, _kinds("--fail-on", fail_on)
+        thresholds: dict[str, float] = {
+            "min_rounds": min_rounds, "ratio": ratio, "min_cycles": min_cycles, "max_gap": max_gap,
+            "min_frozen": min_frozen, "min_timeouts": min_timeouts, "long_hold": _nanoseconds(long_hold),
+            "worst": worst,
+        }  # fmt: skip
         if sys.stdout is None and output is None:
             raise TracekitError("standard output is closed.", "Open it, or name a file with -o.")
         analyses, failed = [], False
         for path in traces:
             try:
                 with _progress(path) as progress:
-                    analyses.append(tracekit.analyze(path, strict=strict, progress=progress))
+                    analyses.append(tracekit.analyze(path, strict=strict, progress=progress, **thresholds))
             except TracekitError as error:
                 if len(traces) == 1 or error.exit_code == 1:
                     raise
                 _say_error(error)
                 failed = True
         if analyses:
-            _write(_rendered(analyses, as_json, len(traces) > 1, output), output)
+            if as_json:
+                from tracekit.reporters import json
+
+                text = json.render(analyses, named, as_list=len(traces) > 1)
+            else:
+                from tracekit.reporters import console
+
+                text = _as_text([console.render(analysis, named) for analysis in analyses], output)
+            _write(text, output)
         if failed:
             raise typer.Exit(2)
+        if any(_fails(analysis, failing, max_cost) for analysis in analyses):
+            raise typer.Exit(1)
+
+
+@app.command()
+def compare(
+    before: Annotated[str, typer.Argument(metavar="BEFORE", help="A trace.")],
+    after: Annotated[str, typer.Argument(metavar="AFTER", help="One of the same program, after a change.")],
+    as_json: AsJson = False,
+    output: Output = None,
+    strict: Strict = False,
+    fail_on_regression: Annotated[
+        float | None,
+        typer.Option(metavar="PERCENT", help="Exit with 1 if a share or finding got worse by so many points."),
+    ] = None,
+) -> None:
+    """Compare two traces of the same program: metrics before and after, findings gone, new, better, worse."""
+    with _outcome():
+        analyses = []
+        for path in (before, after):
+            with _progress(path) as progress:
+                analyses.append(tracekit.analyze(path, strict=strict, progress=progress))
+        comparison = tracekit.compare(*analyses)
+        if as_json:
+            from tracekit.reporters import json
+
+            text = json.render_comparison(comparison)
+        else:
+            from tracekit.reporters import console
+
+            text = _as_text([console.render_comparison(comparison)], output)
+        _write(text, output)
+        if fail_on_regression is not None and comparison.regression > fail_on_regression / 100:
+            raise typer.Exit(1)
 
 
 def main() -> None:
     app()
 
 
-def _rendered(analyses: list[Analysis], as_json: bool, as_list: bool, output: Path | None) -> str:
-    if as_json:
-        from tracekit.reporters import json
+def _kinds(option: str, listed: str) -> tuple[str, ...]:
+    kinds = tuple(kind.strip() for kind in listed.split(",") if kind.strip())
+    for kind in kinds:
+        if kind not in KINDS:
+            raise OptionError(f"{option}: there is no kind of finding {kind!r}.", f"There are {', '.join(KINDS)}.")
+    return kinds
 
-        return json.render(analyses, as_list)
-    from tracekit.reporters import console
 
+def _nanoseconds(text: str) -> int:
+    found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?)\s*(ns|us|µs|ms|s)?", text.strip())
+    if not found:
+        raise OptionError(f"--long-hold: {text!r} is no duration.", "Write e.g. 10ms, 500us, or nanoseconds.")
+    return round(float(found[1]) * {"us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}.get(found[2], 1))
+
+
+def _fails(analysis: Analysis, kinds: tuple[str, ...], max_cost: float | None) -> bool:
+    found = [analysis.found(kind) for kind in kinds]
+    return any(count and (max_cost is None or 100 * cost > max_cost) for count, cost in found)
+
+
+def _as_text(parts: list[RenderableType], output: Path | None) -> str:
     to_terminal = output is None and sys.stdout.isatty()
     text = io.StringIO()
     screen = Console(
         file=text, width=None if to_terminal else PLAIN_WIDTH, no_color=None if to_terminal else True,
         force_terminal=to_terminal, highlight=False, emoji=False, markup=False,
     )  # fmt: skip
-    for place, analysis in enumerate(analyses):
+    for place, part in enumerate(parts):
         if place:
             screen.print()
             screen.rule()
-        screen.print(console.render(analysis))
-    return text.getvalue()
+        screen.print(part)
+    return text.getvalue() if to_terminal else "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
 
 
 def _write(text: str, output: Path | None) -> None:

@@ -27,7 +27,8 @@ BATCH_SCHEMA = pa.schema(
         pa.field("time", pa.int64()),
     ]
 )
-"""The columns of a batch. The thread dictionaries of a stream only grow: each begins with the one before."""
+"""The columns of a batch. Its integers and thread codes may be narrower. The thread dictionaries of a stream only grow:
+each begins with the one before."""
 
 LINE_CODES = (
     "line-too-long",

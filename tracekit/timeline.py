@@ -515,13 +515,12 @@ class _Tables:
         for place, batch in enumerate(batches):
             clock = self._machine.clocks()[place][0]
             columns["seq"].append(integers(np.arange(seq, seq + batch.num_rows)))
-            columns["thread"].append(
-                pa.DictionaryArray.from_arrays(batch.column("thread").indices, self._threads, safe=False)
-            )
+            columns["thread"].append(categories(numbers(batch.column("thread").indices), self._threads))
             event = batch.column("event")
             columns["event"].append(categories(numbers(event.indices), event.dictionary))
             for name in ("ticks", "checks", "time"):
-                columns[name].append(batch.column(name))
+                values = int64_values(batch.column(name))
+                columns[name].append(integers(values, values == NULL))
             columns["clock"].append(integers(clock + self._first))
             columns["tick_clock"].append(
                 integers(self._tick_batches[place] + self._first_tick)

@@ -264,7 +264,8 @@ static void free_result(result *r) {
 typedef struct {
     int32_t workers;
     size_t block_bytes, head;
-    int64_t interval, keep_bad_lines;
+    int64_t interval, keep_bad_lines; /* of those without text too, where all batches are kept */
+    bool keep;
     bool keep_rows, batches, strict, piped;
     int stop_after; /* batches or steps of waiting; -1: the end */
 } options;
@@ -310,12 +311,55 @@ static void take_names(tk_pipeline *p, result *r, int32_t threads) {
 
 typedef struct { tk_batch batch; uint64_t sum; } fetched;
 
+/* A batch's columns at full width, with TK_NULL where its bitmap says so. */
+typedef struct { int64_t *ticks, *checks, *time; int32_t *thread; } wide;
+
+static int64_t value_at(const void *values, int32_t width, int64_t i) {
+    switch (width) {
+    case 1: return ((const int8_t *)values)[i];
+    case 2: return ((const int16_t *)values)[i];
+    case 4: return ((const int32_t *)values)[i];
+    }
+    CHECK(width == 8);
+    return ((const int64_t *)values)[i];
+}
+
+static int64_t *widen(const void *values, int32_t width, int64_t events, int64_t nulls, const uint8_t *valid) {
+    int64_t *out = malloc((size_t)events * 8 + 1), found = 0;
+    for (int64_t i = 0; i < events; i++) {
+        bool null = nulls < 0 || (nulls > 0 && !(valid[i >> 3] >> (i & 7) & 1));
+        out[i] = null ? TK_NULL : value_at(values, width, i);
+        found += null;
+        CHECK(null || out[i] != TK_NULL);
+    }
+    CHECK(found == (nulls < 0 ? events : nulls));
+    return out;
+}
+
+static wide widen_all(const tk_batch *b) {
+    wide w = {widen(b->ticks, b->ticks_width, b->events, b->null_ticks, b->valid_ticks),
+              widen(b->checks, b->checks_width, b->events, b->null_checks, b->valid_checks),
+              widen(b->time, b->time_width, b->events, b->null_time, b->valid_time),
+              malloc((size_t)b->events * 4 + 1)};
+    for (int64_t i = 0; i < b->events; i++) w.thread[i] = (int32_t)value_at(b->thread, b->thread_width, i);
+    return w;
+}
+
+static void free_wide(wide *w) {
+    free(w->ticks);
+    free(w->checks);
+    free(w->time);
+    free(w->thread);
+}
+
 static uint64_t checksum(const tk_batch *b) {
     uint64_t sum = 0;
+    wide w = widen_all(b);
     for (int64_t i = 0; i < b->events; i++) {
-        sum = (sum ^ (uint64_t)b->ticks[i]) * 0x100000001B3ULL + (uint64_t)b->checks[i];
-        sum = sum * 31 + (uint64_t)b->thread[i] * 8 + b->event[i] + (b->time ? (uint64_t)b->time[i] : 0);
+        sum = (sum ^ (uint64_t)w.ticks[i]) * 0x100000001B3ULL + (uint64_t)w.checks[i];
+        sum = sum * 31 + (uint64_t)w.thread[i] * 8 + b->event[i] + (uint64_t)w.time[i];
     }
+    free_wide(&w);
     return sum;
 }
 
@@ -324,40 +368,29 @@ static void give_back(tk_pipeline *p, fetched *one) {
     tk_pipeline_give_back(p, one->batch.block);
 }
 
-static void check_nulls(const int64_t *values, int64_t events, int64_t nulls, const uint8_t *valid) {
-    int64_t found = 0;
-    for (int64_t i = 0; i < events; i++) {
-        bool null = !values || values[i] == TK_NULL;
-        found += null;
-        if (nulls > 0) CHECK((valid[i >> 3] >> (i & 7) & 1) == !null);
-    }
-    CHECK(found == (nulls < 0 ? events : nulls));
-}
-
 static void take_batch(const tk_batch *b, tk_timeline *timeline, result *r) {
     bytes *events = &r->parts[EVENTS];
     int64_t line = b->first_line, gap = 0;
+    wide w = widen_all(b);
     CHECK(b->events > 0 && b->lines >= b->events);
     if (events->count) CHECK(line > ((row *)(events->items + events->count))[-1].line);
     for (int64_t i = 0; i < b->events; i++) {
         if (gap < b->gap_count && b->gaps[gap].event == i) line += b->gaps[gap++].count;
-        CHECK(b->thread[i] >= 0 && b->thread[i] < b->threads && b->event[i] < TK_EVENTS);
-        row one = {b->ticks[i], b->checks[i], b->time ? b->time[i] : TK_NULL, line++, b->thread[i], b->event[i]};
+        CHECK(w.thread[i] >= 0 && w.thread[i] < b->threads && b->event[i] < TK_EVENTS);
+        row one = {w.ticks[i], w.checks[i], w.time[i], line++, w.thread[i], b->event[i]};
         put(events, &one, sizeof one);
     }
     if (gap < b->gap_count) line += b->gaps[gap++].count;
     CHECK(gap == b->gap_count && line == b->first_line + b->lines);
-    check_nulls(b->ticks, b->events, b->null_ticks, b->valid_ticks);
-    check_nulls(b->checks, b->events, b->null_checks, b->valid_checks);
-    check_nulls(b->time, b->events, b->null_time, b->valid_time);
 
     size_t size = (size_t)b->events * 8;
     int64_t *clock = malloc(size), *tick_clock = malloc(size);
-    tk_columns columns = {b->events, b->thread, b->ticks, b->checks, b->time, b->event, NULL, clock, tick_clock};
+    tk_columns columns = {b->events, w.thread, w.ticks, w.checks, w.time, b->event, NULL, clock, tick_clock};
     CHECK(tk_timeline_feed(timeline, &columns, b->threads));
     for (int64_t i = 0; i < b->events; i++) CHECK(clock[i] >= (i ? clock[i - 1] : 0));
     free(clock);
     free(tick_clock);
+    free_wide(&w);
 }
 
 static int by_holder(const void *a, const void *b) {
@@ -435,7 +468,7 @@ static bool read_trace(const bytes *trace, const options *o, result *r) {
     uint8_t *copy = malloc(head + 1); /* not longer than it says, for the sanitizer to see */
     if (head) memcpy(copy, trace->items, head);
     tk_pipeline *p =
-        tk_pipeline_new(ends[0], copy, head, o->workers, o->block_bytes, o->strict, o->keep_bad_lines);
+        tk_pipeline_new(ends[0], copy, head, o->workers, o->block_bytes, o->strict, o->keep);
     free(copy);
     const tk_options options = {.min_rounds = 2, .min_cycles = 2, .max_gap = 1, .min_frozen = 2, .min_timeouts = 1,
                                 .long_hold = 1000, .ratio = 1.5, .worst = 3, .distinct_values = 20};
@@ -606,7 +639,7 @@ static void one_round(void) {
     bytes trace = {0};
     make_trace(&trace);
     static const int64_t intervals[] = {1, 100, 1000000};
-    options o = {1, trace.count + (1 << 16), 0, intervals[below(3)], INT64_MAX, true, true, false, false, -1};
+    options o = {1, trace.count + (1 << 16), 0, intervals[below(3)], INT64_MAX, true, true, true, false, false, -1};
     result plain;
     CHECK(read_trace(&trace, &o, &plain));
     check_result(&plain);
@@ -614,7 +647,8 @@ static void one_round(void) {
         o.workers = 1 + (int32_t)below(3);
         o.block_bytes = (size_t)some(1 << 16) + trace.count / 400; /* in large steps through large traces */
         o.head = one_in(2) ? (size_t)some(1 << 16) : 0;
-        o.keep_bad_lines = one_in(2) ? INT64_MAX : some(2000);
+        o.keep = one_in(2);
+        o.keep_bad_lines = o.keep ? INT64_MAX : TK_BAD_TEXTS;
         o.batches = one_in(2);
         o.keep_rows = one_in(2);
         o.piped = one_in(2);

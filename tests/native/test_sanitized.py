@@ -36,7 +36,7 @@ def build(folder: Path, flags: tuple[str, ...]) -> Path:
     if subprocess.run([*compiler, *flags, str(empty), "-o", str(folder / "empty")], capture_output=True).returncode:
         give_up(f"the C compiler cannot link {' '.join(flags)}")
     program = folder / "fuzz"
-    sources = [HERE / "fuzz.c", *(NATIVE / f"{name}.c" for name in ("scan", "timeline", "pipeline"))]
+    sources = [HERE / "fuzz.c", *sorted(NATIVE.glob("*.c"))]
     command = [
         *compiler, "-std=gnu11", "-g", "-O1", "-fno-omit-frame-pointer", *flags, f"-I{NATIVE}",
         *map(str, sources), "-o", str(program), "-pthread",

@@ -9,7 +9,7 @@ import ctypes as c
 import os
 from pathlib import Path
 
-ABI = 2
+ABI = 3
 LINE_CODES = 8
 ROW_CODES = 5
 FINDING_KINDS = 4
@@ -87,8 +87,10 @@ class Batch(c.Structure):
         *((name, c.c_int64) for name in ("null_ticks", "null_checks", "null_time")),
         *((name, c.c_void_p) for name in ("valid_ticks", "valid_checks", "valid_time", "gaps")),
         ("gap_count", c.c_int64),
-        ("threads", c.c_int32),
-        ("padding", c.c_int32),
+        *(
+            (name, c.c_int32)
+            for name in ("threads", "ticks_width", "checks_width", "time_width", "thread_width", "padding")
+        ),
     )
 
 
@@ -114,7 +116,7 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
     "tk_timeline_findings": (c.c_void_p, (c.c_void_p, c.c_int32, c.POINTER(c.c_int64))),
     "tk_pipeline_new": (
         c.c_void_p,
-        (c.c_int32, c.c_char_p, c.c_size_t, c.c_int32, c.c_size_t, c.c_int32, c.c_int64),
+        (c.c_int32, c.c_char_p, c.c_size_t, c.c_int32, c.c_size_t, c.c_int32, c.c_int32),
     ),
     "tk_pipeline_stop": (None, (c.c_void_p,)),
     "tk_pipeline_free": (None, (c.c_void_p,)),

@@ -15,7 +15,7 @@
 #error "the scanner reads eight characters as one little-endian number"
 #endif
 
-#define TK_ABI 2                 /* raised whenever a struct below changes */
+#define TK_ABI 3                 /* raised whenever a struct below changes */
 #define TK_EXPORT __attribute__((visibility("default")))
 #define TK_NULL INT64_MIN        /* a `-` in a column */
 #define TK_LINE_LIMIT (1 << 20)  /* bytes; a longer line is bad */
@@ -43,6 +43,8 @@ typedef struct { uint32_t event, offset, length; } tk_comment;
 
 #define TK_VECTOR(type) struct { type *items; size_t count, room; }
 
+/* What is known of a column's values: some may be null; all others fit into so many bits, sign aside. */
+typedef struct { bool nulls; uint64_t bits; } tk_range;
 /* `count` -1: every value is null; a bitmap only where the count is positive. */
 typedef struct { int64_t count; uint8_t *valid; size_t room; } tk_nulls;
 
@@ -59,7 +61,10 @@ typedef struct tk_block {
     TK_VECTOR(tk_gap) gaps;
     TK_VECTOR(tk_bad) bad;
     TK_VECTOR(tk_comment) comments;
+    tk_range ticks_range, checks_range, time_range;
     tk_nulls null_ticks, null_checks, null_time;
+    int32_t ticks_width, checks_width, time_width, thread_width; /* bytes a value, once handed out */
+    int64_t order;                                               /* among the blocks handed out */
     struct tk_block *next;
 } tk_block;
 
@@ -95,6 +100,7 @@ typedef struct {
 } tk_scanner;
 
 bool tk_scan_block(tk_scanner *scanner, tk_block *block);
+void *tk_large_alloc(size_t size);
 bool tk_grow(void *items_pointer, size_t *room, size_t item_size, size_t least);
 
 /* ---- timeline.c and findings.c ---- */
@@ -208,22 +214,21 @@ typedef struct {
 typedef struct {
     void *block;
     int64_t events, first_line, lines;
-    const int32_t *thread;
-    const int64_t *ticks, *checks, *time;
+    const void *thread, *ticks, *checks, *time;  /* of the widths below */
     const uint8_t *event;
     int64_t null_ticks, null_checks, null_time;
     const uint8_t *valid_ticks, *valid_checks, *valid_time;
     const tk_gap *gaps;
     int64_t gap_count;
-    int32_t threads, padding;
+    int32_t threads, ticks_width, checks_width, time_width, thread_width, padding;
 } tk_batch;
 
 typedef struct { int64_t line; int32_t code; uint32_t length; uint64_t offset; } tk_bad_line;
 
-/* Reads the file descriptor `fd` to its end; `head` has been read from it before. */
+/* Reads the file descriptor `fd` to its end; `head` has been read from it before. whole: batches are to be kept, in
+   columns no wider than they need, and so are all bad lines. */
 TK_EXPORT tk_pipeline *tk_pipeline_new(int32_t fd, const uint8_t *head, size_t head_length,
-                                       int32_t workers, size_t block_bytes, int32_t strict,
-                                       int64_t keep_bad_lines);
+                                       int32_t workers, size_t block_bytes, int32_t strict, int32_t whole);
 /* Ends the workers; batches that were fetched stay valid until they are given back. */
 TK_EXPORT void tk_pipeline_stop(tk_pipeline *pipeline);
 TK_EXPORT void tk_pipeline_free(tk_pipeline *pipeline);

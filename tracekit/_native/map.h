@@ -48,6 +48,14 @@ static inline bool map_room(map *m, int32_t key) {
     return true;
 }
 
+/* Whether sums[key] is right for all keys below `keys`; makes room for it if that can be. */
+static inline bool map_is_dense(map *m, int32_t keys) {
+    if (m->keys || keys > MAP_DENSE) return false;
+    while (m->room < (uint32_t)keys)
+        if (!map_room(m, keys - 1)) return false;
+    return true;
+}
+
 static inline bool map_add(map *m, int32_t key, int64_t amount) {
     while (!m->keys) {
         if ((uint32_t)key < m->room) {

@@ -33,8 +33,7 @@ typedef struct {
 struct tk_pipeline {
     int fd, worker_count;
     size_t block_bytes;
-    bool strict;
-    int64_t keep_bad_lines;
+    bool strict, whole;
     worker *workers;
     tk_timeline *timeline;
     atomic_bool stop;
@@ -59,9 +58,10 @@ struct tk_pipeline {
     TK_VECTOR(uint8_t) comments;
     int running; /* workers that have not ended */
 
-    /* Batches: a queue of blocks that wait to be fetched, and the free ones. */
-    tk_block *first_ready, *last_ready, *free_blocks;
+    /* Batches: those that wait to be fetched, by their order, and the free ones. */
+    tk_block *first_ready, *free_blocks;
     int ready, free_count;
+    int64_t ordered, fetched;
 };
 
 int32_t tk_abi(void) { return TK_ABI; }
@@ -79,14 +79,14 @@ static void free_block(tk_block *block) {
 }
 
 tk_pipeline *tk_pipeline_new(int32_t fd, const uint8_t *head, size_t head_length, int32_t workers,
-                             size_t block_bytes, int32_t strict, int64_t keep_bad_lines) {
+                             size_t block_bytes, int32_t strict, int32_t whole) {
     tk_pipeline *p = calloc(1, sizeof *p);
     if (!p) return NULL;
     p->fd = fd;
     p->worker_count = workers;
     p->block_bytes = block_bytes;
     p->strict = strict;
-    p->keep_bad_lines = keep_bad_lines;
+    p->whole = whole;
     pthread_mutex_init(&p->reading, NULL);
     pthread_mutex_init(&p->handing, NULL);
     pthread_condattr_t attributes;
@@ -250,9 +250,9 @@ static int next_block(tk_pipeline *p, worker *w) {
 /* ---- handing on ---- */
 
 /* How many values are null; -1: all. A validity bitmap only where it takes one to tell which. */
-static bool column_nulls(const int64_t *values, int64_t count, tk_nulls *nulls) {
+static bool column_nulls(const int64_t *values, int64_t count, const tk_range *range, tk_nulls *nulls) {
     nulls->count = 0;
-    if (values)
+    if (values && range->nulls)
         for (int64_t i = 0; i < count; i++) nulls->count += values[i] == TK_NULL;
     if (!values || nulls->count == count) nulls->count = -1;
     if (nulls->count <= 0) return true;
@@ -264,9 +264,93 @@ static bool column_nulls(const int64_t *values, int64_t count, tk_nulls *nulls) 
 }
 
 static bool find_nulls(tk_block *block) {
-    return column_nulls(block->ticks, block->events, &block->null_ticks) &&
-           column_nulls(block->checks, block->events, &block->null_checks) &&
-           column_nulls(block->time, block->events, &block->null_time);
+    block->ticks_width = block->checks_width = block->time_width = 8;
+    block->thread_width = 4;
+    return column_nulls(block->ticks, block->events, &block->ticks_range, &block->null_ticks) &&
+           column_nulls(block->checks, block->events, &block->checks_range, &block->null_checks) &&
+           column_nulls(block->time, block->events, &block->time_range, &block->null_time);
+}
+
+/* ---- narrow columns for batches that are kept ---- */
+
+static int32_t width_of(uint64_t bits) {
+    return bits < 1ULL << 7 ? 1 : bits < 1ULL << 15 ? 2 : bits < 1ULL << 31 ? 4 : 8;
+}
+
+#define NARROW(type, value)                                         \
+    do {                                                            \
+        type *narrow = out;                                         \
+        for (int64_t i = 0; i < count; i++) narrow[i] = (type)(value); \
+    } while (0)
+
+static void pack_values(void *out, const int64_t *values, int64_t count, int32_t width) {
+    switch (width) {
+    case 1: NARROW(int8_t, values[i]); break;
+    case 2: NARROW(int16_t, values[i]); break;
+    case 4: NARROW(int32_t, values[i]); break;
+    default: memcpy(out, values, (size_t)count * 8);
+    }
+}
+
+static void pack_threads(void *out, const int32_t *threads, const int32_t *codes, int64_t count, int32_t width) {
+    switch (width) {
+    case 1: NARROW(int8_t, codes[threads[i]]); break;
+    case 2: NARROW(int16_t, codes[threads[i]]); break;
+    default: NARROW(int32_t, codes[threads[i]]);
+    }
+}
+
+/* A block of its own size with the columns of `from`; of a column that is all null nothing. */
+static tk_block *pack(tk_block *from, const int32_t *codes, int32_t threads) {
+    tk_block *block = calloc(1, sizeof *block);
+    if (!block) return NULL;
+    const int64_t count = from->events;
+    const int64_t *const values[3] = {from->ticks, from->checks, from->time};
+    const uint64_t bits[3] = {from->ticks_range.bits, from->checks_range.bits, from->time_range.bits};
+    const int64_t nulls[3] = {from->null_ticks.count, from->null_checks.count, from->null_time.count};
+    int32_t widths[3];
+    size_t starts[3], size = 0;
+    for (int column = 0; column < 3; column++) {
+        widths[column] = width_of(bits[column]);
+        starts[column] = size;
+        if (nulls[column] >= 0) size += ((size_t)count * (size_t)widths[column] + 63) & ~(size_t)63;
+    }
+    const size_t thread_start = size;
+    block->thread_width = width_of((uint64_t)threads);
+    size += ((size_t)count * (size_t)block->thread_width + 63) & ~(size_t)63;
+    block->columns = tk_large_alloc(size + (size_t)count);
+    if (!block->columns) {
+        free(block);
+        return NULL;
+    }
+    for (int column = 0; column < 3; column++)
+        if (nulls[column] >= 0) pack_values(block->columns + starts[column], values[column], count, widths[column]);
+    pack_threads(block->columns + thread_start, from->thread, codes, count, block->thread_width);
+    memcpy(block->columns + size, from->event, (size_t)count);
+    block->ticks = (int64_t *)(block->columns + starts[0]);
+    block->checks = (int64_t *)(block->columns + starts[1]);
+    block->time = (int64_t *)(block->columns + starts[2]);
+    block->thread = (int32_t *)(block->columns + thread_start);
+    block->event = block->columns + size;
+    block->ticks_width = widths[0];
+    block->checks_width = widths[1];
+    block->time_width = widths[2];
+    block->events = count;
+    block->first_line = from->first_line;
+    block->lines = from->lines;
+    block->order = from->order;
+    /* What belongs to the batch and is not needed for the next scan. */
+    block->gaps.items = from->gaps.items;
+    block->gaps.count = from->gaps.count;
+    block->gaps.room = from->gaps.room;
+    memset(&from->gaps, 0, sizeof from->gaps);
+    block->null_ticks = from->null_ticks;
+    block->null_checks = from->null_checks;
+    block->null_time = from->null_time;
+    memset(&from->null_ticks, 0, sizeof from->null_ticks);
+    memset(&from->null_checks, 0, sizeof from->null_checks);
+    memset(&from->null_time, 0, sizeof from->null_time);
+    return block;
 }
 
 /* The line of an event, from the lines between the events. */
@@ -315,7 +399,7 @@ static bool take_bad_lines(tk_pipeline *p, const tk_block *block) {
         const tk_bad *bad = &block->bad.items[i];
         int64_t line = block->first_line + bad->line;
         if (!p->progress.bad_counts[bad->code]++) p->progress.bad_first[bad->code] = line;
-        if ((int64_t)p->bad_lines.count >= p->keep_bad_lines) continue;
+        if (!p->whole && p->bad_lines.count >= TK_BAD_TEXTS) continue;
         uint32_t length = p->bad_lines.count < TK_BAD_TEXTS ? bad->length : 0;
         if (!tk_grow(&p->bad_lines.items, &p->bad_lines.room, sizeof *p->bad_lines.items, p->bad_lines.count + 1))
             return false;
@@ -343,6 +427,26 @@ static void note_fault_lines(tk_pipeline *p, const tk_block *block) {
                     line_of(block, totals->first_seq[code][error] - p->progress.events);
 }
 
+/* The block becomes a batch. No longer in turn: the queue has its order. */
+static bool hand_out(tk_pipeline *p, worker *w, int32_t threads) {
+    tk_block *block = w->block;
+    if (p->whole) {
+        if (!(block = pack(w->block, w->codes, threads))) return false;
+    } else {
+        for (int64_t i = 0; i < block->events; i++) block->thread[i] = w->codes[block->thread[i]];
+        w->block = NULL;
+    }
+    pthread_mutex_lock(&p->handing);
+    tk_block **place = &p->first_ready;
+    while (*place && (*place)->order < block->order) place = &(*place)->next;
+    block->next = *place;
+    *place = block;
+    p->ready++;
+    pthread_cond_signal(&p->batch_ready);
+    pthread_mutex_unlock(&p->handing);
+    return true;
+}
+
 /* What must happen in the order of the trace. Only in turn, so nobody else changes what it reads. */
 static bool hand_on(tk_pipeline *p, worker *w) {
     tk_block *block = w->block;
@@ -351,8 +455,6 @@ static bool hand_on(tk_pipeline *p, worker *w) {
     bool fine = number_new_names(p, w);
     pthread_mutex_unlock(&p->handing);
     if (p->timeline) fine = fine && feed_timeline(p, w);
-    else
-        for (int64_t i = 0; fine && i < block->events; i++) block->thread[i] = w->codes[block->thread[i]];
     pthread_mutex_lock(&p->handing);
     fine = fine && take_comments(p, block) && take_bad_lines(p, block);
     if (fine && p->timeline) note_fault_lines(p, block);
@@ -364,19 +466,13 @@ static bool hand_on(tk_pipeline *p, worker *w) {
         p->progress.strict_stop = true;
         atomic_store(&p->stop, true);
     }
-    if (!p->timeline && block->events) {
-        block->next = NULL;
-        if (p->last_ready) p->last_ready->next = block;
-        else p->first_ready = block;
-        p->last_ready = block;
-        p->ready++;
-        w->block = NULL;
-        pthread_cond_signal(&p->batch_ready);
-    }
+    const int32_t threads = p->names.count;
+    const bool batch = !p->timeline && block->events;
+    if (batch) block->order = p->ordered++;
     atomic_fetch_add(&p->turn, 1);
     pthread_cond_broadcast(&p->turn_passed);
     pthread_mutex_unlock(&p->handing);
-    return fine;
+    return fine && (!batch || hand_out(p, w, threads));
 }
 
 static bool wait_for_turn(tk_pipeline *p, int64_t index) {
@@ -499,14 +595,16 @@ int32_t tk_pipeline_wait(tk_pipeline *p, int32_t milliseconds) {
     return done;
 }
 
+static bool next_is_ready(const tk_pipeline *p) { return p->first_ready && p->first_ready->order == p->fetched; }
+
 int32_t tk_pipeline_next(tk_pipeline *p, tk_batch *batch, int32_t milliseconds) {
     pthread_mutex_lock(&p->handing);
-    while (!p->first_ready && p->running && timed_wait(&p->batch_ready, &p->handing, milliseconds)) {}
-    tk_block *block = p->first_ready;
+    while (!next_is_ready(p) && p->running && timed_wait(&p->batch_ready, &p->handing, milliseconds)) {}
+    tk_block *block = next_is_ready(p) ? p->first_ready : NULL;
     bool running = p->running > 0;
     if (block) {
         p->first_ready = block->next;
-        if (!p->first_ready) p->last_ready = NULL;
+        p->fetched++;
         p->ready--;
         pthread_cond_broadcast(&p->turn_passed);
     }
@@ -532,13 +630,17 @@ int32_t tk_pipeline_next(tk_pipeline *p, tk_batch *batch, int32_t milliseconds) 
     batch->gaps = block->gaps.items;
     batch->gap_count = (int64_t)block->gaps.count;
     batch->threads = threads;
+    batch->ticks_width = block->ticks_width;
+    batch->checks_width = block->checks_width;
+    batch->time_width = block->time_width;
+    batch->thread_width = block->thread_width;
     return 1;
 }
 
 void tk_pipeline_give_back(tk_pipeline *p, void *block_pointer) {
     tk_block *block = block_pointer;
     pthread_mutex_lock(&p->handing);
-    bool wanted = p->running && p->free_count < 2 * p->worker_count;
+    bool wanted = p->running && !p->whole && p->free_count < 2 * p->worker_count;
     if (wanted) {
         block->next = p->free_blocks;
         p->free_blocks = block;

@@ -33,6 +33,13 @@ static void use_huge_pages(void *memory, size_t size) {
 #endif
 }
 
+void *tk_large_alloc(size_t size) {
+    if (size < 2 * HUGE_PAGE) return malloc(size);
+    void *memory = aligned_alloc(HUGE_PAGE, (size + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1));
+    if (memory) use_huge_pages(memory, size);
+    return memory;
+}
+
 bool tk_grow(void *items_pointer, size_t *room, size_t item_size, size_t least) {
     if (least <= *room) return true;
     size_t wanted = *room < 16 ? 16 : *room * 2;
@@ -164,9 +171,8 @@ static bool reserve(tk_block *block, int64_t events) {
     if (events <= block->events_room) return true;
     events = (events + 63) & ~(int64_t)63;
     const size_t wide = (size_t)events * 8, size = wide * 3 + (size_t)events * 5, kept = (size_t)block->events;
-    uint8_t *columns = size < 2 * HUGE_PAGE ? malloc(size) : aligned_alloc(HUGE_PAGE, (size | (HUGE_PAGE - 1)) + 1);
+    uint8_t *columns = tk_large_alloc(size);
     if (!columns) return false;
-    use_huge_pages(columns, size);
     tk_block old = *block;
     block->columns = columns;
     block->events_room = events;
@@ -314,6 +320,12 @@ static bool skip_line(tk_block *block) {
 static void start_time_column(tk_block *block) {
     block->time = time_column(block);
     for (int64_t i = 0; i < block->events; i++) block->time[i] = TK_NULL;
+    block->time_range.nulls = block->events > 0;
+}
+
+static inline void note(tk_range *range, int64_t value) {
+    if (value == TK_NULL) range->nulls = true;
+    else range->bits |= (uint64_t)(value ^ (value >> 63));
 }
 
 /* ---- the fast path ---- */
@@ -446,6 +458,7 @@ bool tk_scan_block(tk_scanner *scanner, tk_block *block) {
     block->events = 0;
     block->time = NULL;
     block->gaps.count = block->bad.count = block->comments.count = 0;
+    block->ticks_range = block->checks_range = block->time_range = (tk_range){0};
     int64_t *ticks_out = block->ticks, *checks_out = block->checks, room = block->events_room;
     int32_t *thread_out = block->thread;
     uint8_t *event_out = block->event;
@@ -492,11 +505,13 @@ bool tk_scan_block(tk_scanner *scanner, tk_block *block) {
                 }
                 p = fast_integer(p, &ticks);
                 if (UNLIKELY(!p || !is_blank(*p))) goto slow;
+                note(&block->ticks_range, ticks);
                 p = skip_blanks(p);
                 checks_at = (uint32_t)(p - line);
             }
             p = fast_integer(p, &checks);
             if (UNLIKELY(!p || !is_blank(*p))) goto slow;
+            note(&block->checks_range, checks);
             p = skip_blanks(p);
             event_at = (uint32_t)(p - line);
         }
@@ -504,7 +519,10 @@ bool tk_scan_block(tk_scanner *scanner, tk_block *block) {
         if (UNLIKELY(event < 0)) goto slow;
         p += length;
         if (LIKELY(*p == '\n')) {
-            if (block->time) block->time[n] = TK_NULL;
+            if (block->time) {
+                block->time[n] = TK_NULL;
+                block->time_range.nulls = true;
+            }
         } else {
             if (*p == ' ') {
                 int64_t time;
@@ -516,8 +534,10 @@ bool tk_scan_block(tk_scanner *scanner, tk_block *block) {
                     start_time_column(block);
                 }
                 block->time[n] = time;
+                note(&block->time_range, time);
             } else if (block->time) {
                 block->time[n] = TK_NULL;
+                block->time_range.nulls = true;
             }
             if (*p == '\r') p++;
             if (UNLIKELY(*p != '\n')) goto slow;
@@ -544,7 +564,12 @@ bool tk_scan_block(tk_scanner *scanner, tk_block *block) {
             thread = tk_names_add(names, parsed.thread, parsed.thread_length);
             if (thread < 0) return false;
             if (parsed.time != TK_NULL && !block->time) start_time_column(block);
-            if (block->time) block->time[n] = parsed.time;
+            if (block->time) {
+                block->time[n] = parsed.time;
+                note(&block->time_range, parsed.time);
+            }
+            note(&block->ticks_range, parsed.ticks);
+            note(&block->checks_range, parsed.checks);
             thread_out[n] = thread;
             ticks_out[n] = parsed.ticks;
             checks_out[n] = parsed.checks;

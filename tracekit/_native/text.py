@@ -18,7 +18,8 @@ from tracekit.stream import BATCH_SCHEMA, LINE_CODES, BadLine, EventStream, Prog
 
 TEXT_LIMIT = 120
 BATCH_BYTES = 1 << 20  # few enough batches that Python's part in each does not count
-WHOLE_BYTES = 1 << 23  # few enough that large pages pay
+WHOLE_BYTES = 1 << 21
+_INTEGERS = {1: pa.int8(), 2: pa.int16(), 4: pa.int32(), 8: pa.int64()}
 PATIENCE = 100  # ms between looks at signals and at the progress
 
 
@@ -68,7 +69,7 @@ class NativeText(EventStream):
             workers or _native.workers(),
             block_bytes or (WHOLE_BYTES if whole else BATCH_BYTES),
             strict,
-            2**62 if whole else 1000,
+            whole,
         )
         if not handle:
             raise MemoryError
@@ -190,30 +191,28 @@ class NativeText(EventStream):
         events = batch.events
         self._name_threads(batch.threads)
 
-        def integers(values: int | None, nulls: int, valid: int | None) -> pa.Array:
+        def integers(values: int | None, width: int, nulls: int, valid: int | None) -> pa.Array:
             if nulls < 0:
                 if self._zeros.size < events * 8:
                     self._zeros = pa.py_buffer(np.zeros(2 * events, np.int64))  # never touched: costs no memory
-                buffers, nulls = [self._zeros, self._zeros], events
-            else:
-                bitmap = pa.foreign_buffer(valid, (events + 7) // 8, owner) if valid and nulls else None
-                buffers = [bitmap, pa.foreign_buffer(values, events * 8, owner)]
-            return pa.Array.from_buffers(pa.int64(), events, buffers, nulls)
+                return pa.Array.from_buffers(pa.int64(), events, [self._zeros, self._zeros], events)
+            bitmap = pa.foreign_buffer(valid, (events + 7) // 8, owner) if valid and nulls else None
+            buffers = [bitmap, pa.foreign_buffer(values, events * width, owner)]
+            return pa.Array.from_buffers(_INTEGERS[width], events, buffers, nulls)
 
-        def category(kind: pa.DataType, width: int, address: int, words: pa.Array) -> pa.Array:
-            buffers = [None, pa.foreign_buffer(address, events * width, owner)]
-            codes = pa.Array.from_buffers(kind, events, buffers, 0)
-            return pa.DictionaryArray.from_arrays(codes, words, safe=False)
+        def category(codes: int, width: int, words: pa.Array) -> pa.Array:
+            indices = integers(codes, width, 0, None)
+            return pa.DictionaryArray.from_arrays(indices, words, safe=False)
 
         return pa.RecordBatch.from_arrays(
             [
-                category(pa.int32(), 4, batch.thread, self._dictionary),
-                integers(batch.ticks, batch.null_ticks, batch.valid_ticks),
-                integers(batch.checks, batch.null_checks, batch.valid_checks),
-                category(pa.int8(), 1, batch.event, event_dictionary()),
-                integers(batch.time, batch.null_time, batch.valid_time),
+                category(batch.thread, batch.thread_width, self._dictionary),
+                integers(batch.ticks, batch.ticks_width, batch.null_ticks, batch.valid_ticks),
+                integers(batch.checks, batch.checks_width, batch.null_checks, batch.valid_checks),
+                category(batch.event, 1, event_dictionary()),
+                integers(batch.time, batch.time_width, batch.null_time, batch.valid_time),
             ],
-            schema=BATCH_SCHEMA,
+            names=BATCH_SCHEMA.names,
         )
 
     def position(self) -> tuple[int, int | None]:

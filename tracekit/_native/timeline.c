@@ -203,6 +203,16 @@ static inline void charge(tk_timeline *t, map *blame, int32_t holder, int64_t he
 /* The blame of a wait since it began, or since it last took its part from the ring. */
 static void settle_blame(tk_timeline *t, const wait *w, map *blame) {
     int64_t before = w->run_held;
+    if (t->runs - w->run > 16 && map_is_dense(blame, t->thread_count)) {
+        /* With hundreds of threads this loop is where the time goes. */
+        for (int64_t i = w->run; i < t->runs; i++) {
+            const run *r = &t->ring[i & (RING - 1)];
+            blame->sums[r->thread] += r->held;
+        }
+        blame->sums[t->ring[w->run & (RING - 1)].thread] -= before;
+        charge(t, blame, t->run_thread, held_in_run(t));
+        return;
+    }
     for (int64_t i = w->run; i < t->runs; i++) {
         const run *r = &t->ring[i & (RING - 1)];
         charge(t, blame, r->thread, r->held - before);

@@ -44,8 +44,8 @@ class NativeMachine:
         events = batch.num_rows
         thread, event = batch.column("thread"), batch.column("event")
         time = batch.column("time")
-        columns = {
-            "thread": numbers(thread.indices),
+        columns: dict[str, npt.NDArray[Any]] = {
+            "thread": numbers(thread.indices).astype(np.int32, copy=False),
             "ticks": int64_values(batch.column("ticks")),
             "checks": int64_values(batch.column("checks")),
             "event": numbers(event.indices),

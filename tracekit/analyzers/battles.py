@@ -38,22 +38,21 @@ def columns(rows: Rows, to: ToArrow) -> dict[str, pa.Array]:
 
 
 def explain(rows: Sequence[Mapping[str, Any]], story: Story) -> list[Finding]:
-    """One finding for each pair of threads, whoever of them waits."""
-    found = []
-    for pair in dict.fromkeys(tuple(sorted(key)) for key in grouped(rows, "waiter", "rival")):
-        fights = [row for row in rows if {row["waiter"], row["rival"]} == set(pair)]
-        cost = sum(row["duration"] for row in fights)
-        if story.share(cost) < NAMED:
-            continue
-        waiter, rival = fights[0]["waiter"], fights[0]["rival"]
-        lost = sum(row["rounds"] for row in fights)
-        title = (
-            f"{story.names[waiter]} and {story.names[rival]} fight for the GIL: in {count(len(fights), 'battle')} one "
-            f"of them woke up {count(lost, 'time')} only to find that the other had taken the GIL again, and "
-            f"{percent(story.share(cost))} of the trace went by in these waits."
-        )
-        found.append(story.finding("battles", cost, title, *(_NEW if story.new_gil else _OLD), fights, (waiter, rival)))
-    return found
+    """One finding for all battles. It costs what the thread lost that lost most."""
+    if not rows:
+        return []
+    cost = max(sum(row["duration"] for row in own) for own in grouped(rows, "waiter").values())
+    if story.share(cost) < NAMED:
+        return []
+    fights = sorted(rows, key=lambda row: -int(row["duration"]))
+    threads = tuple(dict.fromkeys(row[side] for row in fights for side in ("waiter", "rival")))
+    more, rounds = len(threads) - 2, sum(row["rounds"] for row in rows)
+    title = (
+        f"{story.names[threads[0]]} and {story.names[threads[1]]}{f' (and {more} more)' if more else ''} fight for the "
+        f"GIL: in {count(len(rows), 'battle')} a thread woke up {count(rounds, 'time')} only to find that another had "
+        f"taken the GIL again. The worst hit spent {percent(story.share(cost))} of the trace in such waits."
+    )
+    return [story.finding("battles", cost, title, *(_NEW if story.new_gil else _OLD), fights, threads)]
 
 
 _OLD = (

@@ -85,23 +85,30 @@ def columns(rows: Rows, to: ToArrow) -> dict[str, pa.Array]:
 
 
 def explain(rows: Sequence[Mapping[str, Any]], story: Story) -> list[Finding]:
-    """One finding for each thread and its hog."""
+    """One finding for each hog. It costs what the thread waited that waited most."""
     found = []
-    for (thread, hog), convoys in grouped(rows, "thread", "hog").items():
-        waited = sum(row["waited"] for row in convoys)
+    for (hog,), behind in grouped(rows, "hog").items():
+        waiters = grouped(behind, "thread")
+        worst = max(waiters.values(), key=lambda convoys: sum(row["waited"] for row in convoys))
+        waited = sum(row["waited"] for row in worst)
         if hog is None or story.share(waited) < NAMED:
             continue
-        cycles, held = sum(row["cycles"] for row in convoys), sum(row["held"] for row in convoys)
+        thread, more = worst[0]["thread"], len(waiters) - 1
+        cycles, held = sum(row["cycles"] for row in worst), sum(row["held"] for row in worst)
         title = (
             f"{story.names[thread]} (short holds) waited {percent(story.share(waited))} of the trace behind "
             f"{story.names[hog]}: {count(cycles, 'wait')} of {duration(waited // cycles, story.unit)} each, on "
             f"average, for {duration(held // cycles, story.unit)} of work."
         )
+        if more:
+            title += f" {count(more, 'other thread')} waited so too."
         explanation, advice = _NEW if story.new_gil else _OLD
         words = {"thread": story.names[thread], "hog": story.names[hog], "interval": story.switch_interval}
+        threads = (thread, hog, *(name for (name,) in waiters if name != thread))
+        costliest = sorted(worst, key=lambda row: -int(row["waited"]))
         found.append(
             story.finding(
-                "convoys", waited, title, explanation.format(**words), advice.format(**words), convoys, (thread, hog)
+                "convoys", waited, title, explanation.format(**words), advice.format(**words), costliest, threads
             )
         )
     return found

@@ -31,7 +31,8 @@ def explain(others: Sequence[Finding], story: Story) -> list[Finding]:
     others_too = f" (and {count(len(rows) - 1, 'thread')} more)" if len(rows) > 1 else ""
     title = (
         f"{story.names[worst['thread']]}{others_too} had to ask for the GIL more than once: "
-        f"{percent(story.share(cost))} of the trace in waits with {count(retries, 'failed retry', 'failed retries')}{_mostly_behind(worst, story)}."
+        f"{percent(story.share(cost))} of the trace in waits with {count(retries, 'failed retry', 'failed retries')}"
+        f"{_mostly_behind(worst, story)}."
     )
     explanation, advice = _NEW if story.new_gil else _OLD
     return [story.finding("failed_retries", cost, title, explanation, advice, (), threads)]

@@ -41,16 +41,17 @@ def explain(rows: Sequence[Mapping[str, Any]], story: Story) -> list[Finding]:
         cost = sum(row["duration"] for row in holds)
         if story.share(cost) < NAMED:
             continue
-        longest = max(row["duration"] for row in holds)
+        costliest = sorted(holds, key=lambda row: -int(row["duration"]))
         timeouts = sum(row["timeouts"] for row in holds)
         name = story.names[thread]
         title = (
             f"{name} kept the GIL for {percent(story.share(cost))} of the trace in {count(len(holds), 'long hold')} "
-            f"of up to {duration(longest, story.unit)}, while others waited and asked {count(timeouts, 'time')} in vain."
+            f"of up to {duration(costliest[0]['duration'], story.unit)}, while others waited and asked "
+            f"{count(timeouts, 'time')} in vain."
         )
         explanation, advice = _NEW if story.new_gil else _OLD
         found.append(
-            story.finding("long_holds", cost, title, explanation, advice.format(thread=name), holds, (thread,))
+            story.finding("long_holds", cost, title, explanation, advice.format(thread=name), costliest, (thread,))
         )
     return found
 

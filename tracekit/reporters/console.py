@@ -2,40 +2,102 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from heapq import nlargest
-from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from tracekit.analysis import Analysis
+from tracekit.analyzers import KINDS
+from tracekit.comparison import Comparison
 from tracekit.diagnostics import MEANINGS
-from tracekit.words import count, duration, printable, share
+from tracekit.words import count, duration, percent, printable, share
 
 THREADS_SHOWN = 20
 BLAME_SHOWN = 5
+DISTRIBUTIONS_SHOWN = 3  # threads of each kind
 BLAME_LEAST = 0.001  # of the trace
 
 
-def render(analysis: Analysis) -> RenderableType:
-    """What rich prints: the trace, its threads, who waited for whom, what is wrong with the trace."""
-    names = {t["thread"]: _shown_name(t["thread"], t["name"]) for t in _named(analysis)}
-    parts: list[RenderableType] = [_heading(analysis), Text(), _threads(analysis, names)]
-    parts += [Text(), Text("Who waited for whom", style="bold"), *_blame(analysis, names)]
+def render(analysis: Analysis, kinds: Sequence[str] = KINDS) -> RenderableType:
+    """What rich prints: the trace, its findings, its threads, who waited for whom, what is wrong with the trace.
+
+    kinds: only findings of these.
+    """
+    parts: list[RenderableType] = [_heading(analysis), Text(), *_findings(analysis, kinds), Text(), _threads(analysis)]
+    parts += [Text(), Text("Who waited for whom", style="bold"), *_blame(analysis)]
+    parts += [Text(), Text("How long things took", style="bold"), _distributions(analysis)]
     if analysis.diagnostics:
         parts += [Text(), Text("About the trace itself", style="bold"), *_diagnostics(analysis)]
     return Group(*parts)
 
 
-def _named(analysis: Analysis) -> list[dict[str, Any]]:
-    columns: list[dict[str, Any]] = analysis.threads.select(["thread", "name"]).to_pylist()
-    return columns
+def render_comparison(comparison: Comparison) -> RenderableType:
+    """What rich prints of two traces: what became of the findings, then every metric before and after."""
+    before, after = comparison.before, comparison.after
+    parts: list[RenderableType] = [Text(printable(f"{before.path} -> {after.path}"), style="bold"), Text()]
+    styles = {"new": "bold red", "worse": "bold red", "better": "bold green", "gone": "bold green"}
+    for change in comparison.findings:
+        costs = [percent(cost) for cost in (change.cost_before, change.cost_after) if cost is not None]
+        line = Text(f"{change.what.upper()}  ", style=styles.get(change.what, "bold"))
+        parts.append(
+            line.append(f"{change.kind.replace('_', ' ')}, {' -> '.join(costs)}: {change.title}", style="none")
+        )
+    if not comparison.findings:
+        parts.append(Text("No contention worth naming in either.", style="bold green"))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table.add_column("")
+    for column in ("before", "after", "change"):
+        table.add_column(column, justify="right")
+    for metric in comparison.metrics:
+        values = (_metric(value, metric.unit) for value in (metric.before, metric.after))
+        sign = "+" if metric.change and metric.change > 0 else ""
+        table.add_row(metric.name, *values, sign + _metric(metric.change, metric.unit, change=True))
+    return Group(*parts, Text(), table)
 
 
-def _shown_name(thread: str, name: str | None) -> str:
-    return printable(f"{thread} ({name})" if name and name != thread else thread)
+def _metric(value: float | None, unit: str, change: bool = False) -> str:
+    if value is None:
+        return "-"
+    if unit == "share":
+        return f"{100 * value:.1f} {'points' if change else '%'}"
+    if unit == "ratio":
+        return f"{value:.3f}"
+    if unit in ("ns", "ticks"):
+        return ("-" if value < 0 else "") + duration(abs(int(value)), unit)
+    return f"{int(value):,}"
+
+
+def _findings(analysis: Analysis, kinds: Sequence[str]) -> list[RenderableType]:
+    lines: list[RenderableType] = []
+    for finding in analysis.findings:
+        if finding.kind in kinds:
+            if lines:
+                lines.append(Text())
+            style = {"high": "bold red", "medium": "bold yellow"}.get(finding.severity, "bold")
+            lines += [
+                Text(f"{finding.severity.upper()}  {finding.title}", style=style),
+                Padding(Text(finding.explanation), (0, 0, 0, 2)),
+                Padding(Text(f"-> {finding.advice}"), (0, 0, 0, 2)),
+            ]
+    if not lines:
+        used = {row["state"]: row["duration"] for row in analysis.utilisation.to_pylist()}
+        lines.append(
+            Text(
+                f"No contention worth naming: the GIL was held {share(used['held'], analysis.duration)} of the time, "
+                f"and free while somebody waited {share(used['free_wanted'], analysis.duration)}.",
+                style="bold green",
+            )
+        )
+    cut = [kind for kind, found in analysis.totals.found.items() if kind in kinds and found.kept < found.count]
+    for kind in cut:
+        found = analysis.totals.found[kind]
+        lines.append(Text(f"Of {found.count:,} {kind} the costliest {found.kept:,} were kept.", style="dim"))
+    return lines
 
 
 def _heading(analysis: Analysis) -> Text:
@@ -63,7 +125,7 @@ def _heading(analysis: Analysis) -> Text:
     return heading.append("\n" + printable(", ".join(facts)), style="not bold")
 
 
-def _threads(analysis: Analysis, names: dict[str, str]) -> RenderableType:
+def _threads(analysis: Analysis) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     table.add_column("thread", overflow="fold")
     counts = ("failed\nretries", "lost\nrounds", "check\nreleases", "blocking\nreleases")
@@ -74,7 +136,7 @@ def _threads(analysis: Analysis, names: dict[str, str]) -> RenderableType:
         rows = nlargest(THREADS_SHOWN, rows, key=lambda row: row["held"] + row["waited"])
     for row in rows:
         table.add_row(
-            Text(names[row["thread"]]),
+            Text(analysis.names[row["thread"]]),
             share(row["held"], analysis.duration),
             share(row["waited"], analysis.duration),
             share(row["contended_waits"], max(row["entries"], row["contended_waits"])),
@@ -87,7 +149,7 @@ def _threads(analysis: Analysis, names: dict[str, str]) -> RenderableType:
     return Group(table, Text(notes, style="dim"))
 
 
-def _blame(analysis: Analysis, names: dict[str, str]) -> list[Text]:
+def _blame(analysis: Analysis) -> list[Text]:
     whole = analysis.duration
     waited = dict(zip(analysis.threads["thread"].to_pylist(), analysis.threads["waited"].to_pylist(), strict=True))
     lines = []
@@ -98,17 +160,33 @@ def _blame(analysis: Analysis, names: dict[str, str]) -> list[Text]:
         length = f"{share(part, whole)} of the trace ({duration(part, analysis.unit)})"
         of_its_wait = f"{share(part, waited[row['waiter']])} of all its waiting"
         while_what = (
-            f"while {names[row['holder']]} held the GIL"
+            f"while {analysis.names[row['holder']]} held the GIL"
             if row["holder"] is not None
             else "while the GIL was free and it was not yet scheduled"
         )
-        lines.append(Text(f"  {names[row['waiter']]} waited {length} {while_what}: {of_its_wait}."))
+        lines.append(Text(f"  {analysis.names[row['waiter']]} waited {length} {while_what}: {of_its_wait}."))
     if not lines:
         return [Text(f"  Nobody waited for even {100 * BLAME_LEAST:g} % of the trace.")]
     rest = analysis.blame.num_rows - len(lines)
     if rest:
         lines.append(Text(f"  {count(rest, 'smaller entry', 'smaller entries')} in --json.", style="dim"))
     return lines
+
+
+def _distributions(analysis: Analysis) -> RenderableType:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table.add_column("")
+    table.add_column("thread", overflow="fold")
+    for column in ("count", "p50", "p90", "p99", "max"):
+        table.add_column(column, justify="right")
+    for kind, words in (("contended_wait", "contended waits"), ("hold", "holds"), ("switch_latency", "switches to")):
+        rows = [row for row in analysis.distributions.to_pylist() if row["kind"] == kind]
+        for row in nlargest(DISTRIBUTIONS_SHOWN, rows, key=lambda row: (row["p50"] * row["count"], row["max"])):
+            values = (duration(row[name], analysis.unit) for name in ("p50", "p90", "p99", "max"))
+            table.add_row(words, Text(analysis.names[row["thread"]]), f"{row['count']:,}", *values)
+            words = ""
+    notes = [] if analysis.totals.exact else [Text("Quantiles are rounded down to 8 significant bits.", style="dim")]
+    return Group(table, *notes)
 
 
 def _diagnostics(analysis: Analysis) -> list[Text]:

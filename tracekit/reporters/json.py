@@ -8,20 +8,20 @@ from typing import Any
 
 from tracekit.analysis import Analysis
 from tracekit.analyzers import KINDS
+from tracekit.comparison import Comparison
+from tracekit.machine import FINDING_KINDS
 
 SCHEMA = "tracekit.analysis/1"
+COMPARISON_SCHEMA = "tracekit.comparison/1"
 _THREAD_COLUMNS = (
     "thread", "name", "entries", "acquires", "releases", "contended_waits", "failed_retries", "lost_rounds",
     "check_releases", "blocking_releases", "held", "waited",
 )  # fmt: skip
-_TABLES = (
-    "battles", "convoys", "frozen_signals", "long_holds", "distributions", "utilisation", "waiting", "handoffs",
-    "fairness",
-)  # fmt: skip
+_TABLES = ("distributions", "utilisation", "waiting", "handoffs", "fairness")
 
 
-def as_dict(analysis: Analysis) -> dict[str, Any]:
-    """One trace's object."""
+def as_dict(analysis: Analysis, kinds: Sequence[str] = KINDS) -> dict[str, Any]:
+    """One trace's object; rows and findings of these kinds only."""
     totals = analysis.totals
     return {
         "schema": SCHEMA,
@@ -39,17 +39,46 @@ def as_dict(analysis: Analysis) -> dict[str, Any]:
         },
         "threads": analysis.threads.select(_THREAD_COLUMNS).to_pylist(),
         "blame": analysis.blame.to_pylist(),
+        **{kind: analysis.tables[kind].to_pylist() if kind in kinds else [] for kind in FINDING_KINDS},
         **{table: analysis.tables[table].to_pylist() for table in _TABLES},
         "found": {kind: dict(zip(("count", "cost"), analysis.found(kind), strict=True)) for kind in KINDS},
         "diagnostics": [
             {"code": d.code, "severity": d.severity, "count": d.count, "first_line": d.first_line}
             for d in analysis.diagnostics
         ],
-        "findings": [vars(finding) for finding in analysis.findings],
+        "findings": [vars(finding) for finding in analysis.findings if finding.kind in kinds],
     }
 
 
-def render(analyses: Sequence[Analysis], as_list: bool) -> str:
-    """JSON text: an object, or a list of them."""
-    found = [as_dict(analysis) for analysis in analyses]
-    return json.dumps(found if as_list else found[0], indent=2, allow_nan=False) + "\n"
+def render(analyses: Sequence[Analysis], kinds: Sequence[str] = KINDS, as_list: bool = False) -> str:
+    """JSON text: an object, or a list of them. kinds: only findings of these."""
+    found = [as_dict(analysis, kinds) for analysis in analyses]
+    return _text(found if as_list else found[0])
+
+
+def render_comparison(comparison: Comparison) -> str:
+    """JSON text: docs/json.md."""
+    return _text(
+        {
+            "schema": COMPARISON_SCHEMA,
+            "before": comparison.before.path,
+            "after": comparison.after.path,
+            "metrics": [vars(metric) | {"change": metric.change} for metric in comparison.metrics],
+            "findings": [
+                {
+                    "change": change.what,
+                    "kind": change.kind,
+                    "threads": change.threads,
+                    "cost_before": change.cost_before,
+                    "cost_after": change.cost_after,
+                    "title": change.title,
+                }
+                for change in comparison.findings
+            ],
+            "regression": comparison.regression,
+        }
+    )
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"

@@ -1,0 +1,47 @@
+"""`check`: a trace as a test's assertion."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from tracekit.analysis import Analysis, analyze
+from tracekit.trace import Trace
+from tracekit.words import percent
+
+
+class CheckFailed(AssertionError):
+    """A trace is not as a test wants it; the message says what was found instead."""
+
+
+def check(
+    trace: Analysis | Trace | str | os.PathLike[str],
+    *,
+    max_wait_share: float | None = None,
+    no: Sequence[str] = (),
+    **thresholds: Any,
+) -> None:
+    """Passes if the trace is as good as this.
+
+    max_wait_share: no thread waits for more than this share (0 to 1) of the trace's duration. no: kinds of findings of
+    which there may be none. thresholds: those of `analyze`, for a trace that is not analyzed yet.
+    Raises CheckFailed, with the findings' sentences; what `analyze` raises.
+    """
+    analysis = trace if isinstance(trace, Analysis) else analyze(trace, **thresholds)
+    wrong = []
+    for kind in no:
+        number, cost = analysis.found(kind)
+        if number:
+            titles = [finding.title for finding in analysis.findings if finding.kind == kind]
+            wrong.append(
+                f"{number:,} {kind.replace('_', ' ')}, {percent(cost)} of the trace. {' '.join(titles)}".strip()
+            )
+    if max_wait_share is not None:
+        for row in analysis.threads.to_pylist():
+            if row["waited"] > max_wait_share * analysis.duration:
+                share = percent(row["waited"] / analysis.duration)
+                limit = percent(max_wait_share)
+                wrong.append(f"{analysis.names[row['thread']]} waited {share} of the trace, more than {limit}.")
+    if wrong:
+        raise CheckFailed("\n".join([f"{analysis.path}: the GIL trace is not as it should be.", *wrong]))
