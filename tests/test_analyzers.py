@@ -72,8 +72,8 @@ def test_more_that_the_events_tell(core: str) -> None:
     ]
     assert analysis.waiting.to_pylist() == [
         {"waiters": 0, "duration": 10},
-        {"waiters": 1, "duration": 10000240},
-        {"waiters": 2, "duration": 12000150},
+        {"waiters": 1, "duration": 10000230},
+        {"waiters": 2, "duration": 12000160},
         {"waiters": 3, "duration": 100},
     ]
     assert analysis.handoffs.to_pylist() == [

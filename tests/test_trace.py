@@ -152,7 +152,7 @@ def test_import_is_light() -> None:
     """No pandas, plotly or compute functions for a summary: they take longer than all else."""
     code = (
         "import sys, tracekit; from tracekit.reporters import console, json;"
-        f"a = tracekit.analyze({str(SAMPLES / 'slide-sample.log')!r}); console.render(a); json.render([a], False);"
+        f"a = tracekit.analyze({str(SAMPLES / 'slide-sample.log')!r}); console.render(a); json.render([a]);"
         f"t = tracekit.read({str(SAMPLES / 'slide-sample.log')!r}); t.waits, t.diagnostics, repr(t);"
         "print([m for m in ('pandas', 'plotly', 'duckdb', 'pyarrow.compute') if m in sys.modules])"
     )
