@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 COLUMNS = ("thread", "ticks", "checks", "event")
@@ -290,6 +293,19 @@ def tracekit_analyze(path: str) -> Job:
     return job
 
 
+def tracekit_without_analyzers(path: str) -> Job:
+    """The same with a core that was compiled without analyzers: what they cost."""
+    from tracekit import _native
+
+    sources = Path(_native.__file__).resolve().parents[2] / "tracekit" / "_native"
+    with tempfile.TemporaryDirectory() as folder:
+        core = Path(folder) / "core.so"
+        flags = ["-std=gnu11", "-O3", "-fwrapv", "-fPIC", "-shared", "-pthread", "-DTK_ANALYZERS=0"]
+        subprocess.run(["cc", *flags, *map(str, sorted(sources.glob("*.c"))), "-o", str(core)], check=True)
+        _native.library = _native.load(core)
+    return tracekit_analyze(path)
+
+
 def polars_analyze(path: str) -> Job:
     """Only held and waited per thread, from pairs of a thread's neighbouring rows; faulty rows are not looked after."""
     import polars as pl
@@ -339,6 +355,7 @@ CONTENDERS: dict[str, Callable[[str], Job]] = {
         pandas_table,
         pandas_pyarrow_table,
         tracekit_analyze,
+        tracekit_without_analyzers,
         polars_analyze,
     )
 }

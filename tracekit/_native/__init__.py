@@ -133,8 +133,8 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
 }
 
 
-def _load() -> c.CDLL | None:
-    path = Path(__file__).with_name("_core.so")
+def load(path: Path) -> c.CDLL | None:
+    """The core in this file; None where there is none that can be used here."""
     if os.environ.get("TRACEKIT_CORE") == "python" or not path.exists():
         return None
     try:
@@ -149,7 +149,7 @@ def _load() -> c.CDLL | None:
     return loaded
 
 
-library = _load()
+library = load(Path(__file__).with_name("_core.so"))
 
 
 def core_name() -> str:

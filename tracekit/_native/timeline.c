@@ -13,6 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifndef TK_ANALYZERS
+#define TK_ANALYZERS 1 /* 0: without them, only to measure what they cost (benchmarks/compare.py) */
+#endif
+
 #define RING 4096 /* runs */
 #define NOBODY (-1)
 #define NO_SEQ (-1)
@@ -325,8 +329,9 @@ static void close_wait(tk_timeline *t, int32_t thread, int64_t end_seq) {
     totals->waited += waited;
     totals->contended_waits += w->contended;
     if (w->failed_retries) totals->retried_waited += waited;
-    TRY(histogram_add(&state->durations[TK_WAIT], waited, &t->distinct));
-    if (w->contended) TRY(histogram_add(&state->durations[TK_CONTENDED_WAIT], waited, &t->distinct));
+    if (TK_ANALYZERS) TRY(histogram_add(&state->durations[TK_WAIT], waited, &t->distinct));
+    if (TK_ANALYZERS && w->contended)
+        TRY(histogram_add(&state->durations[TK_CONTENDED_WAIT], waited, &t->distinct));
     if (waited > 0 && w->contended) {
         map_clear(&t->hold_blame); /* a convoy may want it */
         settle_blame(t, w, &t->hold_blame);
@@ -340,7 +345,7 @@ static void close_wait(tk_timeline *t, int32_t thread, int64_t end_seq) {
     t->hold_contended = w->contended;
     t->hold_wait_seq = w->truncated ? w->busy_seq : w->entry_seq;
     t->hold_wait_start = w->start;
-    const bool battle = w->lost_rounds >= t->options.min_rounds;
+    const bool battle = TK_ANALYZERS && w->lost_rounds >= t->options.min_rounds;
     if (battle || t->keep_rows) {
         const bool contended = w->contended;
         const int32_t rival = contended ? main_rival(t, w) : NOBODY;
@@ -424,16 +429,9 @@ static void note_long_hold(tk_timeline *t, int64_t held, int64_t end_seq) {
                                              {t->hold_timeouts}, t->holder, NOBODY});
 }
 
-/* `ticks` are those of the RELEASE. */
-static inline void close_hold(tk_timeline *t, int64_t end_seq, int kind, bool truncated, int64_t ticks) {
-    const int64_t held = t->clock - t->hold_start;
-    const int32_t thread = t->holder;
-    tk_thread_totals *totals = &t->thread_totals[thread];
+static inline void analyze_hold(tk_timeline *t, int32_t thread, int64_t held, int64_t end_seq, int kind,
+                                int64_t ticks) {
     struct thread *state = &t->threads[thread];
-    totals->held += held;
-    totals->check_releases += kind == KIND_CHECK;
-    totals->blocking_releases += kind == KIND_BLOCKING;
-    t->run_held += held;
     TRY(histogram_add(&state->durations[TK_HOLD], held, &t->distinct));
     if (kind == KIND_BLOCKING && t->hold_waited != TK_NULL) {
         if (UNLIKELY(t->hold_contended || state->convoy.cycles)) short_hold(t, thread, held, end_seq);
@@ -442,6 +440,18 @@ static inline void close_hold(tk_timeline *t, int64_t end_seq, int kind, bool tr
     }
     if (kind == KIND_CHECK && UNLIKELY(ticks == 0 || t->frozen_checks)) check_release_at(t, ticks, end_seq);
     if (UNLIKELY(t->contended_open || t->hold_timeouts)) note_long_hold(t, held, end_seq);
+}
+
+/* `ticks` are those of the RELEASE. */
+static inline void close_hold(tk_timeline *t, int64_t end_seq, int kind, bool truncated, int64_t ticks) {
+    const int64_t held = t->clock - t->hold_start;
+    const int32_t thread = t->holder;
+    tk_thread_totals *totals = &t->thread_totals[thread];
+    totals->held += held;
+    totals->check_releases += kind == KIND_CHECK;
+    totals->blocking_releases += kind == KIND_BLOCKING;
+    t->run_held += held;
+    if (TK_ANALYZERS) analyze_hold(t, thread, held, end_seq, kind, ticks);
     if (t->keep_rows)
         KEEP(t->holds, (tk_hold){t->hold_start_seq, end_seq, t->hold_start, t->clock, t->hold_waited, thread,
                                  (uint8_t)kind, end_seq == NO_SEQ, truncated, 0});
@@ -493,7 +503,7 @@ static inline void advance(tk_timeline *t, const tk_columns *c, int64_t row, siz
     } else if (ticks_known) {
         set_clock(&t->clock, &totals->first_clock, &totals->clock_known, ticks_clock(t, c->ticks[row]));
     }
-    if (t->clock != before) {
+    if (TK_ANALYZERS && t->clock != before) {
         t->waiting[waiting] += t->clock - before;
         if (t->holder == NOBODY && waiting) totals->free_wanted += t->clock - before;
     }
@@ -631,7 +641,7 @@ static inline bool reacquire_at_once(tk_timeline *t, const tk_columns *c, int64_
     t->hold_waited = t->clock - t->hold_wait_start;
     t->hold_contended = false;
     totals->waited += t->hold_waited;
-    TRY(histogram_add(&t->threads[thread].durations[TK_WAIT], t->hold_waited, &t->distinct));
+    if (TK_ANALYZERS) TRY(histogram_add(&t->threads[thread].durations[TK_WAIT], t->hold_waited, &t->distinct));
     t->acquires++;
     t->reacquires++;
     t->run_acquires++;

@@ -1,0 +1,224 @@
+"""The state machine's rows as the tables of schemas/: codes become names, clocks get their beginning back, -1 null."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tracekit import schemas
+from tracekit.analyzers import Analyzer
+from tracekit.arrays import (
+    NULL,
+    categories,
+    flags,
+    int64_values,
+    integers,
+    no_integers,
+    numbers,
+    optional_integers,
+    ratios,
+    strings,
+    words_as_categories,
+)
+from tracekit.machine import DISTRIBUTIONS, NO_SEQ, RELEASE_KINDS, RETRY_KINDS, Machine
+
+
+class Tables:
+    """Of a machine that has finished. One method a table, each of `schemas.table`."""
+
+    def __init__(self, machine: Machine, threads: list[str]) -> None:
+        self._machine = machine
+        totals = self.totals = machine.totals()
+        self.unit = "ns" if totals.timed else "ticks"
+        self._first = totals.first_clock or 0
+        self._threads = strings(threads)
+        clocks = machine.clocks()
+        if totals.timed:
+            ticks = [ticks for _, ticks in clocks if ticks is not None]
+            self._first_tick, known = totals.first_tick_clock or 0, totals.first_tick_clock is not None
+        else:
+            ticks = [clock for clock, _ in clocks]
+            self._first_tick, known = self._first, totals.first_clock is not None
+        self._clocks = np.concatenate([clock for clock, _ in clocks]) if clocks else np.empty(0, np.int64)
+        self._ticks = np.concatenate(ticks) if ticks and known else None
+        self._tick_batches = ticks if known else None
+
+    def thread(self, codes: npt.NDArray[Any]) -> pa.Array:
+        return categories(codes, self._threads)
+
+    @staticmethod
+    def seq(seqs: npt.NDArray[Any]) -> pa.Array:
+        return integers(seqs, seqs == NO_SEQ)
+
+    def clock(self, clocks: npt.NDArray[Any], null: npt.NDArray[np.bool_] | None = None) -> pa.Array:
+        return integers(clocks + self._first, null)
+
+    def _tick_clock(self, seqs: npt.NDArray[Any], at_end: bool = False) -> pa.Array:
+        """The tick clock at these events; of none the trace's last, or null."""
+        if self._ticks is None or not len(self._ticks):
+            return no_integers(len(seqs))
+        values = self._ticks[seqs] + self._first_tick  # -1 takes the last
+        return integers(values, None if at_end else seqs == NO_SEQ)
+
+    def events(self, batches: Sequence[pa.RecordBatch]) -> pa.Table:
+        columns: dict[str, list[pa.Array]] = {name: [] for name in schemas.load("events").arrow(self.unit).names}
+        seq = 0
+        for place, batch in enumerate(batches):
+            clock = self._machine.clocks()[place][0]
+            columns["seq"].append(integers(np.arange(seq, seq + batch.num_rows)))
+            columns["thread"].append(categories(numbers(batch.column("thread").indices), self._threads))
+            event = batch.column("event")
+            columns["event"].append(categories(numbers(event.indices), event.dictionary))
+            for name in ("ticks", "checks", "time"):
+                values = int64_values(batch.column(name))
+                columns[name].append(integers(values, values == NULL))
+            columns["clock"].append(integers(clock + self._first))
+            columns["tick_clock"].append(
+                integers(self._tick_batches[place] + self._first_tick)
+                if self._tick_batches is not None
+                else no_integers(batch.num_rows)
+            )
+            seq += batch.num_rows
+        fields = schemas.load("events").arrow(self.unit)
+        return schemas.table("events", self.unit, {f.name: pa.chunked_array(columns[f.name], f.type) for f in fields})
+
+    def threads(self, names: Mapping[str, str]) -> pa.Table:
+        rows = self._machine.rows("threads")
+        columns: dict[str, Any] = {name: integers(rows[name]) for name in rows.dtype.names or () if name != "retries"}
+        columns["thread"] = self.thread(np.arange(len(rows)))
+        columns["name"] = strings([names.get(thread) for thread in self._threads.to_pylist()])
+        return schemas.table("threads", self.unit, columns)
+
+    def blame(self) -> pa.Table:
+        rows = self._machine.rows("blame")
+        rows = rows[np.lexsort((-rows["duration"], rows["waiter"]))]
+        return schemas.table(
+            "blame",
+            self.unit,
+            {
+                "waiter": self.thread(rows["waiter"]),
+                "holder": self.thread(rows["holder"]),
+                "duration": integers(rows["duration"]),
+            },
+        )
+
+    def holds(self) -> pa.Table:
+        rows = self._machine.rows("holds")
+        return schemas.table(
+            "holds",
+            self.unit,
+            {
+                "thread": self.thread(rows["thread"]),
+                "start_seq": self.seq(rows["start_seq"]),
+                "end_seq": self.seq(rows["end_seq"]),
+                "start_clock": self.clock(rows["start_clock"]),
+                "end_clock": self.clock(rows["end_clock"]),
+                "start_tick_clock": self._tick_clock(rows["start_seq"]),
+                "end_tick_clock": self._tick_clock(rows["end_seq"], at_end=True),
+                "duration": integers(rows["end_clock"] - rows["start_clock"]),
+                "waited": integers(rows["waited"], rows["waited"] == NULL),
+                "release_kind": categories(rows["release_kind"], strings(RELEASE_KINDS)),
+                "open": flags(rows["open"]),
+                "truncated": flags(rows["truncated"]),
+            },
+        )
+
+    def waits(self) -> pa.Table:
+        rows = self._machine.rows("waits")
+        counts = ("failed_retries", "lost_rounds", "timeouts", "hand_overs", "passes")
+        return schemas.table(
+            "waits",
+            self.unit,
+            {
+                "thread": self.thread(rows["thread"]),
+                "entry_seq": self.seq(rows["entry_seq"]),
+                "busy_seq": self.seq(rows["busy_seq"]),
+                "end_seq": self.seq(rows["end_seq"]),
+                "entry_clock": self.clock(rows["entry_clock"], rows["entry_seq"] == NO_SEQ),
+                "busy_clock": self.clock(rows["busy_clock"], rows["busy_seq"] == NO_SEQ),
+                "end_clock": self.clock(rows["end_clock"]),
+                "entry_tick_clock": self._tick_clock(rows["entry_seq"]),
+                "busy_tick_clock": self._tick_clock(rows["busy_seq"]),
+                "end_tick_clock": self._tick_clock(rows["end_seq"], at_end=True),
+                "duration": integers(rows["end_clock"] - rows["entry_clock"]),
+                "contended": flags(rows["contended"]),
+                **{name: integers(rows[name]) for name in counts},
+                "rival": self.thread(rows["rival"]),
+                "open": flags(rows["open"]),
+                "truncated": flags(rows["truncated"]),
+            },
+        )
+
+    def failed_retries(self) -> pa.Table:
+        rows = self._machine.rows("retries")
+        return schemas.table(
+            "failed_retries",
+            self.unit,
+            {
+                "seq": integers(rows["seq"]),
+                "thread": self.thread(rows["thread"]),
+                "holder": self.thread(rows["holder"]),
+                "kind": categories(rows["kind"], strings(RETRY_KINDS)),
+                "clock": self.clock(self._clocks[rows["seq"]]),
+            },
+        )
+
+    def findings(self, analyzer: Analyzer) -> pa.Table:
+        """In the order of the trace."""
+        rows = self._machine.findings(analyzer.kind)
+        rows = rows[np.lexsort((rows["thread"], rows["start_seq"]))]
+        return schemas.table(analyzer.kind, self.unit, analyzer.columns(rows, self))
+
+    def distributions(self) -> pa.Table:
+        rows = self._machine.rows("distributions")
+        columns = {name: integers(rows[name]) for name in ("count", "p50", "p90", "p99", "max")}
+        kinds = {"thread": self.thread(rows["thread"]), "kind": categories(rows["kind"], strings(DISTRIBUTIONS))}
+        return schemas.table("distributions", self.unit, columns | kinds)
+
+    def utilisation(self) -> pa.Table:
+        states = {"held": self.totals.held, "free_wanted": self.totals.free_wanted}
+        states["free"] = self.totals.duration - sum(states.values())
+        columns = {"state": words_as_categories(list(states)), "duration": optional_integers(list(states.values()))}
+        return schemas.table("utilisation", self.unit, columns)
+
+    def waiting(self) -> pa.Table:
+        rows = self._machine.rows("waiting")
+        return schemas.table("waiting", self.unit, {name: integers(rows[name]) for name in ("waiters", "duration")})
+
+    def handoffs(self) -> pa.Table:
+        rows = self._machine.rows("handoffs")
+        rows = rows[np.lexsort((rows["to_thread"], rows["from_thread"]))]
+        columns = {
+            "from": self.thread(rows["from_thread"]),
+            "to": self.thread(rows["to_thread"]),
+            "count": integers(rows["count"]),
+        }
+        return schemas.table("handoffs", self.unit, columns)
+
+    def fairness(self) -> pa.Table:
+        rows = self._machine.rows("threads")
+        held = rows["held"][rows["contended_waits"] > 0].tolist()
+        squares = sum(one * one for one in held)
+        jain = sum(held) ** 2 / (len(held) * squares) if squares else None
+        columns = {"threads": optional_integers([len(held)]), "jain": ratios([jain])}
+        return schemas.table("fairness", self.unit, columns)
+
+    def switches(self) -> pa.Table:
+        rows = self._machine.rows("switches")
+        seqs = rows["seq"]
+        return schemas.table(
+            "switches",
+            self.unit,
+            {
+                "seq": integers(seqs),
+                "from": self.thread(rows["from_thread"]),
+                "to": self.thread(rows["to_thread"]),
+                "clock": self.clock(self._clocks[seqs]),
+                "tick_clock": self._tick_clock(seqs),
+                "gap": integers(rows["gap"], rows["gap"] == NULL),
+            },
+        )
