@@ -48,6 +48,8 @@ typedef struct { bool nulls; uint64_t bits; } tk_range;
 /* `count` -1: every value is null; a bitmap only where the count is positive. */
 typedef struct { int64_t count; uint8_t *valid; size_t room; } tk_nulls;
 
+typedef struct tk_arena tk_arena;
+
 /* A block of whole lines and the columns read from it. */
 typedef struct tk_block {
     uint8_t *text;
@@ -58,6 +60,7 @@ typedef struct tk_block {
     int32_t *thread;                     /* the scanner's codes until pipeline.c renumbers them */
     uint8_t *event;
     uint8_t *columns;                    /* the one allocation behind the five */
+    tk_arena *arena;                     /* whose it is, if not the block's own */
     TK_VECTOR(tk_gap) gaps;
     TK_VECTOR(tk_bad) bad;
     TK_VECTOR(tk_comment) comments;

@@ -16,7 +16,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#define ARENA_BYTES ((size_t)1 << 24)
 #define READ_PATIENCE 50 /* ms between looks at `stop` while a pipe is silent */
+
+/* Memory for the columns of several kept batches, so that large pages pay. */
+struct tk_arena {
+    atomic_int users;
+    size_t used, size;
+    uint8_t *memory;
+};
 
 typedef struct {
     tk_pipeline *pipeline;
@@ -28,6 +36,7 @@ typedef struct {
     uint8_t *text; /* the block's text; its columns may outlive it */
     size_t text_room;
     tk_block *block;
+    tk_arena *arena;
 } worker;
 
 struct tk_pipeline {
@@ -66,9 +75,35 @@ struct tk_pipeline {
 
 int32_t tk_abi(void) { return TK_ABI; }
 
+static void leave_arena(tk_arena *arena) {
+    if (!arena || atomic_fetch_sub(&arena->users, 1) > 1) return;
+    free(arena->memory);
+    free(arena);
+}
+
+/* A place for a block's columns in the worker's arena, or in a new one. */
+static bool take_place(worker *w, tk_block *block, size_t size) {
+    size = (size + 63) & ~(size_t)63;
+    if (!w->arena || w->arena->size - w->arena->used < size) {
+        leave_arena(w->arena);
+        w->arena = calloc(1, sizeof *w->arena);
+        if (!w->arena) return false;
+        atomic_init(&w->arena->users, 1);
+        w->arena->size = size > ARENA_BYTES ? size : ARENA_BYTES;
+        w->arena->memory = tk_large_alloc(w->arena->size);
+        if (!w->arena->memory) return false;
+    }
+    atomic_fetch_add(&w->arena->users, 1);
+    block->arena = w->arena;
+    block->columns = w->arena->memory + w->arena->used;
+    w->arena->used += size;
+    return true;
+}
+
 static void free_block(tk_block *block) {
     if (!block) return;
-    free(block->columns);
+    if (block->arena) leave_arena(block->arena);
+    else free(block->columns);
     free(block->gaps.items);
     free(block->bad.items);
     free(block->comments.items);
@@ -134,6 +169,7 @@ void tk_pipeline_free(tk_pipeline *p) {
         free(w->codes);
         free(w->text);
         free_block(w->block);
+        leave_arena(w->arena);
     }
     for (tk_block *lists[2] = {p->first_ready, p->free_blocks}, **list = lists; list < lists + 2; list++)
         for (tk_block *block = *list, *next; block; block = next) {
@@ -301,7 +337,8 @@ static void pack_threads(void *out, const int32_t *threads, const int32_t *codes
 }
 
 /* A block of its own size with the columns of `from`; of a column that is all null nothing. */
-static tk_block *pack(tk_block *from, const int32_t *codes, int32_t threads) {
+static tk_block *pack(worker *w, int32_t threads) {
+    tk_block *const from = w->block;
     tk_block *block = calloc(1, sizeof *block);
     if (!block) return NULL;
     const int64_t count = from->events;
@@ -318,14 +355,13 @@ static tk_block *pack(tk_block *from, const int32_t *codes, int32_t threads) {
     const size_t thread_start = size;
     block->thread_width = width_of((uint64_t)threads);
     size += ((size_t)count * (size_t)block->thread_width + 63) & ~(size_t)63;
-    block->columns = tk_large_alloc(size + (size_t)count);
-    if (!block->columns) {
+    if (!take_place(w, block, size + (size_t)count)) {
         free(block);
         return NULL;
     }
     for (int column = 0; column < 3; column++)
         if (nulls[column] >= 0) pack_values(block->columns + starts[column], values[column], count, widths[column]);
-    pack_threads(block->columns + thread_start, from->thread, codes, count, block->thread_width);
+    pack_threads(block->columns + thread_start, from->thread, w->codes, count, block->thread_width);
     memcpy(block->columns + size, from->event, (size_t)count);
     block->ticks = (int64_t *)(block->columns + starts[0]);
     block->checks = (int64_t *)(block->columns + starts[1]);
@@ -431,7 +467,7 @@ static void note_fault_lines(tk_pipeline *p, const tk_block *block) {
 static bool hand_out(tk_pipeline *p, worker *w, int32_t threads) {
     tk_block *block = w->block;
     if (p->whole) {
-        if (!(block = pack(w->block, w->codes, threads))) return false;
+        if (!(block = pack(w, threads))) return false;
     } else {
         for (int64_t i = 0; i < block->events; i++) block->thread[i] = w->codes[block->thread[i]];
         w->block = NULL;

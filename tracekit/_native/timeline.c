@@ -57,6 +57,9 @@ typedef struct thread {
 
 typedef struct { int64_t held, acquires; int32_t thread; } run;
 
+/* A stretch of the log: from where in its first run on, to where in the run that was the current one then. */
+typedef struct { int64_t first, before, end, last_held; int32_t last_thread; } stretch;
+
 struct tk_timeline {
     int64_t interval;
     bool keep_rows, out_of_memory;
@@ -67,10 +70,11 @@ struct tk_timeline {
     int32_t holder;
     int64_t hold_start, hold_start_seq, hold_checks;
     int64_t hold_number, hold_timeouts, hold_most_timeouts; /* sum over its waiters, and the most of one */
-    /* The wait that led to it: its length (TK_NULL: none), where it began, and its blame if it was contended. */
+    /* The wait that led to it: its length (TK_NULL: none), where it began, and where its blame can be found. */
     int64_t hold_waited, hold_wait_seq, hold_wait_start;
     bool hold_contended;
-    map hold_blame;
+    stretch hold_blame;
+    taken *hold_taken;
 
     int32_t run_thread; /* of the last ACQUIRE */
     int64_t run_held, run_acquires, runs;
@@ -108,12 +112,12 @@ struct tk_timeline {
     TK_VECTOR(tk_waiting) waiting_rows;
 };
 
-static void free_taken(wait *w) {
-    if (!w->taken) return;
-    map_free(&w->taken->blame);
-    map_free(&w->taken->rivals);
-    free(w->taken);
-    w->taken = NULL;
+static void free_taken(taken **part) {
+    if (!*part) return;
+    map_free(&(*part)->blame);
+    map_free(&(*part)->rivals);
+    free(*part);
+    *part = NULL;
 }
 
 /* ---- life ---- */
@@ -134,7 +138,7 @@ tk_timeline *tk_timeline_new(int64_t interval, int32_t keep_rows, const tk_optio
 void tk_timeline_free(tk_timeline *t) {
     if (!t) return;
     for (int32_t i = 0; i < t->thread_count; i++) {
-        free_taken(&t->threads[i].wait);
+        free_taken(&t->threads[i].wait.taken);
         map_free(&t->threads[i].blame);
         map_free(&t->threads[i].handoffs);
         map_free(&t->threads[i].convoy.hogs);
@@ -142,7 +146,7 @@ void tk_timeline_free(tk_timeline *t) {
     }
     for (int kind = 0; kind < TK_KINDS; kind++) free(t->findings[kind].kept.items);
     map_free(&t->tally);
-    map_free(&t->hold_blame);
+    free_taken(&t->hold_taken);
     free(t->waiting);
     free(t->threads);
     free(t->thread_totals);
@@ -204,25 +208,29 @@ static inline void charge(tk_timeline *t, map *blame, int32_t holder, int64_t he
     if (held > 0) TRY(map_add(blame, holder, held));
 }
 
-/* The blame of a wait since it began, or since it last took its part from the ring. */
-static void settle_blame(tk_timeline *t, const wait *w, map *blame) {
-    int64_t before = w->run_held;
-    if (t->runs - w->run > 16 && map_is_dense(blame, t->thread_count)) {
+/* Since this wait began, or last took its part from the ring. */
+static inline stretch since(const tk_timeline *t, const wait *w) {
+    return (stretch){w->run, w->run_held, t->runs, held_in_run(t), t->run_thread};
+}
+
+static void settle_blame(tk_timeline *t, const stretch *part, map *blame) {
+    int64_t before = part->before;
+    if (part->end - part->first > 16 && map_is_dense(blame, t->thread_count)) {
         /* With hundreds of threads this loop is where the time goes. */
-        for (int64_t i = w->run; i < t->runs; i++) {
+        for (int64_t i = part->first; i < part->end; i++) {
             const run *r = &t->ring[i & (RING - 1)];
             blame->sums[r->thread] += r->held;
         }
-        blame->sums[t->ring[w->run & (RING - 1)].thread] -= before;
-        charge(t, blame, t->run_thread, held_in_run(t));
-        return;
-    }
-    for (int64_t i = w->run; i < t->runs; i++) {
-        const run *r = &t->ring[i & (RING - 1)];
-        charge(t, blame, r->thread, r->held - before);
+        blame->sums[t->ring[part->first & (RING - 1)].thread] -= before;
         before = 0;
+    } else {
+        for (int64_t i = part->first; i < part->end; i++) {
+            const run *r = &t->ring[i & (RING - 1)];
+            charge(t, blame, r->thread, r->held - before);
+            before = 0;
+        }
     }
-    charge(t, blame, t->run_thread, held_in_run(t) - before);
+    charge(t, blame, part->last_thread, part->last_held - before);
 }
 
 static void settle_rivals(tk_timeline *t, const wait *w, map *rivals) {
@@ -260,7 +268,10 @@ static void empty_ring(tk_timeline *t) {
             break;
         }
         if (w->run == oldest && w->run_held == 0) TRY(map_add_all(&w->taken->blame, &held));
-        else settle_blame(t, w, &w->taken->blame);
+        else {
+            const stretch part = since(t, w);
+            settle_blame(t, &part, &w->taken->blame);
+        }
         w->run = t->runs;
         w->run_held = 0;
         if (!w->contended) continue;
@@ -313,7 +324,7 @@ static void forget_wait(tk_timeline *t, wait *w) {
     t->open_waits.items[w->place] = last;
     t->threads[last].wait.place = w->place;
     w->open = false;
-    free_taken(w);
+    free_taken(&w->taken);
 }
 
 static void found(tk_timeline *t, int kind, tk_finding finding) {
@@ -332,13 +343,9 @@ static void close_wait(tk_timeline *t, int32_t thread, int64_t end_seq) {
     if (TK_ANALYZERS) TRY(histogram_add(&state->durations[TK_WAIT], waited, &t->distinct));
     if (TK_ANALYZERS && w->contended)
         TRY(histogram_add(&state->durations[TK_CONTENDED_WAIT], waited, &t->distinct));
-    if (waited > 0 && w->contended) {
-        map_clear(&t->hold_blame); /* a convoy may want it */
-        settle_blame(t, w, &t->hold_blame);
-        if (w->taken) TRY(map_add_all(&t->hold_blame, &w->taken->blame));
-        TRY(map_add_all(&state->blame, &t->hold_blame));
-    } else if (waited > 0) {
-        settle_blame(t, w, &state->blame);
+    t->hold_blame = since(t, w);
+    if (waited > 0) {
+        settle_blame(t, &t->hold_blame, &state->blame);
         if (w->taken) TRY(map_add_all(&state->blame, &w->taken->blame));
     }
     t->hold_waited = waited;
@@ -358,6 +365,9 @@ static void close_wait(tk_timeline *t, int32_t thread, int64_t end_seq) {
                                      w->failed_retries, w->lost_rounds, w->timeouts, w->hand_overs, passes, thread,
                                      rival, contended, end_seq == NO_SEQ, w->truncated, {0}});
     }
+    free_taken(&t->hold_taken);
+    t->hold_taken = w->taken;
+    w->taken = NULL;
     forget_wait(t, w);
 }
 
@@ -394,7 +404,9 @@ static void short_hold(tk_timeline *t, int32_t thread, int64_t held, int64_t end
         c->held += held;
         c->end_seq = end_seq;
         c->end = t->clock;
-        TRY(map_add_all(&c->hogs, &t->hold_blame));
+        /* Its stretch is still in the ring: at most one run was added since. */
+        settle_blame(t, &t->hold_blame, &c->hogs);
+        if (t->hold_taken) TRY(map_add_all(&c->hogs, &t->hold_taken->blame));
     } else if (c->cycles && ++c->gap > t->options.max_gap) {
         end_convoy(t, thread);
     }
