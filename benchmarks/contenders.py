@@ -89,7 +89,7 @@ def tracekit_table(path: str) -> Job:
 
     def widest(pieces: list[pa.Array]) -> list[pa.Array]:
         kind = max((piece.type for piece in pieces), key=lambda kind: kind.bit_width)
-        return [piece.cast(kind) for piece in pieces]
+        return [piece if piece.type == kind else piece.cast(kind) for piece in pieces]
 
     def job() -> Result:
         with open_trace(path, whole=True) as stream:

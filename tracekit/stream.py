@@ -43,6 +43,9 @@ LINE_CODES = (
 """What can be wrong with a line, in the order in which it is tested."""
 
 BAD_LINE_TEXTS = 1000
+"""So many bad lines are kept with their text,"""
+BAD_LINE_CHARACTERS = 120
+"""so much of each."""
 DEFAULT_INTERVAL = 100
 _METADATA = re.compile(r"[ \t]*#[ \t]*([A-Za-z][A-Za-z0-9_-]*):(?:[ \t]+(.*))?", re.DOTALL)
 Progress = Callable[[int, int | None], None]

@@ -14,9 +14,17 @@ from tracekit.arrays import strings
 from tracekit.errors import SourceError
 from tracekit.machine import FAULT_CODES, SEVERITIES, Machine
 from tracekit.source import Source
-from tracekit.stream import BATCH_SCHEMA, LINE_CODES, BadLine, EventStream, Progress, event_dictionary
+from tracekit.stream import (
+    BAD_LINE_CHARACTERS,
+    BAD_LINE_TEXTS,
+    BATCH_SCHEMA,
+    LINE_CODES,
+    BadLine,
+    EventStream,
+    Progress,
+    event_dictionary,
+)
 
-TEXT_LIMIT = 120
 BATCH_BYTES = 1 << 20  # few enough batches that Python's part in each does not count
 WHOLE_BYTES = 1 << 21
 _INTEGERS = {1: pa.int8(), 2: pa.int16(), 4: pa.int32(), 8: pa.int64()}
@@ -132,8 +140,8 @@ class NativeText(EventStream):
         raw = texts.raw
         for place, bad in enumerate(lines):
             text = None
-            if place < 1000:
-                text = raw[bad.offset : bad.offset + bad.length].decode("utf-8", "replace")[:TEXT_LIMIT]
+            if place < BAD_LINE_TEXTS:
+                text = raw[bad.offset : bad.offset + bad.length].decode("utf-8", "replace")[:BAD_LINE_CHARACTERS]
             yield BadLine(bad.line, LINE_CODES[bad.code], text)
 
     def _name_threads(self, count: int) -> None:

@@ -28,7 +28,7 @@ def explain(others: Sequence[Finding], story: Story) -> list[Finding]:
     threads = tuple(row["thread"] for row in rows)
     cost = max(row["retried_waited"] for row in rows)
     retries = sum(row["failed_retries"] for row in rows)
-    others_too = f" (and {count(len(rows) - 1, 'thread')} more)" if len(rows) > 1 else ""
+    others_too = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
     title = (
         f"{story.names[worst['thread']]}{others_too} had to ask for the GIL more than once: "
         f"{percent(story.share(cost))} of the trace in waits with {count(retries, 'failed retry', 'failed retries')}"

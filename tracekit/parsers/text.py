@@ -17,12 +17,19 @@ from tracekit import _native
 from tracekit._native.text import NativeText
 from tracekit.arrays import categories, optional_integers, strings
 from tracekit.source import Source
-from tracekit.stream import BAD_LINE_TEXTS, BATCH_SCHEMA, EVENTS, BadLine, EventStream, event_column
+from tracekit.stream import (
+    BAD_LINE_CHARACTERS,
+    BAD_LINE_TEXTS,
+    BATCH_SCHEMA,
+    EVENTS,
+    BadLine,
+    EventStream,
+    event_column,
+)
 
 LINE_LIMIT = 1 << 20
 COUNT_LIMIT = 10**12
 TIME_LIMIT = 2**62
-TEXT_LIMIT = 120
 _BATCH_EVENTS = 1 << 16
 _BOM = b"\xef\xbb\xbf"
 _INTEGER = re.compile(rb"-?[0-9]+")
@@ -171,7 +178,7 @@ class PlainText(EventStream):
 
     def _take_bad_line(self, number: int, code: str, line: bytes) -> None:
         bad = self.bad_lines
-        text = line[: 4 * TEXT_LIMIT].decode("utf-8", "replace")[:TEXT_LIMIT]
+        text = line[: 4 * BAD_LINE_CHARACTERS].decode("utf-8", "replace")[:BAD_LINE_CHARACTERS]
         if len(bad.lines) < BAD_LINE_TEXTS:
             bad.lines.append(BadLine(number, code, text))
         elif self._keep:
