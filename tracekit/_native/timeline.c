@@ -27,7 +27,10 @@ enum { KIND_UNKNOWN, KIND_CHECK, KIND_BLOCKING };
 enum { RETRY_ALONE, RETRY_LOST_ROUND, RETRY_TIMEOUT, RETRY_HAND_OVER };
 
 /* What an open wait took out of the ring before it was overwritten. */
-typedef struct { map blame, rivals; } taken;
+typedef struct taken {
+    map blame, rivals;
+    struct taken *next; /* of the spare ones */
+} taken;
 
 typedef struct {
     bool open, contended, truncated;
@@ -74,7 +77,7 @@ struct tk_timeline {
     int64_t hold_waited, hold_wait_seq, hold_wait_start;
     bool hold_contended;
     stretch hold_blame;
-    taken *hold_taken;
+    taken *hold_taken, *spare;
 
     int32_t run_thread; /* of the last ACQUIRE */
     int64_t run_held, run_acquires, runs;
@@ -112,12 +115,28 @@ struct tk_timeline {
     TK_VECTOR(tk_waiting) waiting_rows;
 };
 
-static void free_taken(taken **part) {
+/* Emptied and used again: with many waiters the allocator would give the memory back each time. */
+static void spare_taken(tk_timeline *t, taken **part) {
     if (!*part) return;
-    map_free(&(*part)->blame);
-    map_free(&(*part)->rivals);
-    free(*part);
+    map_clear(&(*part)->blame);
+    map_clear(&(*part)->rivals);
+    (*part)->next = t->spare;
+    t->spare = *part;
     *part = NULL;
+}
+
+static taken *take(tk_timeline *t) {
+    taken *part = t->spare;
+    if (!part) return calloc(1, sizeof *part);
+    t->spare = part->next;
+    return part;
+}
+
+static void free_taken(taken *part) {
+    if (!part) return;
+    map_free(&part->blame);
+    map_free(&part->rivals);
+    free(part);
 }
 
 /* ---- life ---- */
@@ -138,7 +157,7 @@ tk_timeline *tk_timeline_new(int64_t interval, int32_t keep_rows, const tk_optio
 void tk_timeline_free(tk_timeline *t) {
     if (!t) return;
     for (int32_t i = 0; i < t->thread_count; i++) {
-        free_taken(&t->threads[i].wait.taken);
+        free_taken(t->threads[i].wait.taken);
         map_free(&t->threads[i].blame);
         map_free(&t->threads[i].handoffs);
         map_free(&t->threads[i].convoy.hogs);
@@ -146,7 +165,11 @@ void tk_timeline_free(tk_timeline *t) {
     }
     for (int kind = 0; kind < TK_KINDS; kind++) free(t->findings[kind].kept.items);
     map_free(&t->tally);
-    free_taken(&t->hold_taken);
+    free_taken(t->hold_taken);
+    for (taken *part = t->spare, *next; part; part = next) {
+        next = part->next;
+        free_taken(part);
+    }
     free(t->waiting);
     free(t->threads);
     free(t->thread_totals);
@@ -263,7 +286,7 @@ static void empty_ring(tk_timeline *t) {
     }
     for (size_t i = 0; i < t->open_waits.count; i++) {
         wait *w = &t->threads[t->open_waits.items[i]].wait;
-        if (!w->taken && !(w->taken = calloc(1, sizeof *w->taken))) {
+        if (!w->taken && !(w->taken = take(t))) {
             t->out_of_memory = true;
             break;
         }
@@ -324,7 +347,7 @@ static void forget_wait(tk_timeline *t, wait *w) {
     t->open_waits.items[w->place] = last;
     t->threads[last].wait.place = w->place;
     w->open = false;
-    free_taken(&w->taken);
+    spare_taken(t, &w->taken);
 }
 
 static void found(tk_timeline *t, int kind, tk_finding finding) {
@@ -365,7 +388,7 @@ static void close_wait(tk_timeline *t, int32_t thread, int64_t end_seq) {
                                      w->failed_retries, w->lost_rounds, w->timeouts, w->hand_overs, passes, thread,
                                      rival, contended, end_seq == NO_SEQ, w->truncated, {0}});
     }
-    free_taken(&t->hold_taken);
+    spare_taken(t, &t->hold_taken);
     t->hold_taken = w->taken;
     w->taken = NULL;
     forget_wait(t, w);
