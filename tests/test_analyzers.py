@@ -130,8 +130,9 @@ def test_options() -> None:
     assert tracekit.analyze(path, min_rounds=4).battles.num_rows == 1
     assert tracekit.analyze(path, min_rounds=5).battles.num_rows == 0
     assert tracekit.analyze(tracekit.read(path), min_rounds=5).battles.num_rows == 0
-    with pytest.raises(OptionError, match="min_rounds is 0, but must be at least 1"):
-        tracekit.analyze(path, min_rounds=0)
+    for wrong in (0, -1, 2.5, "2", None, 2**70):
+        with pytest.raises(OptionError, match=r"min_rounds is .*, but must be an integer, at least 1 and below"):
+            tracekit.analyze(path, min_rounds=wrong)
     with pytest.raises(OptionError, match="no threshold 'rounds'"):
         tracekit.analyze(path, rounds=2)
     with pytest.raises(OptionError, match="no kind of finding 'battle'"):
@@ -179,3 +180,77 @@ def test_analysis_to_pandas() -> None:
     with pytest.raises(ValueError, match="no table 'events'"):
         analysis.to_pandas("events")
     assert repr(analysis).endswith("1 finding>")
+
+
+def long_hold_rows(*lines: str) -> str:
+    return "\n".join(["a - 0 ENTRY 0", "a - 0 ACQUIRE 0", *lines, "a - 0 RELEASE 90", "a - 0 ENTRY 91"])
+
+
+def test_timeouts_of_a_dropped_wait_are_in_no_finding(tmp_path: Path, core: str) -> None:
+    path = tmp_path / "dropped.log"
+    waiting = ["b - 0 ENTRY 1", "b - 0 BUSY 2", "b - 0 RETRY 3"]
+    path.write_text(long_hold_rows(*waiting, *waiting))
+    assert tracekit.analyze(path).long_holds.num_rows == 0
+    assert [r["timeouts"] for r in tracekit.analyze(path, min_timeouts=1).long_holds.to_pylist()] == [1]
+    path.write_text(
+        long_hold_rows(*waiting, "b - 0 RETRY 4", *waiting, "c - 0 ENTRY 5", "c - 0 BUSY 6", "c - 0 RETRY 7")
+    )
+    assert tracekit.analyze(path).long_holds.num_rows == 0
+    assert [r["timeouts"] for r in tracekit.analyze(path, min_timeouts=1).long_holds.to_pylist()] == [2]
+    path.write_text(long_hold_rows(*waiting, *waiting, "b - 0 RETRY 8"))
+    assert [r["timeouts"] for r in tracekit.analyze(path).long_holds.to_pylist()] == [2]
+
+
+def test_what_is_kept_changes_no_sentence(core: str) -> None:
+    for name in ("py27-pool.log", "py311-longhold.log", "py27-echo-convoy.log", "frozen-edges.log"):
+        every, few = (tracekit.analyze(trace_file(name), worst=worst) for worst in (1000, 1))
+        assert every.findings == few.findings
+        assert [every.found(kind) for kind in KINDS] == [few.found(kind) for kind in KINDS]
+
+
+def test_frozen_finding_leads_to_the_longest_run(tmp_path: Path, core: str) -> None:
+    def run(checks: int, start: int) -> list[str]:
+        rows = []
+        for check in range(start, start + checks):
+            rows += [f"t 0 {check + 1} RELEASE", f"t 0 {check + 1} ENTRY", f"t 0 {check + 1} ACQUIRE"]
+        return rows
+
+    path = tmp_path / "frozen.log"
+    rows = [
+        "t 9 0 ENTRY",
+        "t 9 0 ACQUIRE",
+        *run(12, 0),
+        "t 5 13 RELEASE",
+        "t 5 13 ENTRY",
+        "t 5 13 ACQUIRE",
+        *run(100, 13),
+    ]
+    path.write_text("\n".join(rows))
+    (finding,) = tracekit.analyze(path).findings
+    assert "112 checks came after a single tick each, in 2 runs, the longest of 100" in finding.title
+    assert (finding.start_seq, finding.end_seq) == (41, 338)
+
+
+def test_compare_costs_not_names(tmp_path: Path) -> None:
+    """A long hold gone must not make the failed retries that it explained a regression."""
+    held = "".join(f"x - 0 ENTRY {at}\nx - 0 ACQUIRE {at}\n" + f"y - 0 ENTRY {at}\ny - 0 BUSY {at}\n"
+                   + f"y - 0 RETRY {at + 5_000_000}\nx - 1 RELEASE {at + 5_100_000}\ny - 1 ACQUIRE {at + 5_100_000}\n"
+                   + f"y - 1 RELEASE {at + 5_200_000}\n" for at in range(0, 10**8, 10**7))  # fmt: skip
+    long = "".join(f"{row}\n" for row in (
+        "x - 1 ENTRY 200000000", "x - 1 ACQUIRE 200000000", "y - 1 ENTRY 200000000", "y - 1 BUSY 200000000",
+        "y - 1 RETRY 205000000", "y - 1 RETRY 210000000", "x - 2 RELEASE 211000000",
+    ))  # fmt: skip
+    before, after = tmp_path / "before.log", tmp_path / "after.log"
+    after.write_text(held + "y - 1 ENTRY 211000000\n")
+    before.write_text(held + long)
+    comparison = tracekit.compare(tracekit.analyze(before), tracekit.analyze(after))
+    assert {change.kind: change.what for change in comparison.findings}["long_holds"] == "gone"
+    assert comparison.regression < 0.05
+
+
+def test_hostile_metadata(tmp_path: Path) -> None:
+    for value in ("9" * 5000, "²", "-1", "", "1e3"):
+        path = tmp_path / "hostile.log"
+        text = trace_file("py311-echo-convoy.log").read_text()
+        path.write_text(f"# switch-interval-us: {value}\n# cores: {value}\n# lost: {value}\n" + text.split("\n", 5)[5])
+        assert "5 ms unless it was changed" in tracekit.analyze(path).findings[0].explanation

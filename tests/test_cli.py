@@ -106,6 +106,30 @@ def test_output_file(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
 
 
+def test_output_never_destroys(tmp_path: Path) -> None:
+    trace, link, real = tmp_path / "trace.log", tmp_path / "link.json", tmp_path / "real.json"
+    trace.write_bytes(Path(BATTLE).read_bytes())
+    for command in (["analyze", str(trace)], ["compare", str(trace), BATTLE]):
+        done = run(*command, "-o", str(trace))
+        assert done.returncode == 2
+        assert "-o names the trace itself" in done.stderr
+        assert trace.read_bytes() == Path(BATTLE).read_bytes()
+    real.write_text("old")
+    link.symlink_to(real)
+    assert run("analyze", BATTLE, "--json", "-o", str(link)).returncode == 0
+    assert link.is_symlink()
+    assert json.loads(real.read_text())["trace"]["events"] == 22
+    assert run("analyze", BATTLE, "-o", "/dev/null").returncode == 0
+    assert not Path("/dev/null").is_file()
+
+
+def test_faults_reach_the_terminal_beside_json() -> None:
+    done = run("analyze", str(trace_file("bad-lines.log")), "--json")
+    assert done.returncode == 0
+    assert "bad-lines.log:6: 1 too-few-columns" in done.stderr
+    assert json.loads(done.stdout)["trace"]["bad_lines"] == 9
+
+
 def test_standard_input() -> None:
     found = json.loads(run("analyze", "-", "--json", stdin=Path(BATTLE).read_bytes()).stdout)
     assert (found["trace"]["path"], found["trace"]["events"]) == ("-", 22)
@@ -141,8 +165,8 @@ def test_no_nonsense_numbers(name: str) -> None:
 
 
 def test_words() -> None:
-    assert [duration(ns, "ns") for ns in (0, 999, 1500, 22_000, 5_100_000, 31_000_000_000)] == [
-        "0 ns", "999 ns", "1.50 µs", "22.0 µs", "5.10 ms", "31.0 s",
+    assert [duration(ns, "ns") for ns in (0, 999, 1500, 22_000, 999_999, 5_100_000, 31_000_000_000)] == [
+        "0 ns", "999 ns", "1.50 µs", "22.0 µs", "1.00 ms", "5.10 ms", "31.0 s",
     ]  # fmt: skip
     assert duration(1234, "ticks") == "1,234 ticks"
     assert (share(1, 0), share(1, 3)) == ("-", "33.3 %")
@@ -167,6 +191,10 @@ QUIET = str(SAMPLES / "py311-io4.log")
         (["--fail-on", "long_holds", "--long-hold", "4000000"], 1),
         (["--fail-on", "queues"], 2),
         (["--only", "queues"], 2),
+        (["--fail-on", ""], 2),
+        (["--fail-on", "battles", "--max-cost", "nan"], 2),
+        (["--fail-on", "battles", "--max-cost", "-1"], 2),
+        (["--max-cost", "5"], 2),
         (["--min-rounds", "0"], 2),
         (["--max-gap", "-1"], 2),
         (["--ratio", "0"], 2),
@@ -179,7 +207,9 @@ def test_thresholds_and_fail_on(options: list[str], code: int) -> None:
     done = run("analyze", ECHO, *options)
     assert done.returncode == code
     assert "Traceback" not in done.stderr
-    assert bool(done.stderr) == (code == 2)
+    assert bool(done.stderr) == (code != 0)
+    if code == 1:
+        assert "(--fail-on)" in done.stderr
     assert bool(done.stdout) == (code != 2)
 
 
@@ -189,7 +219,9 @@ def test_findings_come_first() -> None:
     assert any("lower sys.setswitchinterval" in line for line in lines[5:9])
     quiet = run("analyze", QUIET).stdout
     assert "No contention worth naming: the GIL was held 2.6 % of the time, and free while somebody waited" in quiet
-    assert "HIGH" not in run("analyze", ECHO, "--only", "battles").stdout
+    only_battles = run("analyze", ECHO, "--only", "battles").stdout
+    assert "HIGH" not in only_battles
+    assert "Nothing worth naming of battles. 1 finding of other kinds not shown." in only_battles
     only = json.loads(run("analyze", ECHO, "--only", "battles", "--json").stdout)
     assert (only["convoys"], only["findings"]) == ([], [])
     assert len(only["battles"]) == 4
@@ -202,7 +234,9 @@ def test_the_worst_are_kept_and_the_rest_counted() -> None:
     costliest = sorted(every, key=lambda b: (-b["duration"], b["start_seq"]))[:3]
     assert few["battles"] == sorted(costliest, key=lambda b: int(b["start_seq"]))
     assert few["found"]["battles"]["count"] == len(every) == 156
-    assert "Of 156 battles the costliest 3 were kept." in run("analyze", path, "--worst", "3").stdout
+    shown = run("analyze", path, "--worst", "3").stdout
+    assert "--json lists the 3 costliest of 156 battles" in shown
+    assert "in 156 battles the waiter woke up 527 times" in shown.replace("\n", " ")
 
 
 def test_compare() -> None:
@@ -215,9 +249,11 @@ def test_compare() -> None:
     found = json.loads(worse.stdout)
     assert found["schema"] == "tracekit.comparison/1"
     assert [(change["change"], change["kind"]) for change in found["findings"]] == [("new", "battles")]
+    assert "(--fail-on-regression)" in worse.stderr
     metrics = {metric["name"]: metric for metric in found["metrics"]}
     assert metrics["failed retries"] == {
         "name": "failed retries", "unit": "count", "before": 0, "after": 702, "change": 702,
     }  # fmt: skip
     assert run("compare", one, one, "--fail-on-regression", "0").returncode == 0
+    assert run("compare", one, one, "--fail-on-regression", "nan").returncode == 2
     assert run("compare", one, "missing.log").returncode == 2

@@ -59,6 +59,7 @@ def outcome(text: bytes, open_stream: Open, machine_type: type[Any], keep_rows: 
             return found | {
                 "totals": totals,
                 "findings": {kind: sorted(map(str, machine.findings(kind).tolist())) for kind in FINDING_KINDS},
+                "groups": {kind: sorted(map(str, machine.groups(kind).tolist())) for kind in FINDING_KINDS},
                 "metadata": stream.metadata,
                 "names": stream.names,
                 "threads": (stream.threads, found["threads"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from tracekit import schemas, timeline
-from tracekit.analyzers import ANALYZERS, KINDS, explain
-from tracekit.analyzers.finding import Finding, Story
+from tracekit.analyzers import KINDS, explain
+from tracekit.analyzers.finding import Finding, Group, Story
 from tracekit.diagnostics import Diagnostic, require_events, summarise
 from tracekit.errors import OptionError
 from tracekit.machine import Options, Totals
@@ -20,7 +20,7 @@ from tracekit.parsers import open_trace
 from tracekit.stream import EVENTS, LineNumbers, Progress
 from tracekit.timeline import Timeline
 from tracekit.trace import Trace
-from tracekit.words import printable
+from tracekit.words import duration, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +34,7 @@ class Analysis:
         totals: of the whole trace.
         tables: by name, each a `pyarrow.Table` of that schema (docs/tables.md); also attributes. Of a kind of finding
             the `options.worst` costliest are there; `totals.found` counts all.
+        groups: all findings of each kind, summed by their threads.
         diagnostics: what is wrong with the trace, counted by code and severity.
         bad_lines: lines that are neither blank, comment nor event.
         options: the thresholds in force.
@@ -44,6 +45,7 @@ class Analysis:
     totals: Totals
     metadata: dict[str, str]
     tables: Mapping[str, pa.Table]
+    groups: Mapping[str, Sequence[Group]]
     diagnostics: tuple[Diagnostic, ...]
     bad_lines: int
     options: Options
@@ -129,11 +131,12 @@ class Analysis:
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
         """What is worth naming, costliest first."""
-        interval = self.metadata.get("switch-interval-us", "5000")
-        shown = f"{int(interval) / 1000:g} ms" if interval.isascii() and interval.isdigit() else "5 ms"
+        interval = self.metadata.get("switch-interval-us", "")
+        known = interval.isascii() and interval.isdigit() and len(interval) <= 9
+        shown = duration(int(interval) * 1000, "ns") if known else "5 ms unless it was changed"
         threads = {row["thread"]: row for row in self.threads.to_pylist()}
         story = Story(self.unit, self.duration, self.new_gil, shown, self.names, threads, self.blame.to_pylist())
-        return explain({analyzer.kind: self.tables[analyzer.kind].to_pylist() for analyzer in ANALYZERS}, story)
+        return explain(self.groups, story)
 
     def found(self, kind: str) -> tuple[int, float]:
         """How many findings of this kind there are in all, and their cost as a share of the trace's duration.
@@ -148,10 +151,8 @@ class Analysis:
             cost = max(self.threads.column("retried_waited").to_pylist(), default=0)
         else:
             number = self.totals.found[kind].count
-            cost = self.totals.found[kind].cost
-            if kind == "frozen_signals":  # their cost counts checks
-                rows = self.frozen_signals.to_pylist()
-                cost = sum(row["end_clock"] - row["start_clock"] for row in rows)
+            groups = self.groups[kind]
+            cost = sum(group.span if kind == "frozen_signals" else group.cost for group in groups)
         return number, min(1.0, cost / self.duration) if self.duration else 0.0
 
     def to_pandas(self, table: str) -> pd.DataFrame:
@@ -203,7 +204,9 @@ def _analysis(
     bad_lines: int,
     options: Options,
 ) -> Analysis:
-    return Analysis(path, found.unit, found.totals, metadata, found.tables, diagnostics, bad_lines, options)
+    return Analysis(
+        path, found.unit, found.totals, metadata, found.tables, found.groups, diagnostics, bad_lines, options
+    )
 
 
 def _options(thresholds: Mapping[str, Any]) -> Options:

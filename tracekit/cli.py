@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,7 +23,7 @@ from tracekit.analyzers import KINDS
 from tracekit.errors import OptionError, TracekitError
 from tracekit.machine import Options
 from tracekit.stream import Progress as ProgressCall
-from tracekit.words import printable
+from tracekit.words import percent, printable
 
 PLAIN_WIDTH = 120  # columns where the output is no terminal
 
@@ -50,8 +50,10 @@ def _options(
     ] = False,
 ) -> None:
     if not _native.library and os.environ.get("TRACEKIT_CORE") != "python":
-        _say("tracekit: there is no native core here, the Python one is about 100 times slower. Install a C compiler "
-             "and tracekit again for the native one.")  # fmt: skip
+        _say(
+            "tracekit: there is no native core here, and the Python one is hundreds of times slower. Install a C "
+            "compiler and tracekit again for the native one."
+        )
 
 
 def _threshold(help_text: str) -> Any:
@@ -70,17 +72,17 @@ def analyze(
     output: Output = None,
     strict: Strict = False,
     fail_on: Annotated[
-        str, typer.Option(metavar="KIND,...", help=f"Exit with 1 if one of these is found: {', '.join(KINDS)}.")
-    ] = "",
+        str | None, typer.Option(metavar="KIND,...", help=f"Exit with 1 if one of these is found: {', '.join(KINDS)}.")
+    ] = None,
     max_cost: Annotated[
         float | None,
         typer.Option(metavar="PERCENT", help="Only fail on kinds that cost more of the trace's duration than this."),
     ] = None,
-    only: Annotated[str, typer.Option(metavar="KIND,...", help="Show findings of these kinds only.")] = "",
+    only: Annotated[str | None, typer.Option(metavar="KIND,...", help="Show findings of these kinds only.")] = None,
     min_rounds: Annotated[int, _threshold("Lost rounds that make a wait a battle.")] = Options.min_rounds,
-    ratio: Annotated[float, _threshold("Wait by hold of a delayed short hold, at least.")] = Options.ratio,
+    ratio: Annotated[float, _threshold("A short hold is delayed if it waited so many times as long.")] = Options.ratio,
     min_cycles: Annotated[int, _threshold("Delayed short holds that make a convoy.")] = Options.min_cycles,
-    max_gap: Annotated[int, _threshold("Undelayed ones in a row that do not end it.")] = Options.max_gap,
+    max_gap: Annotated[int, _threshold("Undelayed short holds in a row that do not end a convoy.")] = Options.max_gap,
     min_frozen: Annotated[int, _threshold("Checks at 0 ticks in a row: frozen signals.")] = Options.min_frozen,
     min_timeouts: Annotated[int, _threshold("Timeouts of one waiter: a long hold.")] = Options.min_timeouts,
     long_hold: Annotated[
@@ -90,7 +92,12 @@ def analyze(
 ) -> None:
     """Say what is wrong: findings, what each thread held and waited, who waited for whom."""
     with _outcome():
-        named, failing = _kinds("--only", only) or KINDS, _kinds("--fail-on", fail_on)
+        named, failing = _kinds("--only", only, KINDS), _kinds("--fail-on", fail_on, ())
+        _percent("--max-cost", max_cost)
+        if max_cost is not None and not failing:
+            raise OptionError(
+                "--max-cost says nothing without --fail-on.", "Name the kinds that fail, e.g. --fail-on convoys."
+            )
         thresholds: dict[str, float] = {
             "min_rounds": min_rounds, "ratio": ratio, "min_cycles": min_cycles, "max_gap": max_gap,
             "min_frozen": min_frozen, "min_timeouts": min_timeouts, "long_hold": _nanoseconds(long_hold),
@@ -117,10 +124,16 @@ def analyze(
                 from tracekit.reporters import console
 
                 text = _as_text([console.render(analysis, named) for analysis in analyses], output)
-            _write(text, output)
+            _write(text, output, traces)
+        if as_json or output:
+            for analysis in analyses:
+                _say_faults(analysis)
         if failed:
             raise typer.Exit(2)
-        if any(_fails(analysis, failing, max_cost) for analysis in analyses):
+        failures = [failure for analysis in analyses for failure in _failures(analysis, failing, max_cost)]
+        for failure in failures:
+            _say(printable(failure))
+        if failures:
             raise typer.Exit(1)
 
 
@@ -138,6 +151,7 @@ def compare(
 ) -> None:
     """Compare two traces of the same program: metrics before and after, findings gone, new, better, worse."""
     with _outcome():
+        _percent("--fail-on-regression", fail_on_regression)
         analyses = []
         for path in (before, after):
             with _progress(path) as progress:
@@ -151,8 +165,9 @@ def compare(
             from tracekit.reporters import console
 
             text = _as_text([console.render_comparison(comparison)], output)
-        _write(text, output)
+        _write(text, output, [before, after])
         if fail_on_regression is not None and comparison.regression > fail_on_regression / 100:
+            _say(printable(f"{after}: worse by {100 * comparison.regression:.1f} points (--fail-on-regression)."))
             raise typer.Exit(1)
 
 
@@ -160,12 +175,24 @@ def main() -> None:
     app()
 
 
-def _kinds(option: str, listed: str) -> tuple[str, ...]:
+def _kinds(option: str, listed: str | None, otherwise: tuple[str, ...]) -> tuple[str, ...]:
+    if listed is None:
+        return otherwise
+    hint = f"There are {', '.join(KINDS)}."
     kinds = tuple(kind.strip() for kind in listed.split(",") if kind.strip())
+    if not kinds:
+        raise OptionError(f"{option}: no kind of finding is named.", hint)
     for kind in kinds:
         if kind not in KINDS:
-            raise OptionError(f"{option}: there is no kind of finding {kind!r}.", f"There are {', '.join(KINDS)}.")
+            raise OptionError(f"{option}: there is no kind of finding {kind!r}.", hint)
     return kinds
+
+
+def _percent(option: str, value: float | None) -> None:
+    if value is not None and not 0 <= value <= 100:
+        raise OptionError(
+            f"{option} is {value}, but must be from 0 to 100.", "It is a percentage of the trace's duration."
+        )
 
 
 def _nanoseconds(text: str) -> int:
@@ -175,9 +202,23 @@ def _nanoseconds(text: str) -> int:
     return round(float(found[1]) * {"us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}.get(found[2], 1))
 
 
-def _fails(analysis: Analysis, kinds: tuple[str, ...], max_cost: float | None) -> bool:
-    found = [analysis.found(kind) for kind in kinds]
-    return any(count and (max_cost is None or 100 * cost > max_cost) for count, cost in found)
+def _failures(analysis: Analysis, kinds: tuple[str, ...], max_cost: float | None) -> list[str]:
+    """A sentence for each of these kinds of which there is too much."""
+    found = [(kind.replace("_", " "), *analysis.found(kind)) for kind in kinds]
+    limit = "" if max_cost is None else f", more than {max_cost:g} %"
+    return [
+        f"{analysis.path}: {number:,} {kind}, {percent(cost)} of the trace{limit} (--fail-on)."
+        for kind, number, cost in found
+        if number and (max_cost is None or 100 * cost > max_cost)
+    ]
+
+
+def _say_faults(analysis: Analysis) -> None:
+    """Faults of the trace where the output does not tell them to whoever sits at the terminal."""
+    for found in analysis.diagnostics:
+        if found.severity == "error":
+            where = f"{analysis.path}:{found.first_line}" if found.first_line else analysis.path
+            _say(printable(f"{where}: {found.count:,} {found.code}: {found.meaning}."))
 
 
 def _as_text(parts: list[RenderableType], output: Path | None) -> str:
@@ -195,22 +236,18 @@ def _as_text(parts: list[RenderableType], output: Path | None) -> str:
     return text.getvalue() if to_terminal else "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
 
 
-def _write(text: str, output: Path | None) -> None:
+def _write(text: str, output: Path | None, traces: Sequence[str]) -> None:
     """To standard output, or beside the file and then in its place: a file is there whole or not at all."""
     if output is None:
-        try:
-            sys.stdout.write(text)
-            sys.stdout.flush()
-        except OSError as error:
-            # Nothing may be flushed again at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            if isinstance(error, BrokenPipeError):
-                return  # whoever read it has seen enough
-            raise TracekitError(
-                f"standard output: cannot be written: {error.strerror}.", "Make room, or name a file with -o."
-            ) from error
+        _print(text)
         return
     try:
+        output = output.resolve()
+        if any(trace != "-" and os.path.samefile(trace, output) for trace in traces if output.exists()):
+            raise OptionError(f"{output}: -o names the trace itself.", "Name another file with -o.")
+        if output.exists() and not output.is_file():
+            output.write_text(text, encoding="utf-8")  # a pipe or a device: nothing to put in its place
+            return
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", dir=output.parent, prefix=f".{output.name}.", delete=False
         ) as file:
@@ -225,6 +262,20 @@ def _write(text: str, output: Path | None) -> None:
                 raise
     except OSError as error:
         raise TracekitError(f"{output}: cannot be written: {error.strerror}.", "Name another file with -o.") from error
+
+
+def _print(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        # Nothing may be flushed again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            return  # whoever read it has seen enough
+        raise TracekitError(
+            f"standard output: cannot be written: {error.strerror}.", "Make room, or name a file with -o."
+        ) from error
 
 
 def _umask() -> int:

@@ -26,19 +26,21 @@ class Metric:
 
     @property
     def change(self) -> float | None:
-        """after - before."""
-        return None if self.before is None or self.after is None else self.after - self.before
+        """after - before; None where the two have no unit in common."""
+        if self.before is None or self.after is None or self.unit == "clock":
+            return None
+        return self.after - self.before
 
 
 @dataclass(frozen=True)
 class Change:
-    """What became of a finding: gone, new, better, worse, same. Costs are shares; None: not found."""
+    """What became of a finding: gone, new, better, worse, same. Costs are shares of the trace's duration."""
 
     what: str
     kind: str
     threads: tuple[str, ...]
-    cost_before: float | None
-    cost_after: float | None
+    cost_before: float
+    cost_after: float
     title: str
 
 
@@ -52,7 +54,7 @@ class Comparison:
     @property
     def regression(self) -> float:
         """By how much the worst finding, or the share of waiting of the worst thread, rose; 0 if none did."""
-        rises = [(change.cost_after or 0.0) - (change.cost_before or 0.0) for change in self.findings]
+        rises = [change.cost_after - change.cost_before for change in self.findings]
         rises += [metric.change or 0.0 for metric in self.metrics if metric.name == "waited by the worst thread"]
         return max(0.0, *rises)
 
@@ -90,31 +92,60 @@ def _metrics(analysis: Analysis) -> dict[tuple[str, str], float | None]:
 
 
 def _changes(before: Analysis, after: Analysis) -> tuple[Change, ...]:
-    old, new = _by_subject(before), _by_subject(after)
+    old, new = _costs(before), _costs(after)
+    old_titles, new_titles = _titles(before), _titles(after)
     changes = []
     for subject in dict.fromkeys((*new, *old)):
-        was, now = old.get(subject), new.get(subject)
-        told = now or was
-        assert told
-        if was is None or now is None:
+        was, now = old.get(subject, 0.0), new.get(subject, 0.0)
+        title = new_titles.get(subject) or old_titles.get(subject)
+        if title is None:
+            continue  # named in neither
+        if not was or not now:
             what = "new" if now else "gone"
-        elif abs(now.cost - was.cost) <= SAME:
+        elif abs(now - was) <= SAME:
             what = "same"
         else:
-            what = "worse" if now.cost > was.cost else "better"
-        costs = (was.cost if was else None, now.cost if now else None)
-        changes.append(Change(what, told.kind, told.threads, *costs, told.title))
+            what = "worse" if now > was else "better"
+        changes.append(Change(what, subject[0], title.threads, was, now, title.title))
     order = ("new", "worse", "same", "better", "gone")
     return tuple(sorted(changes, key=lambda change: order.index(change.what)))
 
 
-def _by_subject(analysis: Analysis) -> dict[tuple[str, str], Finding]:
-    """Findings by kind and by the thread that causes or suffers most."""
-    names = dict(zip(*(analysis.threads.column(name).to_pylist() for name in ("thread", "name")), strict=True))
+def _costs(analysis: Analysis) -> dict[tuple[str, str], float]:
+    """What each kind and cause costs, worth naming or not: a share of the trace's duration."""
+    whole = analysis.duration
+    if not whole:
+        return {}
+    costs: dict[tuple[str, str], float] = {}
+    for kind, groups in analysis.groups.items():
+        spent: dict[str, dict[str | None, int]] = {}
+        for group in groups:
+            cause = {"convoys": group.other, "long_holds": group.thread}.get(kind)
+            waited = spent.setdefault(_named(analysis, cause), {})
+            waited[group.thread] = waited.get(group.thread, 0) + (
+                group.cost if kind != "frozen_signals" else group.span
+            )
+        costs |= {(kind, cause): min(1.0, max(waited.values()) / whole) for cause, waited in spent.items()}
+    retried = max(analysis.threads.column("retried_waited").to_pylist(), default=0)
+    if retried:
+        costs["failed_retries", ""] = min(1.0, retried / whole)
+    return costs
+
+
+def _titles(analysis: Analysis) -> dict[tuple[str, str], Finding]:
+    """The findings by kind and cause."""
     found: dict[tuple[str, str], Finding] = {}
     for finding in analysis.findings:
-        thread = "" if finding.kind in ("battles", "failed_retries") or not finding.threads else finding.threads[-1]
-        if finding.kind == "convoys":
-            thread = finding.threads[1]  # the hog
-        found.setdefault((finding.kind, names.get(thread) or thread), finding)
+        cause = None
+        if finding.kind in ("convoys", "long_holds"):
+            cause = finding.threads[1 if finding.kind == "convoys" and len(finding.threads) > 1 else 0]
+        found.setdefault((finding.kind, _named(analysis, cause)), finding)
     return found
+
+
+def _named(analysis: Analysis, thread: str | None) -> str:
+    """What tells a thread in both traces: its name, else its id."""
+    if thread is None:
+        return ""
+    names = dict(zip(*(analysis.threads.column(name).to_pylist() for name in ("thread", "name")), strict=True))
+    return names.get(thread) or thread

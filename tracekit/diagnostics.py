@@ -17,8 +17,9 @@ MEANINGS = {
     "overlapping-hold": "a thread gets the GIL while another one still holds it",
     "release-without-acquire": "a thread releases the GIL without holding it",
     "truncated-input": "the input ends too early; what came before is analysed",
-    "no-clock": "no row tells a time or ticks; all durations are 0",
+    "no-clock": "no row tells a time, or ticks and checks; all durations are 0",
 }
+_AT_THE_START = "the trace begins in mid-story there, which is as it should be"
 """A sentence for each code, without its capital letter and full stop."""
 
 
@@ -31,6 +32,14 @@ class Diagnostic:
     count: int
     first_line: int | None
     detail: str | None = None
+
+    @property
+    def meaning(self) -> str:
+        """A sentence without its capital letter and full stop."""
+        meaning = MEANINGS[self.code]
+        if self.severity == "info" and self.first_line:
+            meaning = f"{meaning}: {_AT_THE_START}"
+        return f"{meaning} ({self.detail})" if self.detail else meaning
 
 
 def summarise(

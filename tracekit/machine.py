@@ -72,6 +72,11 @@ FINDING = _layout(
 )
 """A finding of one of `FINDING_KINDS`. `more` and `other` are what its analyzer says they are."""
 
+GROUP = _layout(
+    count="i8", cost="i8", span="i8", more="3i8", worst_cost="i8", start_seq="i8", end_seq="i8", thread="i4", other="i4"
+)
+"""All findings of one kind about the same `thread` and `other`: sums, and the costliest's cost and seqs."""
+
 FINDING_KINDS = ("battles", "convoys", "frozen_signals", "long_holds")
 """The kinds that the state machine collects, in the native core's order."""
 
@@ -109,10 +114,11 @@ class Options:
         for name, value in vars(self).items():
             least = 0 if name == "max_gap" else 1
             if name == "ratio":
-                if not 0 < value < float("inf"):
-                    raise OptionError(f"ratio is {value}, but must be above 0.", _OPTIONS_HINT)
-            elif not least <= value < 2**62:
-                raise OptionError(f"{name} is {value}, but must be at least {least}.", _OPTIONS_HINT)
+                if not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+                    raise OptionError(f"ratio is {value!r}, but must be a number above 0.", _OPTIONS_HINT)
+            elif not isinstance(value, int) or not least <= value < 2**62:
+                limits = f"an integer, at least {least} and below 2^62"
+                raise OptionError(f"{name} is {value!r}, but must be {limits}.", _OPTIONS_HINT)
 
 
 _OPTIONS_HINT = "docs/analyses.md tells what each threshold means."
@@ -192,10 +198,9 @@ class Faults:
 
 @dataclass(frozen=True)
 class Found:
-    """Of one kind of finding: how many there are, what they cost together, and how many of them are kept."""
+    """Of one kind of finding: how many there are, and how many of them are kept."""
 
     count: int
-    cost: int
     kept: int
 
 
@@ -244,6 +249,9 @@ class Machine(Protocol):
 
     def findings(self, kind: str) -> Rows:
         """The rows kept of one of `FINDING_KINDS`, of layout `FINDING`."""
+
+    def groups(self, kind: str) -> Rows:
+        """All findings of one of `FINDING_KINDS`, kept or not, by their threads: of layout `GROUP`."""
 
     def clocks(self) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]]:
         """For each batch the rows' clock and, in a timed trace, tick clock. Only where rows are kept."""

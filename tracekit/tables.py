@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from tracekit import schemas
 from tracekit.analyzers import Analyzer
+from tracekit.analyzers.finding import Group
 from tracekit.arrays import (
     NULL,
     categories,
@@ -95,7 +96,7 @@ class Tables:
 
     def blame(self) -> pa.Table:
         rows = self._machine.rows("blame")
-        rows = rows[np.lexsort((-rows["duration"], rows["waiter"]))]
+        rows = rows[np.lexsort((rows["holder"].astype(np.uint32), -rows["duration"], rows["waiter"]))]
         return schemas.table(
             "blame",
             self.unit,
@@ -166,6 +167,18 @@ class Tables:
                 "clock": self.clock(self._clocks[rows["seq"]]),
             },
         )
+
+    def groups(self, kind: str) -> list[Group]:
+        """The costliest first."""
+        names = self._threads.to_pylist()
+        rows = sorted(self._machine.groups(kind).tolist(), key=lambda row: (-row[1], row[5]))
+        return [
+            Group(
+                count, cost, span, tuple(more), worst, start, None if end == NO_SEQ else end,
+                None if thread < 0 else names[thread], None if other < 0 else names[other],
+            )
+            for count, cost, span, more, worst, start, end, thread, other in rows
+        ]  # fmt: skip
 
     def findings(self, analyzer: Analyzer) -> pa.Table:
         """In the order of the trace."""

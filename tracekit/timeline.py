@@ -19,6 +19,7 @@ from tracekit._native.timeline import NativeMachine
 from tracekit.analyzers import ANALYZERS
 from tracekit.analyzers.battles import battle
 from tracekit.analyzers.convoys import Convoys
+from tracekit.analyzers.finding import Group
 from tracekit.analyzers.frozen_signals import FrozenSignals
 from tracekit.analyzers.long_holds import long_hold
 from tracekit.arrays import (
@@ -32,6 +33,7 @@ from tracekit.machine import (
     FAULT_CODES,
     FINDING,
     FINDING_KINDS,
+    GROUP,
     LAYOUTS,
     NO_SEQ,
     NOBODY,
@@ -97,7 +99,7 @@ class PlainMachine:
         self._waits: dict[int, Wait] = {}
         self._hold: Hold | None = None
         self._seq = 0
-        self._timed = False
+        self._timed = self._has_ticks = False
         self._time, self._ticks = _Clock(), _Clock()
         self._last_checks = NULL
         self._checks: tuple[int, int] | None = None
@@ -154,6 +156,8 @@ class PlainMachine:
                 self._fault("entry-while-holding", error, thread)
             if wait:
                 self._fault("entry-while-waiting", error, thread)
+                if self._hold:
+                    self._hold.timeouts.pop(thread, None)
             self._waits[thread] = Wait(thread, self._seq, self._clock)
         elif event in (BUSY, RETRY):
             if not wait:
@@ -186,6 +190,7 @@ class PlainMachine:
             self._last_checks = checks
             least, most = self._checks or (checks, checks)
             self._checks = min(least, checks), max(most, checks)
+        self._has_ticks |= ticks != NULL
         if ticks != NULL and self._last_checks != NULL:
             passed = self._interval - min(max(ticks, 0), self._interval)
             self._ticks.read(self._last_checks * self._interval + passed)
@@ -323,11 +328,8 @@ class PlainMachine:
             held=sum(thread.held for thread in self._threads),
             free_wanted=self._free_wanted,
             exact=True,
-            has_ticks=self._ticks.first is not None,
-            found={
-                kind: Found(len(rows), sum(row.cost for row in rows), min(len(rows), self._options.worst))
-                for kind, rows in self._found.items()
-            },
+            has_ticks=self._has_ticks,
+            found={kind: Found(len(rows), min(len(rows), self._options.worst)) for kind, rows in self._found.items()},
             checks=self._checks[1] - self._checks[0] if self._checks else None,
             faults=tuple(
                 Faults(FAULT_CODES[code], SEVERITIES[error], count, first)
@@ -363,12 +365,32 @@ class PlainMachine:
             rows = sorted(self._waiting.items())
         return np.array(rows, LAYOUTS[table])
 
+    def groups(self, kind: str) -> Rows:
+        rows = []
+        for (thread, other), found in grouped(self._found[kind]).items():
+            worst = min(found, key=lambda row: (-row.cost, row.start_seq))
+            sums = tuple(sum(row.more[place] for row in found) for place in range(3))
+            span = sum(row.end_clock - row.start_clock for row in found)
+            cost = sum(row.cost for row in found)
+            rows.append(
+                (len(found), cost, span, sums, worst.cost, worst.start_seq, worst.end_seq, thread, other)
+            )  # fmt: skip
+        return np.array(rows, GROUP)
+
     def findings(self, kind: str) -> Rows:
         costliest = sorted(self._found[kind], key=lambda row: (-row.cost, row.start_seq))
         return np.array(costliest[: self._options.worst], FINDING)
 
     def clocks(self) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]]:
         return self._clocks
+
+
+def grouped(rows: Sequence[FoundRow]) -> dict[tuple[int, int], list[FoundRow]]:
+    """By their threads."""
+    groups: dict[tuple[int, int], list[FoundRow]] = {}
+    for row in rows:
+        groups.setdefault((row.thread, row.other), []).append(row)
+    return groups
 
 
 def _quantile(durations: Counter[int], per_cent: int) -> int:
@@ -398,12 +420,14 @@ class Timeline:
         unit: of the clock: `ns` or `ticks`.
         tables: `schemas.ANALYSIS_TABLES`, or where rows were kept `schemas.TRACE_TABLES` but for `diagnostics`, which
             also knows the lines that are no events.
+        groups: all findings of each kind by their threads, costliest first; none where rows were kept.
         faults: rows of `machine.FAULT`, where rows were kept.
     """
 
     totals: Totals
     unit: str
     tables: Mapping[str, pa.Table]
+    groups: Mapping[str, list[Group]]
     faults: Rows
 
 
@@ -437,7 +461,8 @@ def _totals(machine: Machine, threads: list[str], names: Mapping[str, str]) -> T
         "fairness": tables.fairness(),
         **{analyzer.kind: tables.findings(analyzer) for analyzer in ANALYZERS},
     }
-    return Timeline(tables.totals, tables.unit, made, np.empty(0, LAYOUTS["faults"]))
+    groups = {kind: tables.groups(kind) for kind in FINDING_KINDS}
+    return Timeline(tables.totals, tables.unit, made, groups, np.empty(0, LAYOUTS["faults"]))
 
 
 def run_kept(
@@ -458,4 +483,4 @@ def run_kept(
         "blame": tables.blame(),
         "failed_retries": tables.failed_retries(),
     }
-    return Timeline(tables.totals, tables.unit, made, machine.rows("faults").copy())
+    return Timeline(tables.totals, tables.unit, made, {}, machine.rows("faults").copy())

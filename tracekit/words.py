@@ -13,7 +13,7 @@ def duration(value: int, unit: str) -> str:
     if unit == "ticks":
         return f"{value:,} ticks"
     for size, name in ((10**9, "s"), (10**6, "ms"), (10**3, "µs")):
-        if value >= size:
+        if value >= 0.9995 * size:
             shown = value / size
             return f"{shown:,.{0 if shown >= 100 else 1 if shown >= 10 else 2}f} {name}"
     return f"{value} ns"

@@ -9,7 +9,7 @@ import ctypes as c
 import os
 from pathlib import Path
 
-ABI = 3
+ABI = 4
 LINE_CODES = 8
 ROW_CODES = 5
 FINDING_KINDS = 4
@@ -32,7 +32,7 @@ class Options(c.Structure):
 class FindingTotals(c.Structure):
     """tk_finding_totals"""
 
-    _fields_ = (("count", c.c_int64), ("cost", c.c_int64), ("kept", c.c_int64))
+    _fields_ = (("count", c.c_int64), ("kept", c.c_int64))
 
 
 class Totals(c.Structure):
@@ -114,6 +114,7 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
         )
     },
     "tk_timeline_findings": (c.c_void_p, (c.c_void_p, c.c_int32, c.POINTER(c.c_int64))),
+    "tk_timeline_groups": (c.c_void_p, (c.c_void_p, c.c_int32, c.POINTER(c.c_int64))),
     "tk_pipeline_new": (
         c.c_void_p,
         (c.c_int32, c.c_char_p, c.c_size_t, c.c_int32, c.c_size_t, c.c_int32, c.c_int32),

@@ -15,7 +15,7 @@
 #error "the scanner reads eight characters as one little-endian number"
 #endif
 
-#define TK_ABI 3                 /* raised whenever a struct below changes */
+#define TK_ABI 4                 /* raised whenever a struct below changes */
 #define TK_EXPORT __attribute__((visibility("default")))
 #define TK_NULL INT64_MIN        /* a `-` in a column */
 #define TK_LINE_LIMIT (1 << 20)  /* bytes; a longer line is bad */
@@ -125,7 +125,13 @@ typedef struct {
     int32_t thread, other;
 } tk_finding;
 
-typedef struct { int64_t count, cost, kept; } tk_finding_totals;
+/* All findings of one kind about the same two threads: sums, and where the costliest is. span: end - start. */
+typedef struct {
+    int64_t count, cost, span, more[3], worst_cost, start_seq, end_seq;
+    int32_t thread, other;
+} tk_finding_group;
+
+typedef struct { int64_t count, kept; } tk_finding_totals;
 
 enum { TK_WAIT, TK_CONTENDED_WAIT, TK_HOLD, TK_SWITCH_LATENCY, TK_DISTRIBUTIONS };
 typedef struct {
@@ -197,6 +203,7 @@ TK_EXPORT const tk_switch *tk_timeline_switches(tk_timeline *timeline, int64_t *
 TK_EXPORT const tk_fault *tk_timeline_faults(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_retry *tk_timeline_retries(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_finding *tk_timeline_findings(tk_timeline *timeline, int32_t kind, int64_t *count);
+TK_EXPORT const tk_finding_group *tk_timeline_groups(tk_timeline *timeline, int32_t kind, int64_t *count);
 TK_EXPORT const tk_distribution *tk_timeline_distributions(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_handoff *tk_timeline_handoffs(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_waiting *tk_timeline_waiting(tk_timeline *timeline, int64_t *count);

@@ -24,9 +24,57 @@ static void sift_down(tk_finding *heap, size_t count, size_t at) {
     }
 }
 
+static uint32_t group_hash(int32_t thread, int32_t other) {
+    uint64_t key = (uint64_t)(uint32_t)thread << 32 | (uint32_t)other;
+    return (uint32_t)((key * 0x9E3779B97F4A7C15ULL) >> 32);
+}
+
+static tk_finding_group *group_of(findings *all, int32_t thread, int32_t other) {
+    if (!all->places || all->groups.count * 2 > all->places_mask) {
+        uint32_t mask = all->places ? all->places_mask * 2 + 1 : 15;
+        uint32_t *places = calloc((size_t)mask + 1, sizeof *places);
+        if (!places) return NULL;
+        for (uint32_t i = 0; i < all->groups.count; i++) {
+            uint32_t at = group_hash(all->groups.items[i].thread, all->groups.items[i].other) & mask;
+            while (places[at]) at = (at + 1) & mask;
+            places[at] = i + 1;
+        }
+        free(all->places);
+        all->places = places;
+        all->places_mask = mask;
+    }
+    uint32_t at = group_hash(thread, other) & all->places_mask;
+    for (; all->places[at]; at = (at + 1) & all->places_mask) {
+        tk_finding_group *group = &all->groups.items[all->places[at] - 1];
+        if (group->thread == thread && group->other == other) return group;
+    }
+    if (!tk_grow(&all->groups.items, &all->groups.room, sizeof *all->groups.items, all->groups.count + 1))
+        return NULL;
+    tk_finding_group *group = &all->groups.items[all->groups.count++];
+    *group = (tk_finding_group){.worst_cost = -1, .thread = thread, .other = other};
+    all->places[at] = (uint32_t)all->groups.count;
+    return group;
+}
+
+void findings_free(findings *all) {
+    free(all->kept.items);
+    free(all->groups.items);
+    free(all->places);
+}
+
 bool findings_add(findings *all, const tk_finding *found, int64_t worst) {
     all->count++;
-    all->cost += found->cost;
+    tk_finding_group *group = group_of(all, found->thread, found->other);
+    if (!group) return false;
+    group->count++;
+    group->cost += found->cost;
+    group->span += found->end - found->start;
+    for (int i = 0; i < 3; i++) group->more[i] += found->more[i];
+    if (found->cost > group->worst_cost || (found->cost == group->worst_cost && found->start_seq < group->start_seq)) {
+        group->worst_cost = found->cost;
+        group->start_seq = found->start_seq;
+        group->end_seq = found->end_seq;
+    }
     if ((int64_t)all->kept.count < worst) {
         if (!tk_grow(&all->kept.items, &all->kept.room, sizeof *all->kept.items, all->kept.count + 1)) return false;
         all->kept.items[all->kept.count++] = *found;

@@ -4,11 +4,16 @@
 
 #include "core.h"
 
-/* The findings of one kind: all counted, the costliest kept. */
+/* The findings of one kind: all counted and summed by their threads, the costliest kept. */
 typedef struct {
-    int64_t count, cost;
+    int64_t count;
     TK_VECTOR(tk_finding) kept; /* a heap with the cheapest on top, once it is full */
+    TK_VECTOR(tk_finding_group) groups;
+    uint32_t *places; /* of the groups, by their threads; 0: free, else one more than the index */
+    uint32_t places_mask;
 } findings;
+
+void findings_free(findings *all);
 
 /* False: no memory. */
 bool findings_add(findings *all, const tk_finding *found, int64_t worst);

@@ -1,4 +1,4 @@
-"""The text format by the native core: `parsers.text.PlainText` on every core, 100 times as fast."""
+"""The text format by the native core: `parsers.text.PlainText` on every core, hundreds of times as fast."""
 
 from __future__ import annotations
 

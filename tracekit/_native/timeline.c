@@ -73,6 +73,7 @@ struct tk_timeline {
     int32_t holder;
     int64_t hold_start, hold_start_seq, hold_checks;
     int64_t hold_number, hold_timeouts, hold_most_timeouts; /* sum over its waiters, and the most of one */
+    bool hold_most_stale;                                   /* the wait that had the most was dropped */
     /* The wait that led to it: its length (TK_NULL: none), where it began, and where its blame can be found. */
     int64_t hold_waited, hold_wait_seq, hold_wait_start;
     bool hold_contended;
@@ -163,7 +164,7 @@ void tk_timeline_free(tk_timeline *t) {
         map_free(&t->threads[i].convoy.hogs);
         for (int kind = 0; kind < TK_DISTRIBUTIONS; kind++) histogram_free(&t->threads[i].durations[kind]);
     }
-    for (int kind = 0; kind < TK_KINDS; kind++) free(t->findings[kind].kept.items);
+    for (int kind = 0; kind < TK_KINDS; kind++) findings_free(&t->findings[kind]);
     map_free(&t->tally);
     free_taken(t->hold_taken);
     for (taken *part = t->spare, *next; part; part = next) {
@@ -337,6 +338,7 @@ static void open_wait(tk_timeline *t, int32_t thread, int64_t seq, bool truncate
     w->run = t->runs;
     w->run_held = held_in_run(t);
     w->failed_retries = w->lost_rounds = w->timeouts = w->hand_overs = w->hold_timeouts = 0;
+    w->hold = NO_SEQ;
     w->place = (uint32_t)t->open_waits.count;
     KEEP(t->open_waits, thread);
 }
@@ -401,6 +403,7 @@ static inline void open_hold(tk_timeline *t, int32_t thread, int64_t seq, int64_
     t->hold_checks = checks;
     t->hold_number++;
     t->hold_timeouts = t->hold_most_timeouts = 0;
+    t->hold_most_stale = false;
 }
 
 static void end_convoy(tk_timeline *t, int32_t thread) {
@@ -457,6 +460,14 @@ static void check_release_at(tk_timeline *t, int64_t ticks, int64_t seq) {
 
 static void note_long_hold(tk_timeline *t, int64_t held, int64_t end_seq) {
     const wait *own = &t->threads[t->holder].wait;
+    if (t->hold_most_stale) {
+        t->hold_most_timeouts = 0;
+        for (size_t i = 0; i < t->open_waits.count; i++) {
+            const wait *w = &t->threads[t->open_waits.items[i]].wait;
+            if (w->hold == t->hold_number && w->hold_timeouts > t->hold_most_timeouts)
+                t->hold_most_timeouts = w->hold_timeouts;
+        }
+    }
     const bool others_wait = t->contended_open > (own->open && own->contended);
     if (t->hold_most_timeouts >= t->options.min_timeouts ||
         (t->totals.timed && held >= t->options.long_hold && others_wait))
@@ -528,7 +539,7 @@ static inline void advance(tk_timeline *t, const tk_columns *c, int64_t row, siz
     const int64_t before = t->clock;
     note_checks(t, c->checks[row]);
     bool ticks_known = c->ticks[row] != TK_NULL && t->last_checks != TK_NULL;
-    totals->has_ticks |= ticks_known;
+    totals->has_ticks |= c->ticks[row] != TK_NULL;
     if (totals->timed) {
         if (c->time && c->time[row] != TK_NULL)
             set_clock(&t->clock, &totals->first_clock, &totals->clock_known, c->time[row]);
@@ -553,6 +564,13 @@ static void note_timeout(tk_timeline *t, wait *w) {
     w->hold = t->hold_number;
     t->hold_timeouts++;
     if (++w->hold_timeouts > t->hold_most_timeouts) t->hold_most_timeouts = w->hold_timeouts;
+}
+
+/* Of a dropped wait, which is in no finding. */
+static void forget_timeouts(tk_timeline *t, const wait *w) {
+    if (t->holder == NOBODY || w->hold != t->hold_number) return;
+    t->hold_timeouts -= w->hold_timeouts;
+    t->hold_most_stale |= w->hold_timeouts > 0;
 }
 
 static void contend(tk_timeline *t, int32_t thread, int64_t seq, bool retry, bool first_row) {
@@ -637,6 +655,7 @@ static void step(tk_timeline *t, const tk_columns *c, int64_t row, int32_t threa
         if (UNLIKELY(t->holder == thread)) fault(t, TK_ENTRY_WHILE_HOLDING, !first_row, thread, seq);
         if (UNLIKELY(t->threads[thread].wait.open)) {
             fault(t, TK_ENTRY_WHILE_WAITING, !first_row, thread, seq);
+            forget_timeouts(t, &t->threads[thread].wait);
             forget_wait(t, &t->threads[thread].wait);
         }
         open_wait(t, thread, seq, false);
@@ -719,8 +738,7 @@ int32_t tk_timeline_finish(tk_timeline *t) {
     t->totals.threads = t->thread_count;
     for (int32_t i = 0; i < t->thread_count; i++) t->totals.held += t->thread_totals[i].held;
     for (int kind = 0; kind < TK_KINDS; kind++)
-        t->totals.findings[kind] = (tk_finding_totals){t->findings[kind].count, t->findings[kind].cost,
-                                                       (int64_t)t->findings[kind].kept.count};
+        t->totals.findings[kind] = (tk_finding_totals){t->findings[kind].count, (int64_t)t->findings[kind].kept.count};
     return !t->out_of_memory;
 }
 
@@ -768,6 +786,11 @@ TABLE(retries, tk_retry)
 const tk_finding *tk_timeline_findings(tk_timeline *t, int32_t kind, int64_t *count) {
     *count = (int64_t)t->findings[kind].kept.count;
     return t->findings[kind].kept.items;
+}
+
+const tk_finding_group *tk_timeline_groups(tk_timeline *t, int32_t kind, int64_t *count) {
+    *count = (int64_t)t->findings[kind].groups.count;
+    return t->findings[kind].groups.items;
 }
 
 const tk_distribution *tk_timeline_distributions(tk_timeline *t, int64_t *count) {

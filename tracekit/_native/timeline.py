@@ -1,4 +1,4 @@
-"""The state machine by the native core: `timeline.PlainMachine`, 200 times as fast."""
+"""The state machine by the native core: `timeline.PlainMachine`, hundreds of times as fast."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tracekit.machine import (
     FAULT_CODES,
     FINDING,
     FINDING_KINDS,
+    GROUP,
     LAYOUTS,
     SEVERITIES,
     Faults,
@@ -30,7 +31,8 @@ class NativeMachine:
         assert _native.library
         self._c = _native.library
         self.keep_rows = keep_rows
-        self.native_handle: int | None = self._c.tk_timeline_new(interval, keep_rows, _native.Options(**vars(options)))
+        self.native_handle: int | None = None
+        self.native_handle = self._c.tk_timeline_new(interval, keep_rows, _native.Options(**vars(options)))
         if not self.native_handle:
             raise MemoryError
         self._timed: bool | None = None
@@ -82,10 +84,7 @@ class NativeMachine:
             free_wanted=found.free_wanted,
             exact=bool(found.exact),
             has_ticks=bool(found.has_ticks),
-            found={
-                kind: Found(one.count, one.cost, one.kept)
-                for kind, one in zip(FINDING_KINDS, found.findings, strict=True)
-            },
+            found={kind: Found(one.count, one.kept) for kind, one in zip(FINDING_KINDS, found.findings, strict=True)},
             checks=None if found.checks_least == NULL else found.checks_most - found.checks_least,
             faults=tuple(
                 Faults(name, severity, found.counts[code][error], found.first_seq[code][error])
@@ -104,6 +103,11 @@ class NativeMachine:
         count = c.c_int64()
         address = self._c.tk_timeline_findings(self.native_handle, FINDING_KINDS.index(kind), count)
         return self._view(address, count.value, FINDING)
+
+    def groups(self, kind: str) -> Rows:
+        count = c.c_int64()
+        address = self._c.tk_timeline_groups(self.native_handle, FINDING_KINDS.index(kind), count)
+        return self._view(address, count.value, GROUP)
 
     def _view(self, address: int, count: int, layout: np.dtype[Any]) -> Rows:
         if count < 0:

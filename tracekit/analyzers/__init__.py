@@ -7,22 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
 from tracekit.analyzers import battles, convoys, failed_retries, frozen_signals, long_holds
-from tracekit.analyzers.finding import Finding, Story, ToArrow
+from tracekit.analyzers.finding import Finding, Group, Story, ToArrow
 from tracekit.machine import Rows
 
 
 @dataclass(frozen=True)
 class Analyzer:
-    """`columns` makes the table of its rows, `explain` the findings of that table's rows."""
+    """`columns` makes the table of its rows, `explain` puts all its findings into words, costliest group first."""
 
     kind: str
     columns: Callable[[Rows, ToArrow], dict[str, pa.Array]]
-    explain: Callable[[Sequence[Mapping[str, Any]], Story], list[Finding]]
+    explain: Callable[[Sequence[Group], Story], list[Finding]]
 
 
 ANALYZERS = (
@@ -36,8 +35,8 @@ KINDS = (*(analyzer.kind for analyzer in ANALYZERS), "failed_retries")
 """All kinds of findings. Failed retries have no table of their own in a streamed analysis."""
 
 
-def explain(rows: Mapping[str, Sequence[Mapping[str, Any]]], story: Story) -> tuple[Finding, ...]:
-    """The findings worth naming, costliest first. `rows`: those of each analyzer's table, costliest first."""
-    found = [finding for analyzer in ANALYZERS for finding in analyzer.explain(rows[analyzer.kind], story)]
+def explain(groups: Mapping[str, Sequence[Group]], story: Story) -> tuple[Finding, ...]:
+    """The findings worth naming, costliest first. `groups`: those of each analyzer, costliest first."""
+    found = [finding for analyzer in ANALYZERS for finding in analyzer.explain(groups[analyzer.kind], story)]
     found += failed_retries.explain(found, story)
     return tuple(sorted(found, key=lambda finding: -finding.cost))

@@ -6,12 +6,12 @@ rival, more (lost rounds, failed retries, passes).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Sequence
 
 import pyarrow as pa
 
-from tracekit.analyzers.finding import NAMED, Finding, Story, ToArrow, grouped, span
+from tracekit.analyzers.finding import NAMED, Finding, Group, Story, ToArrow, span
 from tracekit.arrays import integers
 from tracekit.machine import FoundRow, Options, Rows, Wait
 from tracekit.words import count, percent
@@ -37,22 +37,25 @@ def columns(rows: Rows, to: ToArrow) -> dict[str, pa.Array]:
     }
 
 
-def explain(rows: Sequence[Mapping[str, Any]], story: Story) -> list[Finding]:
+def explain(groups: Sequence[Group], story: Story) -> list[Finding]:
     """One finding for all battles. It costs what the thread lost that lost most."""
-    if not rows:
+    lost: Counter[str] = Counter()
+    for group in groups:
+        lost[str(group.thread)] += group.cost
+    if not lost or story.share(max(lost.values())) < NAMED:
         return []
-    cost = max(sum(row["duration"] for row in own) for own in grouped(rows, "waiter").values())
-    if story.share(cost) < NAMED:
-        return []
-    fights = sorted(rows, key=lambda row: -int(row["duration"]))
-    threads = tuple(dict.fromkeys(row[side] for row in fights for side in ("waiter", "rival")))
-    more, rounds = len(threads) - 2, sum(row["rounds"] for row in rows)
+    (hit, cost), *_ = lost.most_common()
+    rival = next(group.other for group in groups if group.thread == hit)
+    threads = dict.fromkeys(str(name) for group in groups for name in (group.thread, group.other))
+    number, rounds = sum(group.count for group in groups), sum(group.more[0] for group in groups)
+    more = f", and {count(len(threads) - 2, 'other thread')} too" if len(threads) > 2 else ""
     title = (
-        f"{story.names[threads[0]]} and {story.names[threads[1]]}{f' (and {more} more)' if more else ''} fight for the "
-        f"GIL: in {count(len(rows), 'battle')} a thread woke up {count(rounds, 'time')} only to find that another had "
-        f"taken the GIL again. The worst hit spent {percent(story.share(cost))} of the trace in such waits."
+        f"{story.names[hit]} and {story.names[str(rival)]} fight for the GIL{more}: in {count(number, 'battle')} the "
+        f"waiter woke up {count(rounds, 'time')} only to find that the GIL had been taken again. {story.names[hit]} "
+        f"spent {percent(story.share(cost))} of the trace in such waits."
     )
-    return [story.finding("battles", cost, title, *(_NEW if story.new_gil else _OLD), fights, threads)]
+    order = (hit, str(rival), *(name for name in threads if name not in (hit, rival)))
+    return [story.finding("battles", cost, title, *(_NEW if story.new_gil else _OLD), groups, order)]
 
 
 _OLD = (

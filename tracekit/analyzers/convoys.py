@@ -6,13 +6,12 @@ bugs.python.org issue 7946. Definition: docs/analyses.md. In a `FoundRow`: other
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import pyarrow as pa
 
-from tracekit.analyzers.finding import NAMED, Finding, Story, ToArrow, grouped, span
+from tracekit.analyzers.finding import NAMED, Finding, Group, Story, ToArrow, span
 from tracekit.arrays import integers, ratios
 from tracekit.machine import NOBODY, FoundRow, Hold, Options, Rows
 from tracekit.words import count, duration, percent
@@ -84,33 +83,31 @@ def columns(rows: Rows, to: ToArrow) -> dict[str, pa.Array]:
     }
 
 
-def explain(rows: Sequence[Mapping[str, Any]], story: Story) -> list[Finding]:
+def explain(groups: Sequence[Group], story: Story) -> list[Finding]:
     """One finding for each hog. It costs what the thread waited that waited most."""
     found = []
-    for (hog,), behind in grouped(rows, "hog").items():
-        waiters = grouped(behind, "thread")
-        worst = max(waiters.values(), key=lambda convoys: sum(row["waited"] for row in convoys))
-        waited = sum(row["waited"] for row in worst)
-        if hog is None or story.share(waited) < NAMED:
+    for hog in dict.fromkeys(group.other for group in groups):
+        behind = [group for group in groups if group.other == hog]
+        worst = behind[0]
+        cycles, waited, held = worst.more
+        if story.share(waited) < NAMED:
             continue
-        thread, more = worst[0]["thread"], len(waiters) - 1
-        cycles, held = sum(row["cycles"] for row in worst), sum(row["held"] for row in worst)
+        thread, more = str(worst.thread), len(behind) - 1
+        words = {
+            "thread": story.names[thread],
+            "hog": "nobody" if hog is None else story.names[hog],
+            "interval": story.switch_interval,
+        }
         title = (
-            f"{story.names[thread]} (short holds) waited {percent(story.share(waited))} of the trace behind "
-            f"{story.names[hog]}: {count(cycles, 'wait')} of {duration(waited // cycles, story.unit)} each, on "
+            f"{words['thread']} (short holds) waited {percent(story.share(waited))} of the trace behind "
+            f"{words['hog']}: {count(cycles, 'wait')} of {duration(waited // cycles, story.unit)} each, on "
             f"average, for {duration(held // cycles, story.unit)} of work."
         )
         if more:
             title += f" {count(more, 'other thread')} waited so too."
-        explanation, advice = _NEW if story.new_gil else _OLD
-        words = {"thread": story.names[thread], "hog": story.names[hog], "interval": story.switch_interval}
-        threads = (thread, hog, *(name for (name,) in waiters if name != thread))
-        costliest = sorted(worst, key=lambda row: -int(row["waited"]))
-        found.append(
-            story.finding(
-                "convoys", waited, title, explanation.format(**words), advice.format(**words), costliest, threads
-            )
-        )
+        explanation, advice = (text.format(**words) for text in (_NEW if story.new_gil else _OLD))
+        threads = [name for name in (thread, hog, *(group.thread for group in behind[1:])) if name is not None]
+        found.append(story.finding("convoys", waited, title, explanation, advice, [worst], threads))
     return found
 
 

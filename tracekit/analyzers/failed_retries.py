@@ -27,13 +27,13 @@ def explain(others: Sequence[Finding], story: Story) -> list[Finding]:
     worst = rows[0]
     threads = tuple(row["thread"] for row in rows)
     cost = max(row["retried_waited"] for row in rows)
-    retries = sum(row["failed_retries"] for row in rows)
-    others_too = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
+    retries = count(worst["failed_retries"], "failed retry", "failed retries")
     title = (
-        f"{story.names[worst['thread']]}{others_too} had to ask for the GIL more than once: "
-        f"{percent(story.share(cost))} of the trace in waits with {count(retries, 'failed retry', 'failed retries')}"
-        f"{_mostly_behind(worst, story)}."
+        f"{story.names[worst['thread']]} slept on the GIL in vain: {percent(story.share(cost))} of the trace in "
+        f"waits with {retries}{_mostly_behind(worst, story)}."
     )
+    if len(rows) > 1:
+        title += f" So did {count(len(rows) - 1, 'other thread')}."
     explanation, advice = _NEW if story.new_gil else _OLD
     return [story.finding("failed_retries", cost, title, explanation, advice, (), threads)]
 

@@ -15,6 +15,21 @@ SEVERITIES = ((0.2, "high"), (0.05, "medium"), (0.0, "low"))
 
 
 @dataclass(frozen=True)
+class Group:
+    """All findings of one kind about the same threads, as `machine.GROUP`; start and end of the costliest."""
+
+    count: int
+    cost: int
+    span: int
+    more: tuple[int, int, int]
+    worst_cost: int
+    start_seq: int
+    end_seq: int | None
+    thread: str | None
+    other: str | None
+
+
+@dataclass(frozen=True)
 class Finding:
     """What a trace shows, in words.
 
@@ -63,16 +78,15 @@ class Story:
         title: str,
         explanation: str,
         advice: str,
-        rows: Sequence[Mapping[str, Any]],
+        groups: Sequence[Group],
         threads: Sequence[str],
     ) -> Finding:
-        """With its severity, and the span of the first of `rows`, the costliest."""
+        """With its severity, and the span of the costliest one in `groups`."""
         share = self.share(cost)
         severity = next(name for least, name in SEVERITIES if share >= least)
-        span = rows[0] if rows else {"start_seq": None, "end_seq": None}
-        return Finding(
-            kind, severity, share, title, explanation, advice, span["start_seq"], span["end_seq"], tuple(threads)
-        )
+        worst = max(groups, key=lambda group: (group.worst_cost, -group.start_seq), default=None)
+        start, end = (worst.start_seq, worst.end_seq) if worst else (None, None)
+        return Finding(kind, severity, share, title, explanation, advice, start, end, tuple(threads))
 
 
 class ToArrow(Protocol):
@@ -91,11 +105,3 @@ def span(rows: npt.NDArray[Any], to: ToArrow) -> dict[str, pa.Array]:
         "start_clock": to.clock(rows["start_clock"]),
         "end_clock": to.clock(rows["end_clock"]),
     }
-
-
-def grouped(rows: Sequence[Mapping[str, Any]], *keys: str) -> dict[tuple[Any, ...], list[Mapping[str, Any]]]:
-    """Rows by the values of these columns, in the order of their first rows."""
-    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
-    return groups

@@ -5,12 +5,11 @@ Beazley, "Inside the Python GIL" (2009). Definition: docs/analyses.md. In a `Fou
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pyarrow as pa
 
-from tracekit.analyzers.finding import Finding, Story, ToArrow, span
+from tracekit.analyzers.finding import Finding, Group, Story, ToArrow, span
 from tracekit.arrays import integers
 from tracekit.machine import FoundRow, Options, Rows
 from tracekit.words import count
@@ -47,18 +46,17 @@ def columns(rows: Rows, to: ToArrow) -> dict[str, pa.Array]:
     return span(rows, to) | {"checks": integers(rows["cost"])}
 
 
-def explain(rows: Sequence[Mapping[str, Any]], story: Story) -> list[Finding]:
+def explain(groups: Sequence[Group], story: Story) -> list[Finding]:
     """One finding for all runs. It costs the whole spans: every check in them came after a single tick."""
-    if not rows:
+    if not groups:
         return []
-    checks = sum(row["checks"] for row in rows)
-    cost = sum(row["end_clock"] - row["start_clock"] for row in rows)
-    since = min(row["start_seq"] for row in rows)
+    (group,) = groups
+    runs = "in a row" if group.count == 1 else f"in {group.count:,} runs, the longest of {group.worst_cost:,}"
     title = (
-        f"Signals were frozen: {count(checks, 'check')} in a row came after a single tick each, in "
-        f"{count(len(rows), 'run')} from event {since:,} on."
+        f"Signals were frozen: {count(group.more[0], 'check')} came after a single tick each, {runs} from event "
+        f"{group.start_seq:,} on."
     )
-    return [story.finding("frozen_signals", cost, title, _EXPLANATION, _ADVICE, rows, ())]
+    return [story.finding("frozen_signals", group.span, title, _EXPLANATION, _ADVICE, groups, ())]
 
 
 _EXPLANATION = (

@@ -5,12 +5,11 @@ Definition: docs/analyses.md. In a `FoundRow`: more (timeouts, 0, 0).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pyarrow as pa
 
-from tracekit.analyzers.finding import NAMED, Finding, Story, ToArrow, grouped, span
+from tracekit.analyzers.finding import NAMED, Finding, Group, Story, ToArrow, span
 from tracekit.arrays import integers
 from tracekit.machine import FoundRow, Hold, Options, Rows
 from tracekit.words import count, duration, percent
@@ -34,25 +33,21 @@ def columns(rows: Rows, to: ToArrow) -> dict[str, pa.Array]:
     }
 
 
-def explain(rows: Sequence[Mapping[str, Any]], story: Story) -> list[Finding]:
+def explain(groups: Sequence[Group], story: Story) -> list[Finding]:
     """One finding for each thread that keeps the GIL."""
     found = []
-    for (thread,), holds in grouped(rows, "thread").items():
-        cost = sum(row["duration"] for row in holds)
-        if story.share(cost) < NAMED:
+    for group in groups:
+        share, timeouts, thread = story.share(group.cost), group.more[0], str(group.thread)
+        if share < NAMED:
             continue
-        costliest = sorted(holds, key=lambda row: -int(row["duration"]))
-        timeouts = sum(row["timeouts"] for row in holds)
+        longest = duration(group.worst_cost, story.unit)
+        holds = f"one hold of {longest}" if group.count == 1 else f"{group.count:,} long holds of up to {longest}"
+        asked = f" and asked {count(timeouts, 'time')} in vain" if timeouts else ""
         name = story.names[thread]
-        title = (
-            f"{name} kept the GIL for {percent(story.share(cost))} of the trace in {count(len(holds), 'long hold')} "
-            f"of up to {duration(costliest[0]['duration'], story.unit)}, while others waited and asked "
-            f"{count(timeouts, 'time')} in vain."
-        )
+        title = f"{name} kept the GIL for {percent(share)} of the trace in {holds}, while others waited{asked}."
         explanation, advice = _NEW if story.new_gil else _OLD
-        found.append(
-            story.finding("long_holds", cost, title, explanation, advice.format(thread=name), costliest, (thread,))
-        )
+        advice = advice.format(thread=name)
+        found.append(story.finding("long_holds", group.cost, title, explanation, advice, [group], (thread,)))
     return found
 
 

@@ -14,7 +14,6 @@ from rich.text import Text
 from tracekit.analysis import Analysis
 from tracekit.analyzers import KINDS
 from tracekit.comparison import Comparison
-from tracekit.diagnostics import MEANINGS
 from tracekit.words import count, duration, percent, printable, share
 
 THREADS_SHOWN = 20
@@ -42,11 +41,10 @@ def render_comparison(comparison: Comparison) -> RenderableType:
     parts: list[RenderableType] = [Text(printable(f"{before.path} -> {after.path}"), style="bold"), Text()]
     styles = {"new": "bold red", "worse": "bold red", "better": "bold green", "gone": "bold green"}
     for change in comparison.findings:
-        costs = [percent(cost) for cost in (change.cost_before, change.cost_after) if cost is not None]
         line = Text(f"{change.what.upper()}  ", style=styles.get(change.what, "bold"))
-        parts.append(
-            line.append(f"{change.kind.replace('_', ' ')}, {' -> '.join(costs)}: {change.title}", style="none")
-        )
+        costs = f"{percent(change.cost_before)} -> {percent(change.cost_after)}"
+        kind = change.kind.replace("_", " ")
+        parts.append(line.append(f"{kind}, {costs}: {change.title}", style="none"))
     if not comparison.findings:
         parts.append(Text("No contention worth naming in either.", style="bold green"))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
@@ -55,8 +53,9 @@ def render_comparison(comparison: Comparison) -> RenderableType:
         table.add_column(column, justify="right")
     for metric in comparison.metrics:
         values = (_metric(value, metric.unit) for value in (metric.before, metric.after))
-        sign = "+" if metric.change and metric.change > 0 else ""
-        table.add_row(metric.name, *values, sign + _metric(metric.change, metric.unit, change=True))
+        rise = _metric(metric.change, metric.unit, change=True)
+        sign = "+" if metric.change and metric.change > 0 and not rise.startswith("0.0 ") else ""
+        table.add_row(metric.name, *values, sign + rise)
     return Group(*parts, Text(), table)
 
 
@@ -64,7 +63,7 @@ def _metric(value: float | None, unit: str, change: bool = False) -> str:
     if value is None:
         return "-"
     if unit == "share":
-        return f"{100 * value:.1f} {'points' if change else '%'}"
+        return f"{100 * value + 0.0:.1f} {'points' if change else '%'}".replace("-0.0 ", "0.0 ")
     if unit == "ratio":
         return f"{value:.3f}"
     if unit in ("ns", "ticks"):
@@ -84,20 +83,32 @@ def _findings(analysis: Analysis, kinds: Sequence[str]) -> list[RenderableType]:
                 Padding(Text(finding.explanation), (0, 0, 0, 2)),
                 Padding(Text(f"-> {finding.advice}"), (0, 0, 0, 2)),
             ]
-    if not lines:
-        used = {row["state"]: row["duration"] for row in analysis.utilisation.to_pylist()}
-        lines.append(
-            Text(
-                f"No contention worth naming: the GIL was held {share(used['held'], analysis.duration)} of the time, "
-                f"and free while somebody waited {share(used['free_wanted'], analysis.duration)}.",
-                style="bold green",
-            )
-        )
+    hidden = sum(finding.kind not in kinds for finding in analysis.findings)
+    if hidden:
+        which = ", ".join(kinds) if not lines else "other kinds"
+        told = f"{count(hidden, 'finding')} of other kinds not shown."
+        lines.append(Text(told if which == "other kinds" else f"Nothing worth naming of {which}. {told}", style="bold"))
+    elif not lines:
+        lines.append(_healthy(analysis))
     cut = [kind for kind, found in analysis.totals.found.items() if kind in kinds and found.kept < found.count]
     for kind in cut:
         found = analysis.totals.found[kind]
-        lines.append(Text(f"Of {found.count:,} {kind} the costliest {found.kept:,} were kept.", style="dim"))
+        which = kind.replace("_", " ")
+        note = f"--json lists the {found.kept:,} costliest of {found.count:,} {which}; what is said here counts all."
+        lines.append(Text(note, style="dim"))
     return lines
+
+
+def _healthy(analysis: Analysis) -> Text:
+    if not analysis.duration:
+        return Text("No time passes in this trace, so nothing can be said of how long anything took.", style="bold")
+    used = {row["state"]: share(row["duration"], analysis.duration) for row in analysis.utilisation.to_pylist()}
+    waits = sum(analysis.threads.column("contended_waits").to_pylist())
+    return Text(
+        f"No contention worth naming: the GIL was held {used['held']} of the time, and free while somebody waited "
+        f"{used['free_wanted']}; {count(waits, 'wait')} found it taken.",
+        style="bold green",
+    )
 
 
 def _heading(analysis: Analysis) -> Text:
@@ -179,7 +190,11 @@ def _distributions(analysis: Analysis) -> RenderableType:
     table.add_column("thread", overflow="fold")
     for column in ("count", "p50", "p90", "p99", "max"):
         table.add_column(column, justify="right")
-    for kind, words in (("contended_wait", "contended waits"), ("hold", "holds"), ("switch_latency", "switches to")):
+    for kind, words in (
+        ("contended_wait", "contended waits"),
+        ("hold", "holds"),
+        ("switch_latency", "switch latency, to"),
+    ):
         rows = [row for row in analysis.distributions.to_pylist() if row["kind"] == kind]
         for row in nlargest(DISTRIBUTIONS_SHOWN, rows, key=lambda row: (row["p50"] * row["count"], row["max"])):
             values = (duration(row[name], analysis.unit) for name in ("p50", "p90", "p99", "max"))
@@ -193,8 +208,7 @@ def _diagnostics(analysis: Analysis) -> list[Text]:
     lines = []
     for found in analysis.diagnostics:
         where = f", first at line {found.first_line:,}" if found.first_line else ""
-        detail = f" ({found.detail})" if found.detail else ""
         text = Text(f"  {found.severity:5}  ", style="red" if found.severity == "error" else "dim")
-        text.append(f"{found.count:,} × {found.code}{where}: {MEANINGS[found.code]}{detail}.", style="none")
+        text.append(f"{found.count:,} × {found.code}{where}: {found.meaning}.", style="none")
         lines.append(text)
     return lines
