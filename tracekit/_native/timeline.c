@@ -475,7 +475,7 @@ static void note_long_hold(tk_timeline *t, int64_t held, int64_t end_seq) {
                                              {t->hold_timeouts}, t->holder, NOBODY});
 }
 
-static inline void analyze_hold(tk_timeline *t, int32_t thread, int64_t held, int64_t end_seq, int kind,
+static inline __attribute__((always_inline)) void analyze_hold(tk_timeline *t, int32_t thread, int64_t held, int64_t end_seq, int kind,
                                 int64_t ticks) {
     struct thread *state = &t->threads[thread];
     TRY(histogram_add(&state->durations[TK_HOLD], held, &t->distinct));
@@ -485,11 +485,12 @@ static inline void analyze_hold(tk_timeline *t, int32_t thread, int64_t held, in
         end_convoy(t, thread);
     }
     if (kind == KIND_CHECK && UNLIKELY(ticks == 0 || t->frozen_checks)) check_release_at(t, ticks, end_seq);
-    if (UNLIKELY(t->contended_open || t->hold_timeouts)) note_long_hold(t, held, end_seq);
+    if (UNLIKELY(t->hold_timeouts || (t->totals.timed && held >= t->options.long_hold && t->contended_open)))
+        note_long_hold(t, held, end_seq);
 }
 
 /* `ticks` are those of the RELEASE. */
-static inline void close_hold(tk_timeline *t, int64_t end_seq, int kind, bool truncated, int64_t ticks) {
+static inline __attribute__((always_inline)) void close_hold(tk_timeline *t, int64_t end_seq, int kind, bool truncated, int64_t ticks) {
     const int64_t held = t->clock - t->hold_start;
     const int32_t thread = t->holder;
     tk_thread_totals *totals = &t->thread_totals[thread];
@@ -687,11 +688,17 @@ static inline bool reacquire_at_once(tk_timeline *t, const tk_columns *c, int64_
     totals->counts[TK_ACQUIRE]++;
     const size_t waiting = t->open_waits.count;
     const int64_t seq = t->totals.events;
+    const int64_t *ticks = c->ticks + row, *checks = c->checks + row;
     advance(t, c, row, waiting, false);
-    close_hold(t, seq, release_kind(t->hold_checks, c->checks[row]), false, c->ticks[row]);
-    advance(t, c, row + 1, waiting, false);
+    close_hold(t, seq, release_kind(t->hold_checks, checks[0]), false, ticks[0]);
     t->hold_wait_start = t->clock;
-    advance(t, c, row + 2, waiting + 1, false);
+    /* Mostly the rows tell the same ticks and checks: then the clock stands still. */
+    if (t->totals.timed || ticks[1] != ticks[0] || ticks[2] != ticks[0] || checks[1] != checks[0] ||
+        checks[2] != checks[0]) {
+        advance(t, c, row + 1, waiting, false);
+        t->hold_wait_start = t->clock;
+        advance(t, c, row + 2, waiting + 1, false);
+    }
     t->hold_waited = t->clock - t->hold_wait_start;
     t->hold_contended = false;
     totals->waited += t->hold_waited;
