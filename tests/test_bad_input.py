@@ -53,8 +53,19 @@ def analyze(core: str, *arguments: str | Path, given: bytes = b"", code: int = 0
 
 def as_json(core: str, *arguments: str | Path, given: bytes = b"") -> Any:
     done = analyze(core, "--json", *arguments, given=given)
-    assert done.stderr == ""
-    return json.loads(done.stdout)
+    return told(done.stdout, done.stderr)
+
+
+def told(stdout: str, stderr: str) -> Any:
+    """The JSON; standard error has a line for each kind of fault in it, with the file, its first line, and no more."""
+    analysis = json.loads(stdout)
+    faults = [d for d in analysis["diagnostics"] if d["severity"] == "error"]
+    lines = stderr.splitlines()
+    assert len(lines) == len(faults), stderr
+    for line, fault in zip(lines, faults, strict=True):
+        where = f":{fault['first_line']}" if fault["first_line"] else ""
+        assert line.startswith(f"{analysis['trace']['path']}{where}: {fault['count']:,} {fault['code']}: ")
+    return analysis
 
 
 def found(analysis: Any, code: str) -> Any:
@@ -268,8 +279,8 @@ cli.main()
 """
     command = [sys.executable, "-c", script, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(core), timeout=60)
-    assert (done.returncode, done.stderr) == (0, "")
-    analysis = json.loads(done.stdout)
+    assert done.returncode == 0
+    analysis = told(done.stdout, done.stderr)
     assert analysis["trace"]["events"] == 3
     assert found(analysis, "truncated-input")["severity"] == "error"
 
