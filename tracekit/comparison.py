@@ -116,12 +116,13 @@ def _costs(analysis: Analysis) -> dict[tuple[str, str], float]:
     whole = analysis.duration
     if not whole:
         return {}
+    names = _names(analysis)
     costs: dict[tuple[str, str], float] = {}
     for kind, groups in analysis.groups.items():
         spent: dict[str, dict[str | None, int]] = {}
         for group in groups:
             cause = {"convoys": group.other, "long_holds": group.thread}.get(kind)
-            waited = spent.setdefault(_named(analysis, cause), {})
+            waited = spent.setdefault(names[cause], {})
             waited[group.thread] = waited.get(group.thread, 0) + (
                 group.cost if kind != "frozen_signals" else group.span
             )
@@ -134,18 +135,18 @@ def _costs(analysis: Analysis) -> dict[tuple[str, str], float]:
 
 def _titles(analysis: Analysis) -> dict[tuple[str, str], Finding]:
     """The findings by kind and cause."""
+    names = _names(analysis)
     found: dict[tuple[str, str], Finding] = {}
     for finding in analysis.findings:
         cause = None
         if finding.kind in ("convoys", "long_holds"):
             cause = finding.threads[1 if finding.kind == "convoys" and len(finding.threads) > 1 else 0]
-        found.setdefault((finding.kind, _named(analysis, cause)), finding)
+        found.setdefault((finding.kind, names[cause]), finding)
     return found
 
 
-def _named(analysis: Analysis, thread: str | None) -> str:
-    """What tells a thread in both traces: its name, else its id."""
-    if thread is None:
-        return ""
-    names = dict(zip(*(analysis.threads.column(name).to_pylist() for name in ("thread", "name")), strict=True))
-    return names.get(thread) or thread
+def _names(analysis: Analysis) -> dict[str | None, str]:
+    """What tells each thread in both traces: its name, else its id; nothing for no thread."""
+    columns = analysis.threads.select(["thread", "name"]).to_pydict()
+    named = zip(columns["thread"], columns["name"], strict=True)
+    return {None: "", **{thread: name or thread for thread, name in named}}
