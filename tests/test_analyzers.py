@@ -254,3 +254,11 @@ def test_hostile_metadata(tmp_path: Path) -> None:
         text = trace_file("py311-echo-convoy.log").read_text()
         path.write_text(f"# switch-interval-us: {value}\n# cores: {value}\n# lost: {value}\n" + text.split("\n", 5)[5])
         assert "5 ms unless it was changed" in tracekit.analyze(path).findings[0].explanation
+
+
+def test_compare_frozen_signals() -> None:
+    """They cost what their runs lasted, in a comparison too."""
+    frozen = tracekit.analyze(trace_file("py27-frozen.log"))
+    (change,) = tracekit.compare(frozen, frozen).findings
+    assert (change.what, change.kind) == ("same", "frozen_signals")
+    assert change.cost_before == change.cost_after == frozen.findings[0].cost == frozen.found("frozen_signals")[1]

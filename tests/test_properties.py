@@ -22,7 +22,7 @@ from tracekit._native.timeline import NativeMachine
 from tracekit.machine import FINDING_KINDS, LAYOUTS, Machine, Options
 from tracekit.parsers.text import PlainText
 from tracekit.source import Source
-from tracekit.stream import BAD_LINE_TEXTS, EventStream, LineNumbers
+from tracekit.stream import BAD_LINE_TEXTS, EventStream
 from tracekit.timeline import PlainMachine
 
 settings.register_profile("tracekit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -54,7 +54,6 @@ def outcome(text: bytes, open_stream: Open, machine_type: type[Any], keep_rows: 
             machine.finish()
             tables = TOTALS if not keep_rows else tuple(LAYOUTS)
             found: dict[str, Any] = {table: sorted(machine.rows(table).tolist()) for table in tables}
-            lines = LineNumbers(stream.line_gaps)
             totals = machine.totals()
             return found | {
                 "totals": totals,
@@ -64,10 +63,7 @@ def outcome(text: bytes, open_stream: Open, machine_type: type[Any], keep_rows: 
                 "names": stream.names,
                 "threads": (stream.threads, found["threads"]),
                 "bad": stream.bad_lines,
-                "fault lines": {
-                    (f.code, f.severity): stream.fault_lines.get((f.code, f.severity)) or lines(f.first_seq)
-                    for f in totals.faults
-                },
+                "fault lines": {(f.code, f.severity): stream.first_line(f) for f in totals.faults},
                 "clocks": [
                     [column.tolist() for column in columns if column is not None] for columns in machine.clocks()
                 ],

@@ -17,7 +17,7 @@ from tracekit.diagnostics import Diagnostic, require_events, summarise
 from tracekit.errors import OptionError
 from tracekit.machine import Options, Totals
 from tracekit.parsers import open_trace
-from tracekit.stream import EVENTS, LineNumbers, Progress
+from tracekit.stream import EVENTS, Progress
 from tracekit.timeline import Timeline
 from tracekit.trace import Trace
 from tracekit.words import duration, printable
@@ -151,8 +151,7 @@ class Analysis:
             cost = max(self.threads.column("retried_waited").to_pylist(), default=0)
         else:
             number = self.totals.found[kind].count
-            groups = self.groups[kind]
-            cost = sum(group.span if kind == "frozen_signals" else group.cost for group in groups)
+            cost = sum(group.lost for group in self.groups[kind])
         return number, min(1.0, cost / self.duration) if self.duration else 0.0
 
     def to_pandas(self, table: str) -> pd.DataFrame:
@@ -186,13 +185,7 @@ def analyze(
     with open_trace(trace, strict=strict) as stream:
         found = timeline.run(stream, options, progress)
         require_events(stream, found.totals.events)
-        lines = LineNumbers(stream.line_gaps)
-        summary = summarise(
-            stream.bad_lines,
-            stream.truncated,
-            found.totals,
-            lambda faults: stream.fault_lines.get((faults.code, faults.severity)) or lines(faults.first_seq),
-        )
+        summary = summarise(stream.bad_lines, stream.truncated, found.totals, stream.first_line)
         return _analysis(stream.path, found, stream.metadata, summary, stream.bad_lines.total, options)
 
 

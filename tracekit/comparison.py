@@ -123,9 +123,7 @@ def _costs(analysis: Analysis) -> dict[tuple[str, str], float]:
         for group in groups:
             cause = {"convoys": group.other, "long_holds": group.thread}.get(kind)
             waited = spent.setdefault(names[cause], {})
-            waited[group.thread] = waited.get(group.thread, 0) + (
-                group.cost if kind != "frozen_signals" else group.span
-            )
+            waited[group.thread] = waited.get(group.thread, 0) + group.lost
         costs |= {(kind, cause): min(1.0, max(waited.values()) / whole) for cause, waited in spent.items()}
     retried = max(analysis.threads.column("retried_waited").to_pylist(), default=0)
     if retried:

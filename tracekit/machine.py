@@ -122,8 +122,6 @@ class Options:
 
 
 _OPTIONS_HINT = "docs/analyses.md tells what each threshold means."
-EVERYTHING = {"worst": 2**62 - 1, "distinct_values": 2**62 - 1}
-"""Options that keep all findings and durations, whatever memory that takes."""
 
 
 class FoundRow(NamedTuple):

@@ -8,7 +8,7 @@ import stat
 import sys
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from types import TracebackType
 from typing import Protocol
@@ -68,11 +68,10 @@ class Source:
                 if not more:
                     break
                 start += more
-            self._new = next((new for magic, new in _MAGIC.items() if start.startswith(magic)), None)
+            new = next((new for magic, new in _MAGIC.items() if start.startswith(magic)), None)
             if not start:
                 raise SourceError(f"{self.path}: the file is empty.", "Record a trace into it, or name another file.")
-            self._unread = iter((start,))
-            self._decompressed = self._decompress(self._new, start) if self._new else None
+            self._decompressed = self._decompress(new, start) if new else None
             self.head = next(self._decompressed, b"") if self._decompressed else start
         except BaseException:
             self.close()
@@ -87,8 +86,7 @@ class Source:
         except OSError as error:
             raise SourceError(f"{self.path}: cannot be read: {error.strerror}.", "Check the file.") from error
 
-    def _decompress(self, new: object, start: bytes) -> Iterator[bytes]:
-        assert callable(new)
+    def _decompress(self, new: Callable[[], _Decompressor], start: bytes) -> Iterator[bytes]:
         pieces = chain(
             (start[at : at + _COMPRESSED_PIECE] for at in range(0, len(start), _COMPRESSED_PIECE)),
             iter(lambda: self._read(_COMPRESSED_PIECE), b""),

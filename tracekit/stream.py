@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from tracekit.arrays import strings
 from tracekit.errors import BadLineError
-from tracekit.machine import Machine
+from tracekit.machine import Faults, Machine
 
 EVENTS = ("ENTRY", "ACQUIRE", "RELEASE", "BUSY", "RETRY")
 BATCH_SCHEMA = pa.schema(
@@ -103,7 +103,7 @@ STRICT_HINT = "Mend the line, or leave out --strict to count and skip bad lines.
 
 
 class EventStream(ABC):
-    """One reading of a trace. Iterate it once, or `drive` a state machine with it; then the attributes are complete.
+    """One reading of a trace. Iterate it once, or `feed` a state machine with it; then the attributes are complete.
 
     Attributes:
         path: as the user named it.
@@ -114,6 +114,7 @@ class EventStream(ABC):
         truncated: why the input ended too early, else None.
         line_gaps: (seq, count): so many lines that are no events stand right before this event. Only of what was
             iterated.
+        fault_lines: (code, severity) -> the line where this fault came first, where the parser fed the machine itself.
     """
 
     def __init__(self, path: str) -> None:
@@ -144,6 +145,10 @@ class EventStream(ABC):
             machine.feed(batch)
             if progress:
                 progress(*self.position())
+
+    def first_line(self, faults: Faults) -> int:
+        """The line where this fault of the events came first. Only once all is read."""
+        return self.fault_lines.get((faults.code, faults.severity)) or LineNumbers(self.line_gaps)(faults.first_seq)
 
     @property
     def check_interval(self) -> int:

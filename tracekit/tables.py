@@ -174,8 +174,9 @@ class Tables:
         rows = sorted(self._machine.groups(kind).tolist(), key=lambda row: (-row[1], row[5]))
         return [
             Group(
-                count, cost, span, tuple(more), worst, start, None if end == NO_SEQ else end,
-                None if thread < 0 else names[thread], None if other < 0 else names[other],
+                count, cost, span if kind == "frozen_signals" else cost, tuple(more), worst, start,
+                None if end == NO_SEQ else end, None if thread < 0 else names[thread],
+                None if other < 0 else names[other],
             )
             for count, cost, span, more, worst, start, end, thread, other in rows
         ]  # fmt: skip

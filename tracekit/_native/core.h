@@ -90,8 +90,7 @@ typedef struct {
 
 bool tk_names_init(tk_names *names);
 void tk_names_free(tk_names *names);
-/* The code of a name, -1 if it is new, -2 for no memory. */
-int32_t tk_names_find(const tk_names *names, const uint8_t *name, uint32_t length);
+/* The code of a name, a new one if it is not there yet; -2 for no memory. */
 int32_t tk_names_add(tk_names *names, const uint8_t *name, uint32_t length);
 const uint8_t *tk_name(const tk_names *names, int32_t code, uint32_t *length);
 

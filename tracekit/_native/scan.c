@@ -121,13 +121,6 @@ static void name_key(const uint8_t *name, uint32_t length, uint64_t *low, uint64
     for (uint32_t i = 16; i < length; i++) *high = (*high ^ name[i]) * 0x100000001B3ULL;
 }
 
-int32_t tk_names_find(const tk_names *names, const uint8_t *name, uint32_t length) {
-    uint64_t low, high;
-    uint32_t slot;
-    name_key(name, length, &low, &high);
-    return find_name(names, name, low, high, length, &slot);
-}
-
 int32_t tk_names_add(tk_names *names, const uint8_t *name, uint32_t length) {
     if ((uint32_t)names->count * 2 >= names->mask) {
         uint32_t mask = names->mask * 2 + 1;

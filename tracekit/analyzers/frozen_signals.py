@@ -56,7 +56,7 @@ def explain(groups: Sequence[Group], story: Story) -> list[Finding]:
         f"Signals were frozen: {count(group.more[0], 'check')} came after a single tick each, {runs} from event "
         f"{group.start_seq:,} on."
     )
-    return [story.finding("frozen_signals", group.span, title, _EXPLANATION, _ADVICE, groups, ())]
+    return [story.finding("frozen_signals", group.lost, title, _EXPLANATION, _ADVICE, groups, ())]
 
 
 _EXPLANATION = (

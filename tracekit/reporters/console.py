@@ -63,7 +63,7 @@ def _metric(value: float | None, unit: str, change: bool = False) -> str:
     if value is None:
         return "-"
     if unit == "share":
-        return f"{100 * value + 0.0:.1f} {'points' if change else '%'}".replace("-0.0 ", "0.0 ")
+        return f"{100 * value:.1f} {'points' if change else '%'}".replace("-0.0 ", "0.0 ")
     if unit == "ratio":
         return f"{value:.3f}"
     if unit in ("ns", "ticks"):
@@ -85,9 +85,8 @@ def _findings(analysis: Analysis, kinds: Sequence[str]) -> list[RenderableType]:
             ]
     hidden = sum(finding.kind not in kinds for finding in analysis.findings)
     if hidden:
-        which = ", ".join(kinds) if not lines else "other kinds"
         told = f"{count(hidden, 'finding')} of other kinds not shown."
-        lines.append(Text(told if which == "other kinds" else f"Nothing worth naming of {which}. {told}", style="bold"))
+        lines.append(Text(told if lines else f"Nothing worth naming of {', '.join(kinds)}. {told}", style="bold"))
     elif not lines:
         lines.append(_healthy(analysis))
     cut = [kind for kind, found in analysis.totals.found.items() if kind in kinds and found.kept < found.count]
