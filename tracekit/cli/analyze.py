@@ -1,0 +1,135 @@
+"""`tracekit analyze`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Annotated, Any
+
+import typer
+
+import tracekit
+from tracekit.analysis import Analysis
+from tracekit.analyzers import KINDS
+from tracekit.cli.common import (
+    AsJson,
+    Output,
+    Strict,
+    as_text,
+    check_percent,
+    outcome,
+    progress_of,
+    say,
+    say_error,
+    say_faults,
+    write,
+)
+from tracekit.errors import OptionError, TracekitError
+from tracekit.machine import Options
+from tracekit.words import percent, printable
+
+
+def _threshold(help_text: str) -> Any:
+    return typer.Option(help=help_text, rich_help_panel="Thresholds (docs/analyses.md)")
+
+
+def analyze(
+    traces: Annotated[list[str], typer.Argument(metavar="TRACE...", help="Trace files; `-` is standard input.")],
+    as_json: AsJson = False,
+    output: Output = None,
+    strict: Strict = False,
+    fail_on: Annotated[
+        str | None, typer.Option(metavar="KIND,...", help=f"Exit with 1 if one of these is found: {', '.join(KINDS)}.")
+    ] = None,
+    max_cost: Annotated[
+        float | None,
+        typer.Option(metavar="PERCENT", help="Only fail on kinds that cost more of the trace's duration than this."),
+    ] = None,
+    only: Annotated[str | None, typer.Option(metavar="KIND,...", help="Show findings of these kinds only.")] = None,
+    min_rounds: Annotated[int, _threshold("Lost rounds that make a wait a battle.")] = Options.min_rounds,
+    ratio: Annotated[float, _threshold("A short hold is delayed if it waited so many times as long.")] = Options.ratio,
+    min_cycles: Annotated[int, _threshold("Delayed short holds that make a convoy.")] = Options.min_cycles,
+    max_gap: Annotated[int, _threshold("Undelayed short holds in a row that do not end a convoy.")] = Options.max_gap,
+    min_frozen: Annotated[int, _threshold("Checks at 0 ticks in a row: frozen signals.")] = Options.min_frozen,
+    min_timeouts: Annotated[int, _threshold("Timeouts of one waiter: a long hold.")] = Options.min_timeouts,
+    long_hold: Annotated[
+        str, _threshold("A hold this long, with somebody waiting at its end: e.g. 500us, 10ms, or ns.")
+    ] = f"{Options.long_hold // 10**6}ms",
+    worst: Annotated[int, _threshold("Findings kept of each kind, the costliest; all are counted.")] = Options.worst,
+) -> None:
+    """Say what is wrong: findings, what each thread held and waited, who waited for whom."""
+    with outcome():
+        named, failing = _kinds("--only", only, KINDS), _kinds("--fail-on", fail_on, ())
+        check_percent("--max-cost", max_cost)
+        if max_cost is not None and not failing:
+            raise OptionError(
+                "--max-cost says nothing without --fail-on.", "Name the kinds that fail, e.g. --fail-on convoys."
+            )
+        thresholds: dict[str, float] = {
+            "min_rounds": min_rounds, "ratio": ratio, "min_cycles": min_cycles, "max_gap": max_gap,
+            "min_frozen": min_frozen, "min_timeouts": min_timeouts, "long_hold": _nanoseconds(long_hold),
+            "worst": worst,
+        }  # fmt: skip
+        if sys.stdout is None and output is None:
+            raise TracekitError("standard output is closed.", "Open it, or name a file with -o.")
+        analyses, failed = [], False
+        for path in traces:
+            try:
+                with progress_of(path) as progress:
+                    analyses.append(tracekit.analyze(path, strict=strict, progress=progress, **thresholds))
+            except TracekitError as error:
+                if len(traces) == 1 or error.exit_code == 1:
+                    raise
+                say_error(error)
+                failed = True
+        if analyses:
+            if as_json:
+                from tracekit.reporters import json
+
+                text = json.render(analyses, named, as_list=len(traces) > 1)
+            else:
+                from tracekit.reporters import console
+
+                text = as_text([console.render(analysis, named) for analysis in analyses], output)
+            write(text, output, traces)
+        if as_json or output:
+            for analysis in analyses:
+                say_faults(analysis)
+        if failed:
+            raise typer.Exit(2)
+        failures = [failure for analysis in analyses for failure in _failures(analysis, failing, max_cost)]
+        for failure in failures:
+            say(printable(failure))
+        if failures:
+            raise typer.Exit(1)
+
+
+def _kinds(option: str, listed: str | None, otherwise: tuple[str, ...]) -> tuple[str, ...]:
+    if listed is None:
+        return otherwise
+    hint = f"There are {', '.join(KINDS)}."
+    kinds = tuple(kind.strip() for kind in listed.split(",") if kind.strip())
+    if not kinds:
+        raise OptionError(f"{option}: no kind of finding is named.", hint)
+    for kind in kinds:
+        if kind not in KINDS:
+            raise OptionError(f"{option}: there is no kind of finding {kind!r}.", hint)
+    return kinds
+
+
+def _nanoseconds(text: str) -> int:
+    found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?)\s*(ns|us|µs|ms|s)?", text.strip())
+    if not found:
+        raise OptionError(f"--long-hold: {text!r} is no duration.", "Write e.g. 10ms, 500us, or nanoseconds.")
+    return round(float(found[1]) * {"us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}.get(found[2], 1))
+
+
+def _failures(analysis: Analysis, kinds: tuple[str, ...], max_cost: float | None) -> list[str]:
+    """A sentence for each of these kinds of which there is too much."""
+    found = [(kind.replace("_", " "), *analysis.found(kind)) for kind in kinds]
+    limit = "" if max_cost is None else f", more than {max_cost:g} %"
+    return [
+        f"{analysis.path}: {number:,} {kind}, {percent(cost)} of the trace{limit} (--fail-on)."
+        for kind, number, cost in found
+        if number and (max_cost is None or 100 * cost > max_cost)
+    ]

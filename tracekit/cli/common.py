@@ -1,0 +1,141 @@
+"""What the commands share: options, how a run ends, and output that is there whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tracekit.analysis import Analysis
+from tracekit.errors import OptionError, TracekitError
+from tracekit.stream import Progress as ProgressCall
+from tracekit.words import printable
+
+PLAIN_WIDTH = 120  # columns where the output is no terminal
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write into this file.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad line, with exit code 1.")]
+
+
+def say_faults(analysis: Analysis) -> None:
+    """Faults of the trace where the output does not tell them to whoever sits at the terminal."""
+    for found in analysis.diagnostics:
+        if found.severity == "error":
+            where = f"{analysis.path}:{found.first_line}" if found.first_line else analysis.path
+            say(printable(f"{where}: {found.count:,} {found.code}: {found.meaning}."))
+
+
+def as_text(parts: list[RenderableType], output: Path | None) -> str:
+    to_terminal = output is None and sys.stdout.isatty()
+    text = io.StringIO()
+    screen = Console(
+        file=text, width=None if to_terminal else PLAIN_WIDTH, no_color=None if to_terminal else True,
+        force_terminal=to_terminal, highlight=False, emoji=False, markup=False,
+    )  # fmt: skip
+    for place, part in enumerate(parts):
+        if place:
+            screen.print()
+            screen.rule()
+        screen.print(part)
+    return text.getvalue() if to_terminal else "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
+
+
+def write(text: str, output: Path | None, traces: Sequence[str]) -> None:
+    """To standard output, or beside the file and then in its place: a file is there whole or not at all."""
+    if output is None:
+        _print(text)
+        return
+    try:
+        output = output.resolve()
+        if any(trace != "-" and os.path.samefile(trace, output) for trace in traces if output.exists()):
+            raise OptionError(f"{output}: -o names the trace itself.", "Name another file with -o.")
+        if output.exists() and not output.is_file():
+            output.write_text(text, encoding="utf-8")  # a pipe or a device: nothing to put in its place
+            return
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=output.parent, prefix=f".{output.name}.", delete=False
+        ) as file:
+            try:
+                file.write(text)
+                file.flush()
+                mode = output.stat().st_mode & 0o777 if output.exists() else 0o666 & ~_umask()
+                os.chmod(file.name, mode)
+                os.replace(file.name, output)
+            except BaseException:
+                os.unlink(file.name)
+                raise
+    except OSError as error:
+        raise TracekitError(f"{output}: cannot be written: {error.strerror}.", "Name another file with -o.") from error
+
+
+def _print(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        # Nothing may be flushed again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            return  # whoever read it has seen enough
+        raise TracekitError(
+            f"standard output: cannot be written: {error.strerror}.", "Make room, or name a file with -o."
+        ) from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@contextmanager
+def progress_of(path: str) -> Iterator[ProgressCall | None]:
+    """A bar on standard error, if that is a terminal and the trace is long enough to wait for."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(Path(path).name, total=None)
+        yield lambda done, whole: bar.update(task, completed=done, total=whole)
+
+
+def say(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
+
+
+def say_error(error: TracekitError) -> None:
+    say(printable(f"{error.message} {error.hint}"))
+
+
+@contextmanager
+def outcome() -> Iterator[None]:
+    """Turns what can go wrong into a sentence on standard error and the exit code."""
+    try:
+        yield
+    except TracekitError as error:
+        say_error(error)
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        say("Interrupted: nothing was written. Run it again to analyze the whole trace.")
+        raise typer.Exit(2) from None
+    except MemoryError:
+        say("There is not enough memory. Close other programs, or analyze the trace on a larger machine.")
+        raise typer.Exit(2) from None
+
+
+def check_percent(option: str, value: float | None) -> None:
+    if value is not None and not 0 <= value <= 100:
+        raise OptionError(
+            f"{option} is {value}, but must be from 0 to 100.", "It is a percentage of the trace's duration."
+        )
