@@ -157,7 +157,7 @@ def test_a_picture_keeps_the_truth(text: bytes, limits: PictureLimits) -> None:
         start = rows["start" if name == "holds" else "entry"]
         assert cells[longest].max(initial=0) >= (rows["end"] - start).max(initial=0)
     for start, end in found.windows:
-        for name, first, key in (("holds", "start", "start_seq"), ("waits", "entry", "busy_seq")):
+        for name, first, key in (("holds", "start", "start_seq"), ("waits", "busy", "busy_seq")):
             rows, kept = vars(everything)[name], vars(found)[name]
             inside = rows[(rows["end"] > start) & (rows[first] < end)]
             assert set(inside[key].tolist()) <= set(kept[key].tolist())

@@ -45,8 +45,8 @@ class Picture:
         waits: contended ones, by their start (BUSY where truncated). `retry` is the clock of the first failed retry.
         retries: in order, with the kind of `machine.RETRY_KINDS` and who held the GIL.
         whole: all holds, contended waits and failed retries of the trace are here;
-        windows: otherwise all that reach into one of these spans (start, end), sorted, without overlaps. A row marked
-            open here may only be cut at a window's end.
+        windows: otherwise all that reach into one of these spans (start, end), sorted, without overlaps, but for waits
+            whose BUSY came later. A row marked open here may only be cut at a window's end.
         knots: of a timed trace that also has ticks: clock and tick clock, about one pair a bin.
     """
 

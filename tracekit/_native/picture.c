@@ -120,6 +120,18 @@ static tk_cell *cell_of(picture *p, int32_t thread, int64_t bin) {
     return &all->items[at];
 }
 
+/* The thread's newest cell, where all of [from, to) lies in it; else NULL. Mostly it does. */
+static inline tk_cell *newest_cell(const picture *p, int32_t thread, int64_t from, int64_t to) {
+    const cells *all = &p->threads[thread];
+    if (!all->count) return NULL;
+    tk_cell *cell = &all->items[all->count - 1];
+    return from >> p->shift == cell->bin && to >> p->shift == cell->bin ? cell : NULL;
+}
+
+static inline void raise_to(int64_t *most, int64_t value) {
+    if (value > *most) *most = value;
+}
+
 /* Adds the part of [from, to) that lies in each bin to the field at `offset`, and `whole` to the longest at
    `longest`. An empty span is in the bin where it is. */
 static bool spread(picture *p, int32_t thread, int64_t from, int64_t to, size_t offset, size_t longest, int64_t whole) {
@@ -129,8 +141,7 @@ static bool spread(picture *p, int32_t thread, int64_t from, int64_t to, size_t 
         if (!cell) return false;
         const int64_t begin = bin << p->shift, end = (bin + 1) << p->shift;
         *(int64_t *)((char *)cell + offset) += (to < end ? to : end) - (from > begin ? from : begin);
-        int64_t *most = (int64_t *)((char *)cell + longest);
-        if (whole > *most) *most = whole;
+        raise_to((int64_t *)((char *)cell + longest), whole);
     }
     return true;
 }
@@ -140,14 +151,17 @@ static bool spread(picture *p, int32_t thread, int64_t from, int64_t to, size_t 
 bool picture_hold(picture *p, const tk_hold *hold) {
     fit(p, hold->end);
     p->holds.items[p->holds.count++ & p->holds.mask] = *hold;
-    if (!spread(p, hold->thread, hold->start, hold->end, FIELD(held), FIELD(longest_hold), hold->end - hold->start))
+    const int64_t held = hold->end - hold->start;
+    tk_cell *cell = newest_cell(p, hold->thread, hold->start, hold->end);
+    if (cell) {
+        cell->held += held;
+        raise_to(&cell->longest_hold, held);
+    } else if (!spread(p, hold->thread, hold->start, hold->end, FIELD(held), FIELD(longest_hold), held) ||
+               !(cell = cell_of(p, hold->thread, hold->end >> p->shift))) {
         return false;
-    if (hold->release) {
-        tk_cell *cell = cell_of(p, hold->thread, hold->end >> p->shift);
-        if (!cell) return false;
-        if (hold->release == 1) cell->checks++;
-        else cell->blocking++;
     }
+    cell->checks += hold->release == 1;
+    cell->blocking += hold->release == 2;
     return true;
 }
 
@@ -158,6 +172,12 @@ bool picture_wait(picture *p, const tk_picture_wait *wait) {
     fit(p, w->end);
     if (w->contended) p->waits.items[p->waits.count++ & p->waits.mask] = *wait;
     if (!whole) return true;
+    tk_cell *cell = newest_cell(p, w->thread, w->start, w->end);
+    if (cell && !w->contended) {
+        cell->entering += whole;
+        raise_to(&cell->longest_wait, whole);
+        return true;
+    }
     return (busy == w->start || spread(p, w->thread, w->start, busy, FIELD(entering), FIELD(longest_wait), whole)) &&
            (retry == busy || !w->contended ||
             spread(p, w->thread, busy, retry, FIELD(busy), FIELD(longest_wait), whole)) &&
