@@ -156,10 +156,11 @@ bool picture_hold(picture *p, const tk_hold *hold) {
     if (cell) {
         cell->held += held;
         raise_to(&cell->longest_hold, held);
-    } else if (!spread(p, hold->thread, hold->start, hold->end, FIELD(held), FIELD(longest_hold), held) ||
-               !(cell = cell_of(p, hold->thread, hold->end >> p->shift))) {
+    } else if (!spread(p, hold->thread, hold->start, hold->end, FIELD(held), FIELD(longest_hold), held)) {
         return false;
     }
+    if (!hold->release) return true;
+    if (!cell && !(cell = cell_of(p, hold->thread, hold->end >> p->shift))) return false;
     cell->checks += hold->release == 1;
     cell->blocking += hold->release == 2;
     return true;
