@@ -31,7 +31,8 @@ LAYERS = [
     ["reporters", "reporters.console", "reporters.json"],
     [""],
     ["cli.common"],
-    ["cli.analyze", "cli.compare"],
+    ["cli.thresholds"],
+    ["cli.analyze", "cli.compare", "cli.report"],
     ["cli"],
     ["__main__"],
 ]
