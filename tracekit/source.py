@@ -51,14 +51,15 @@ class Source:
         truncated: once all is read: why the input ended too early, else None.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Raises SourceError: it is missing, a directory, not readable, or empty."""
-        self.path = os.fspath(path)
+    def __init__(self, path: str | os.PathLike[str], shown: str | None = None) -> None:
+        """shown: the name for messages. Raises SourceError: it is missing, a directory, not readable, or empty."""
+        self._file = os.fspath(path)
+        self.path = shown or self._file
         self.truncated: str | None = None
         self._pump: threading.Thread | None = None
         self._closing = False
         self._pipe: int | None = None
-        self._fd = _open(self.path)
+        self._fd = _open(self._file)
         try:
             status = os.fstat(self._fd)
             self.size = status.st_size if stat.S_ISREG(status.st_mode) else None
@@ -116,6 +117,14 @@ class Source:
         else:
             while piece := self._read(_PIECE):
                 yield piece
+
+    def file(self, format_name: str) -> str:
+        """The file's path, for formats in which a reader must jump about. Raises SourceError: it is no plain file."""
+        if self.size is None or self._file == "-":
+            raise SourceError(f"{self.path}: {format_name} cannot be read from a pipe.", "Name a file.")
+        if self._decompressed is not None:
+            raise SourceError(f"{self.path}: {format_name} inside gzip or zstd cannot be read.", "Unpack it first.")
+        return self._file
 
     def descriptor(self) -> int:
         """A file descriptor from which what stands behind `head` can be read; it stays this object's."""
