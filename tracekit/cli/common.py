@@ -82,7 +82,9 @@ def beside(output: Path, traces: Sequence[str], folder: bool = False) -> Iterato
                 os.replace(output, Path(room) / "before")
             os.replace(made, output)
     except OSError as error:
-        raise TracekitError(f"{output}: cannot be written: {error.strerror or error}.", "Name another file with -o.") from error
+        raise TracekitError(
+            f"{output}: cannot be written: {error.strerror or error}.", "Name another file with -o."
+        ) from error
 
 
 def _check_replaceable(output: Path, folder: bool) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tracekit.parsers import parquet, text
+from tracekit.parsers import arrow, csv, jsonl, parquet, text
 from tracekit.source import Source
 from tracekit.stream import EventStream
 
@@ -23,6 +23,9 @@ class Parser:
 PARSERS = (
     Parser(text.NAME, text.sniff, text.open_stream),
     Parser(parquet.NAME, parquet.sniff, parquet.open_stream),
+    Parser(arrow.NAME, arrow.sniff, arrow.open_stream),
+    Parser(csv.NAME, csv.sniff, csv.open_stream),
+    Parser(jsonl.NAME, jsonl.sniff, jsonl.open_stream),
 )
 
 
