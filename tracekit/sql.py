@@ -57,7 +57,18 @@ class Database:
             self._load(sql)
             return _narrow(self._connection.sql(sql).to_arrow_table())
         except duckdb.Error as error:
-            raise QueryError(_where(error), _HINT) from error
+            raise QueryError(_where(self._with_place(sql, error)), _HINT) from error
+
+    def _with_place(self, sql: str, error: Exception) -> Exception:
+        """Of what is wrong with the words of the SQL, `execute` alone tells the place."""
+        import duckdb
+
+        if isinstance(error, (duckdb.BinderException, duckdb.CatalogException)):
+            try:
+                self._connection.execute(sql)
+            except duckdb.Error as placed:
+                return placed
+        return error
 
     def _check(self, sql: str) -> None:
         import duckdb
