@@ -6,7 +6,9 @@ from tracekit.analysis import Analysis, analyze
 from tracekit.checks import CheckFailed, check
 from tracekit.comparison import Comparison, compare
 from tracekit.errors import BadLineError, NoEventsError, OptionError, SchemaError, SourceError, TracekitError
-from tracekit.trace import Trace, read
+from tracekit.querying import query
+from tracekit.sql import QueryError
+from tracekit.trace import Trace, from_pandas, read
 
 try:
     __version__ = version("tracekit")
@@ -20,6 +22,7 @@ __all__ = [
     "Comparison",
     "NoEventsError",
     "OptionError",
+    "QueryError",
     "SchemaError",
     "SourceError",
     "Trace",
@@ -27,5 +30,7 @@ __all__ = [
     "analyze",
     "check",
     "compare",
+    "from_pandas",
+    "query",
     "read",
 ]
