@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tracekit.errors import NoEventsError
 from tracekit.machine import Faults, Totals
-from tracekit.stream import LINE_CODES, SENTENCES, BadLines, EventStream
+from tracekit.stream import SENTENCES, BadLines, EventStream
 
 MEANINGS = {
     **SENTENCES,
@@ -46,7 +46,7 @@ def summarise(
     bad: BadLines, truncated: str | None, totals: Totals, line_of: Callable[[Faults], int | None]
 ) -> tuple[Diagnostic, ...]:
     """Errors first, then in the order of their first lines. `line_of`: where a fault came first."""
-    found = [Diagnostic(code, "error", bad.counts[code], bad.first[code]) for code in LINE_CODES if code in bad.counts]
+    found = [Diagnostic(code, "error", bad.counts[code], bad.first[code]) for code in bad.counts]
     found += [Diagnostic(faults.code, faults.severity, faults.count, line_of(faults)) for faults in totals.faults]
     if truncated:
         found.append(Diagnostic("truncated-input", "error", 1, None, truncated))

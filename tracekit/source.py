@@ -8,7 +8,7 @@ import stat
 import sys
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from types import TracebackType
 from typing import Protocol
@@ -109,6 +109,11 @@ class Source:
         if not finished:
             self.truncated = "the compressed data ends before its end mark"
 
+    @property
+    def is_plain_file(self) -> bool:
+        """Whether what `path` names has these very bytes: neither a pipe nor compressed."""
+        return self.size is not None and self.path != "-" and self._decompressed is None
+
     def chunks(self) -> Iterator[bytes]:
         """What stands behind `head`."""
         if self._decompressed is not None:
@@ -170,6 +175,18 @@ class Source:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def lines(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
+    """The lines of all chunks without LF and CR; of one that is longer than `limit` only so much that this shows."""
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            yield line.removesuffix(b"\r")
+        rest = rest[: limit + 2]
+    if rest:
+        yield rest.removesuffix(b"\r")
 
 
 def _open(path: str) -> int:

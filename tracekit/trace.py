@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,9 @@ from tracekit import schemas, timeline
 from tracekit.arrays import optional_integers, strings, words_as_categories
 from tracekit.diagnostics import Diagnostic, require_events, summarise
 from tracekit.machine import FAULT_CODES, SEVERITIES, Options
+from tracekit.observed import hide, unobserved
 from tracekit.parsers import open_trace
-from tracekit.stream import BadLines, LineNumbers
+from tracekit.stream import BadLines
 from tracekit.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def read(path: str | os.PathLike[str], *, strict: bool = False) -> Trace:
             _names=stream.names,
             _bad_lines=stream.bad_lines,
             _truncated=stream.truncated,
-            _line_numbers=LineNumbers(stream.line_gaps),
+            _line_numbers=stream.line_numbers(),
             _interval=stream.check_interval,
         )
 
@@ -61,13 +62,15 @@ class Trace:
     _names: dict[str, str] = field(repr=False)
     _bad_lines: BadLines = field(repr=False)
     _truncated: str | None = field(repr=False)
-    _line_numbers: LineNumbers = field(repr=False)
+    _line_numbers: Callable[[int], int | None] = field(repr=False)
     _interval: int = field(repr=False)
 
     @cached_property
     def timeline(self) -> Timeline:
         """Totals and all tables but the diagnostics."""
-        return timeline.run_kept(self._batches, self._threads, self._names, self._interval)
+        found = timeline.run_kept(self._batches, self._threads, self._names, self._interval)
+        unknown = unobserved(self.metadata)
+        return replace(found, tables={name: hide(name, table, unknown) for name, table in found.tables.items()})
 
     def run(self, options: Options) -> Timeline:
         """The trace through the state machine again, with other thresholds, for totals and findings."""
@@ -118,7 +121,7 @@ class Trace:
         fault_lines = [self._line_numbers(seq) for seq in faults["seq"].tolist()]
         bad = self._bad_lines.lines
         whole = [d for d in self.summary if d.code in ("no-clock", "truncated-input")]
-        order = np.argsort([bad_line.line for bad_line in bad] + fault_lines, kind="stable")
+        order = np.argsort([line or 0 for line in (*(b.line for b in bad), *fault_lines)], kind="stable")
 
         def column(of_bad: list[Any], of_fault: list[Any], of_whole: list[Any]) -> list[Any]:
             both = of_bad + of_fault

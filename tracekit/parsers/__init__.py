@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tracekit.parsers import text
+from tracekit.parsers import gecko, giltracer, nsight, perf, text
 from tracekit.source import Source
 from tracekit.stream import EventStream
 
@@ -20,7 +20,13 @@ class Parser:
     open: Callable[[Source, bool, bool], EventStream]
 
 
-PARSERS = (Parser(text.NAME, text.sniff, text.open_stream),)
+PARSERS = (
+    Parser(text.NAME, text.sniff, text.open_stream),
+    Parser(perf.NAME, perf.sniff, perf.open_stream),
+    Parser(giltracer.NAME, giltracer.sniff, giltracer.open_stream),
+    Parser(gecko.NAME, gecko.sniff, gecko.open_stream),
+    Parser(nsight.NAME, nsight.sniff, nsight.open_stream),
+)
 
 
 def open_trace(path: str | os.PathLike[str], *, strict: bool = False, whole: bool = False) -> EventStream:
