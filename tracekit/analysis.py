@@ -18,7 +18,7 @@ from tracekit.errors import NotObservedError, OptionError
 from tracekit.machine import Options, Totals
 from tracekit.observed import hide, unobserved
 from tracekit.parsers import open_trace
-from tracekit.stream import EVENTS, Progress
+from tracekit.stream import EVENTS, EventStream, Progress
 from tracekit.timeline import Timeline
 from tracekit.trace import Trace
 from tracekit.words import duration, printable
@@ -203,10 +203,15 @@ def analyze(
         found = trace.run(options)
         return _analysis(trace.path, found, trace.metadata, trace.summary, trace.bad_lines, options)
     with open_trace(trace, strict=strict) as stream:
-        found = timeline.run(stream, options, progress)
-        require_events(stream, found.totals.events)
-        summary = summarise(stream.bad_lines, stream.truncated, found.totals, stream.first_line)
-        return _analysis(stream.path, found, stream.metadata, summary, stream.bad_lines.total, options)
+        return analyze_stream(stream, options, progress)
+
+
+def analyze_stream(stream: EventStream, options: Options, progress: Progress | None = None) -> Analysis:
+    """Reads the whole stream; what it tells about the trace is complete then. Raises what `analyze` raises."""
+    found = timeline.run(stream, options, progress)
+    require_events(stream, found.totals.events)
+    summary = summarise(stream.bad_lines, stream.truncated, found.totals, stream.first_line)
+    return _analysis(stream.path, found, stream.metadata, summary, stream.bad_lines.total, options)
 
 
 def _analysis(

@@ -113,6 +113,7 @@ class PlainMachine:
         self._convoys = Convoys(options)
         self._frozen = FrozenSignals(options)
         self._found: dict[str, list[FoundRow]] = {kind: [] for kind in FINDING_KINDS}
+        self._forgotten = dict.fromkeys(FINDING_KINDS, 0)
         self._faults: dict[tuple[int, int], list[int]] = {}
         self._rows: dict[str, list[tuple[int, ...]]] = {table: [] for table in LAYOUTS}
         self._clocks: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]] = []
@@ -158,11 +159,11 @@ class PlainMachine:
                 self._fault("entry-while-waiting", error, thread)
                 if self._hold:
                     self._hold.timeouts.pop(thread, None)
-            self._waits[thread] = Wait(thread, self._seq, self._clock)
+            self._waits[thread] = Wait(thread, self._seq, self._clock, self._ticks.now)
         elif event in (BUSY, RETRY):
             if not wait:
                 self._fault("missing-entry", error, thread)
-                wait = self._waits[thread] = Wait(thread, NO_SEQ, self._clock)
+                wait = self._waits[thread] = Wait(thread, NO_SEQ, self._clock, self._ticks.now)
             self._contend(wait, event)
         elif event == ACQUIRE:
             if not wait:
@@ -172,7 +173,7 @@ class PlainMachine:
                 self._close_hold(self._seq, UNKNOWN, truncated=True)
             waited = self._close_wait(wait, self._seq) if wait else NULL
             self._acquired(thread)
-            self._hold = Hold(thread, self._seq, self._clock, checks, wait, waited)
+            self._hold = Hold(thread, self._seq, self._clock, self._ticks.now, checks, wait, waited)
         else:
             if holds:
                 self._close_hold(self._seq, self._release_kind(checks), ticks)
@@ -234,9 +235,10 @@ class PlainMachine:
                     kind = HAND_OVER
                     wait.hand_overs += 1
                     totals.hand_overs += 1
-            self._keep("retries", self._seq, wait.thread, self._hold.thread if self._hold else NOBODY, kind, 0)
+            holder = self._hold.thread if self._hold else NOBODY
+            self._keep("retries", self._seq, self._clock, wait.thread, holder, kind, 0)
         if not wait.contended:
-            wait.busy_seq, wait.busy = self._seq, self._clock
+            wait.busy_seq, wait.busy, wait.busy_ticks = self._seq, self._clock, self._ticks.now
         wait.acquires_since_mark = wait.reacquires_since_mark = 0
 
     def _acquired(self, thread: int) -> None:
@@ -253,7 +255,7 @@ class PlainMachine:
                 latency = self._free_wanted - self._free_wanted_at_release
                 self._threads[thread].durations[SWITCH_LATENCY][latency] += 1
             gap = NULL if self._last_release is None else self._clock - self._last_release
-            self._keep("switches", self._seq, gap, self._last_acquirer, thread)
+            self._keep("switches", self._seq, gap, self._clock, self._ticks.now, self._last_acquirer, thread)
         self._last_acquirer = thread
         self._last_change = (thread, ACQUIRE)
         self._last_release = None
@@ -274,8 +276,9 @@ class PlainMachine:
         totals.durations[HOLD][held] += 1
         is_open = end_seq == NO_SEQ
         self._keep(
-            "holds", hold.seq, end_seq, hold.start, self._clock, hold.waited, hold.thread, kind, is_open, truncated
-        )
+            "holds", hold.seq, end_seq, hold.start, self._clock, hold.start_ticks, self._ticks.now, hold.waited,
+            hold.thread, kind, is_open, truncated,
+        )  # fmt: skip
         others_wait = any(wait.contended and wait.thread != hold.thread for wait in self._waits.values())
         timed_waiters = others_wait and self._timed
         self._find("long_holds", long_hold(hold, end_seq, self._clock, timed_waiters, self._options))
@@ -298,6 +301,7 @@ class PlainMachine:
             totals.durations[CONTENDED_WAIT][waited] += 1
         self._keep(
             "waits", wait.entry_seq, wait.busy_seq, end_seq, wait.start, wait.busy, self._clock,
+            wait.start_ticks, wait.busy_ticks, self._ticks.now,
             wait.failed_retries, wait.lost_rounds, wait.timeouts, wait.hand_overs, wait.passes.total(),
             wait.thread, wait.rival, wait.contended, end_seq == NO_SEQ, wait.entry_seq == NO_SEQ,
         )  # fmt: skip
@@ -322,7 +326,7 @@ class PlainMachine:
             events=self._seq,
             timed=self._timed,
             first_clock=(self._time if self._timed else self._ticks).first,
-            first_tick_clock=self._ticks.first if self._timed and self.keep_rows else None,
+            first_tick_clock=self._ticks.first if self._timed else None,
             duration=self._clock,
             switches=self._switches,
             held=sum(thread.held for thread in self._threads),
@@ -378,11 +382,17 @@ class PlainMachine:
         return np.array(rows, GROUP)
 
     def findings(self, kind: str) -> Rows:
-        costliest = sorted(self._found[kind], key=lambda row: (-row.cost, row.start_seq))
+        costliest = sorted(self._found[kind][self._forgotten[kind] :], key=lambda row: (-row.cost, row.start_seq))
         return np.array(costliest[: self._options.worst], FINDING)
 
     def clocks(self) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]]:
         return self._clocks
+
+    def forget(self) -> None:
+        self._clocks.clear()
+        for rows in self._rows.values():
+            rows.clear()
+        self._forgotten = {kind: len(rows) for kind, rows in self._found.items()}
 
 
 def grouped(rows: Sequence[FoundRow]) -> dict[tuple[int, int], list[FoundRow]]:

@@ -9,7 +9,7 @@ import ctypes as c
 import os
 from pathlib import Path
 
-ABI = 4
+ABI = 5
 LINE_CODES = 8
 ROW_CODES = 5
 FINDING_KINDS = 4
@@ -113,6 +113,7 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
             *("holds", "waits", "switches", "faults", "retries"),
         )
     },
+    "tk_timeline_forget": (None, (c.c_void_p,)),
     "tk_timeline_findings": (c.c_void_p, (c.c_void_p, c.c_int32, c.POINTER(c.c_int64))),
     "tk_timeline_groups": (c.c_void_p, (c.c_void_p, c.c_int32, c.POINTER(c.c_int64))),
     "tk_pipeline_new": (

@@ -15,7 +15,7 @@
 #error "the scanner reads eight characters as one little-endian number"
 #endif
 
-#define TK_ABI 4                 /* raised whenever a struct below changes */
+#define TK_ABI 5                 /* raised whenever a struct below changes */
 #define TK_EXPORT __attribute__((visibility("default")))
 #define TK_NULL INT64_MIN        /* a `-` in a column */
 #define TK_LINE_LIMIT (1 << 20)  /* bytes; a longer line is bad */
@@ -139,7 +139,7 @@ typedef struct {
 } tk_distribution;
 typedef struct { int64_t count; int32_t from, to; } tk_handoff;
 typedef struct { int64_t waiters, duration; } tk_waiting;
-typedef struct { int64_t seq; int32_t thread, holder, kind, padding; } tk_retry; /* kind: 0 none, 1 lost round, 2 timeout, 3 hand-over */
+typedef struct { int64_t seq, clock; int32_t thread, holder, kind, padding; } tk_retry; /* kind: 0 none, 1 lost round, 2 timeout, 3 hand-over */
 
 typedef struct {
     int64_t counts[TK_EVENTS];
@@ -157,21 +157,22 @@ typedef struct {
 
 typedef struct { int64_t duration; int32_t waiter, holder; } tk_blame;
 
-/* Release kinds: 0 unknown, 1 check, 2 blocking. A `seq` of -1 is none. Clocks count from the trace's first. */
+/* Release kinds: 0 unknown, 1 check, 2 blocking. A `seq` of -1 is none. Clocks count from the trace's first, tick
+   clocks from its first tick clock. */
 typedef struct {
-    int64_t start_seq, end_seq, start, end, waited; /* waited: TK_NULL without a wait */
+    int64_t start_seq, end_seq, start, end, start_ticks, end_ticks, waited; /* waited: TK_NULL without a wait */
     int32_t thread;
     uint8_t release, open, truncated, padding;
 } tk_hold;
 
 typedef struct {
-    int64_t entry_seq, busy_seq, end_seq, start, busy, end;
+    int64_t entry_seq, busy_seq, end_seq, start, busy, end, start_ticks, busy_ticks, end_ticks;
     int64_t failed_retries, lost_rounds, timeouts, hand_overs, passes;
     int32_t thread, rival;
     uint8_t contended, open, truncated, padding[5];
 } tk_wait;
 
-typedef struct { int64_t seq, gap; int32_t from, to; } tk_switch;
+typedef struct { int64_t seq, gap, clock, ticks; int32_t from, to; } tk_switch;
 typedef struct { int64_t seq; int32_t thread; uint8_t code, error, padding[2]; } tk_fault;
 
 /* The columns of one batch. `codes` turns `thread` into the trace's codes; NULL: they are. */
@@ -201,6 +202,8 @@ TK_EXPORT const tk_wait *tk_timeline_waits(tk_timeline *timeline, int64_t *count
 TK_EXPORT const tk_switch *tk_timeline_switches(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_fault *tk_timeline_faults(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_retry *tk_timeline_retries(tk_timeline *timeline, int64_t *count);
+/* Drops the rows given so far of these five tables and the findings: for a trace of which not all rows fit in memory. */
+TK_EXPORT void tk_timeline_forget(tk_timeline *timeline);
 TK_EXPORT const tk_finding *tk_timeline_findings(tk_timeline *timeline, int32_t kind, int64_t *count);
 TK_EXPORT const tk_finding_group *tk_timeline_groups(tk_timeline *timeline, int32_t kind, int64_t *count);
 TK_EXPORT const tk_distribution *tk_timeline_distributions(tk_timeline *timeline, int64_t *count);

@@ -35,7 +35,7 @@ typedef struct taken {
 typedef struct {
     bool open, contended, truncated;
     uint32_t place; /* in open_waits */
-    int64_t entry_seq, busy_seq, start, busy;
+    int64_t entry_seq, busy_seq, start, busy, start_ticks, busy_ticks;
     int64_t run, run_held;         /* where it began: the run, and how long that had been held */
     int64_t busy_run, busy_run_acquires;
     int64_t acquires_at_busy;
@@ -71,7 +71,7 @@ struct tk_timeline {
     int64_t clock, tick_clock, last_checks;
 
     int32_t holder;
-    int64_t hold_start, hold_start_seq, hold_checks;
+    int64_t hold_start, hold_start_seq, hold_start_ticks, hold_checks;
     int64_t hold_number, hold_timeouts, hold_most_timeouts; /* sum over its waiters, and the most of one */
     bool hold_most_stale;                                   /* the wait that had the most was dropped */
     /* The wait that led to it: its length (TK_NULL: none), where it began, and where its blame can be found. */
@@ -221,6 +221,9 @@ static void fault(tk_timeline *t, int code, bool error, int32_t thread, int64_t 
     if (t->keep_rows) KEEP(t->faults, (tk_fault){seq, thread, (uint8_t)code, error, {0}});
 }
 
+/* The tick clock, where rows are kept. */
+static inline int64_t tick_clock(const tk_timeline *t) { return t->totals.timed ? t->tick_clock : t->clock; }
+
 /* ---- runs: who held how much since a wait began ---- */
 
 /* How long the current run's thread has held the GIL in it. */
@@ -313,7 +316,7 @@ static void start_run(tk_timeline *t, int32_t thread, int64_t seq) {
         t->totals.switches++;
         if (t->keep_rows)
             KEEP(t->switches, (tk_switch){seq, t->released ? t->clock - t->last_release_clock : TK_NULL,
-                                          t->run_thread, thread});
+                                          t->clock, tick_clock(t), t->run_thread, thread});
         TRY(map_add(&t->threads[t->run_thread].handoffs, thread, 1));
         if (t->released)
             TRY(histogram_add(&t->threads[thread].durations[TK_SWITCH_LATENCY],
@@ -335,6 +338,7 @@ static void open_wait(tk_timeline *t, int32_t thread, int64_t seq, bool truncate
     w->entry_seq = truncated ? NO_SEQ : seq;
     w->busy_seq = NO_SEQ;
     w->start = t->clock;
+    w->start_ticks = tick_clock(t);
     w->run = t->runs;
     w->run_held = held_in_run(t);
     w->failed_retries = w->lost_rounds = w->timeouts = w->hand_overs = w->hold_timeouts = 0;
@@ -387,6 +391,7 @@ static void close_wait(tk_timeline *t, int32_t thread, int64_t end_seq) {
                                               {w->lost_rounds, w->failed_retries, passes}, thread, rival});
         if (t->keep_rows)
             KEEP(t->waits, (tk_wait){w->entry_seq, w->busy_seq, end_seq, w->start, contended ? w->busy : 0, t->clock,
+                                     w->start_ticks, contended ? w->busy_ticks : 0, tick_clock(t),
                                      w->failed_retries, w->lost_rounds, w->timeouts, w->hand_overs, passes, thread,
                                      rival, contended, end_seq == NO_SEQ, w->truncated, {0}});
     }
@@ -400,6 +405,7 @@ static inline void open_hold(tk_timeline *t, int32_t thread, int64_t seq, int64_
     t->holder = thread;
     t->hold_start = t->clock;
     t->hold_start_seq = seq;
+    t->hold_start_ticks = tick_clock(t);
     t->hold_checks = checks;
     t->hold_number++;
     t->hold_timeouts = t->hold_most_timeouts = 0;
@@ -500,8 +506,9 @@ static inline __attribute__((always_inline)) void close_hold(tk_timeline *t, int
     t->run_held += held;
     if (TK_ANALYZERS) analyze_hold(t, thread, held, end_seq, kind, ticks);
     if (t->keep_rows)
-        KEEP(t->holds, (tk_hold){t->hold_start_seq, end_seq, t->hold_start, t->clock, t->hold_waited, thread,
-                                 (uint8_t)kind, end_seq == NO_SEQ, truncated, 0});
+        KEEP(t->holds, (tk_hold){t->hold_start_seq, end_seq, t->hold_start, t->clock, t->hold_start_ticks,
+                                 tick_clock(t), t->hold_waited, thread, (uint8_t)kind, end_seq == NO_SEQ, truncated,
+                                 0});
     t->holder = NOBODY;
 }
 
@@ -544,7 +551,7 @@ static inline void advance(tk_timeline *t, const tk_columns *c, int64_t row, siz
     if (totals->timed) {
         if (c->time && c->time[row] != TK_NULL)
             set_clock(&t->clock, &totals->first_clock, &totals->clock_known, c->time[row]);
-        if (both_clocks && ticks_known)
+        if (ticks_known && (both_clocks || UNLIKELY(!totals->tick_clock_known)))
             set_clock(&t->tick_clock, &totals->first_tick_clock, &totals->tick_clock_known,
                       ticks_clock(t, c->ticks[row]));
     } else if (ticks_known) {
@@ -601,13 +608,14 @@ static void contend(tk_timeline *t, int32_t thread, int64_t seq, bool retry, boo
                 w->hand_overs++;
             }
         }
-        if (t->keep_rows) KEEP(t->retries, (tk_retry){seq, thread, t->holder, kind, 0});
+        if (t->keep_rows) KEEP(t->retries, (tk_retry){seq, t->clock, thread, t->holder, kind, 0});
     }
     if (!w->contended) {
         w->contended = true;
         t->contended_open++;
         w->busy_seq = seq;
         w->busy = t->clock;
+        w->busy_ticks = tick_clock(t);
         w->busy_run = t->runs;
         w->busy_run_acquires = t->run_acquires;
         w->acquires_at_busy = t->acquires;
@@ -789,6 +797,11 @@ TABLE(waits, tk_wait)
 TABLE(switches, tk_switch)
 TABLE(faults, tk_fault)
 TABLE(retries, tk_retry)
+
+void tk_timeline_forget(tk_timeline *t) {
+    t->holds.count = t->waits.count = t->switches.count = t->faults.count = t->retries.count = 0;
+    for (int kind = 0; kind < TK_KINDS; kind++) t->findings[kind].kept.count = 0;
+}
 
 const tk_finding *tk_timeline_findings(tk_timeline *t, int32_t kind, int64_t *count) {
     *count = (int64_t)t->findings[kind].kept.count;

@@ -109,6 +109,10 @@ class NativeMachine:
         address = self._c.tk_timeline_groups(self.native_handle, FINDING_KINDS.index(kind), count)
         return self._view(address, count.value, GROUP)
 
+    def forget(self) -> None:
+        self._c.tk_timeline_forget(self.native_handle)
+        self._clocks.clear()
+
     def _view(self, address: int, count: int, layout: np.dtype[Any]) -> Rows:
         if count < 0:
             raise MemoryError

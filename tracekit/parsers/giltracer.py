@@ -25,7 +25,7 @@ def sniff(head: bytes) -> float:
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if not start.startswith((b"{", b"[")):
         return 0.0
-    if b'"GIL state"' in head:
+    if b'"GIL state"' in head or b'"traceEvents"' in head[:64]:
         return 1.0
     return 0.6 if b'"traceEvents"' in head or (b'"ph"' in head and b'"ts"' in head) else 0.15
 

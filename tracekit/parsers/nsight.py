@@ -60,8 +60,8 @@ class NsightExport(RangeEvents):
     @contextmanager
     def _file(self) -> Iterator[str]:
         """SQLite reads files only: what comes from a pipe or is compressed is put into one."""
-        if self._source.is_plain_file:
-            yield os.path.abspath(self.path)
+        if plain := self._source.plain_file:
+            yield os.path.abspath(plain)
             return
         with tempfile.NamedTemporaryFile(suffix=".sqlite") as copy:
             for chunk in self.chunks():

@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from tracekit.errors import OptionError
 from tracekit.tablestream import TableStream
+from tracekit.writers import arrow, csv, jsonl, parquet, text
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,14 @@ class FolderWriter:
     write: Callable[[TableStream, Path], None]
 
 
-WRITERS: tuple[Writer | FolderWriter, ...] = ()
+WRITERS: tuple[Writer | FolderWriter, ...] = (
+    Writer("text", (".log", ".txt", ".trace"), "the slides' text format", text.write),
+    FolderWriter("parquet", (".parquet",), "a folder with a Parquet file for each table", parquet.write_folder),
+    Writer("parquet-events", (".events.parquet",), "the events in one Parquet file", parquet.write_events),
+    Writer("arrow", (".arrow", ".feather"), "the events as an Arrow IPC file", arrow.write),
+    Writer("csv", (".csv",), "the events as CSV", csv.write),
+    Writer("jsonl", (".jsonl", ".ndjson"), "the events as JSON lines", jsonl.write),
+)
 
 
 def writer_for(path: Path, name: str | None = None) -> Writer | FolderWriter:
