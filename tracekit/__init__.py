@@ -5,7 +5,15 @@ from importlib.metadata import PackageNotFoundError, version
 from tracekit.analysis import Analysis, analyze
 from tracekit.checks import CheckFailed, check
 from tracekit.comparison import Comparison, compare
-from tracekit.errors import BadLineError, NoEventsError, OptionError, SchemaError, SourceError, TracekitError
+from tracekit.errors import (
+    BadLineError,
+    NoEventsError,
+    NotObservedError,
+    OptionError,
+    SchemaError,
+    SourceError,
+    TracekitError,
+)
 from tracekit.querying import query
 from tracekit.sql import QueryError
 from tracekit.trace import Trace, from_pandas, read
@@ -21,6 +29,7 @@ __all__ = [
     "CheckFailed",
     "Comparison",
     "NoEventsError",
+    "NotObservedError",
     "OptionError",
     "QueryError",
     "SchemaError",

@@ -89,6 +89,7 @@ def _findings(analysis: Analysis, kinds: Sequence[str]) -> list[RenderableType]:
         lines.append(Text(told if lines else f"Nothing worth naming of {', '.join(kinds)}. {told}", style="bold"))
     elif not lines:
         lines.append(_healthy(analysis))
+    lines += _unobserved(analysis)
     cut = [kind for kind, found in analysis.totals.found.items() if kind in kinds and found.kept < found.count]
     for kind in cut:
         found = analysis.totals.found[kind]
@@ -98,13 +99,30 @@ def _findings(analysis: Analysis, kinds: Sequence[str]) -> list[RenderableType]:
     return lines
 
 
+def _unobserved(analysis: Analysis) -> list[Text]:
+    """What cannot be said of this trace."""
+    if not analysis.unobserved:
+        return []
+    kinds = [kind.replace("_", " ") for kind in KINDS if not analysis.observed(kind)]
+    source = printable(analysis.metadata.get("source", "its source"))
+    return [
+        Text(
+            f"Not observed in this trace: {', '.join(sorted(analysis.unobserved))}, which {source} does not tell. "
+            f"So nothing can be said of {', '.join(kinds)}.",
+            style="dim",
+        )
+    ]
+
+
 def _healthy(analysis: Analysis) -> Text:
     if not analysis.duration:
         return Text("No time passes in this trace, so nothing can be said of how long anything took.", style="bold")
     used = {row["state"]: share(row["duration"], analysis.duration) for row in analysis.utilisation.to_pylist()}
     waits = sum(analysis.threads.column("contended_waits").to_pylist())
+    seen = [kind.replace("_", " ") for kind in KINDS if analysis.observed(kind)]
+    what = f"No {', '.join(seen)}" if analysis.unobserved else "No contention"
     return Text(
-        f"No contention worth naming: the GIL was held {used['held']} of the time, and free while somebody waited "
+        f"{what} worth naming: the GIL was held {used['held']} of the time, and free while somebody waited "
         f"{used['free_wanted']}; {count(waits, 'wait')} found it taken.",
         style="bold green",
     )
@@ -127,6 +145,8 @@ def _heading(analysis: Analysis) -> Text:
     ]
     if totals.checks is not None:
         facts.append(count(totals.checks, "check") if about.get("gil") != "new" else f"{totals.checks:,} forced")
+    if "sampled-every-us" in about:
+        facts.append(f"sampled every {about['sampled-every-us']} µs: what is shorter is not in it")
     if about.get("lost", "0") != "0":
         facts.append(f"{about['lost']} events lost by the recorder")
     heading = Text(printable(analysis.path), style="bold")
@@ -150,7 +170,10 @@ def _threads(analysis: Analysis) -> RenderableType:
             share(row["held"], analysis.duration),
             share(row["waited"], analysis.duration),
             share(row["contended_waits"], max(row["entries"], row["contended_waits"])),
-            *(f"{row[name]:,}" for name in ("failed_retries", "lost_rounds", "check_releases", "blocking_releases")),
+            *(
+                "-" if row[name] is None else f"{row[name]:,}"
+                for name in ("failed_retries", "lost_rounds", "check_releases", "blocking_releases")
+            ),
         )
     notes = "held, waited: share of the trace's duration. contended: share of its waits that found the GIL taken."
     more = analysis.threads.num_rows - THREADS_SHOWN
