@@ -14,6 +14,7 @@ from rich.text import Text
 from tracekit.analysis import Analysis
 from tracekit.analyzers import KINDS
 from tracekit.comparison import Comparison
+from tracekit.reporters.sentences import facts, healthy
 from tracekit.words import count, duration, percent, printable, share
 
 THREADS_SHOWN = 20
@@ -99,40 +100,15 @@ def _findings(analysis: Analysis, kinds: Sequence[str]) -> list[RenderableType]:
 
 
 def _healthy(analysis: Analysis) -> Text:
-    if not analysis.duration:
-        return Text("No time passes in this trace, so nothing can be said of how long anything took.", style="bold")
-    used = {row["state"]: share(row["duration"], analysis.duration) for row in analysis.utilisation.to_pylist()}
-    waits = sum(analysis.threads.column("contended_waits").to_pylist())
-    return Text(
-        f"No contention worth naming: the GIL was held {used['held']} of the time, and free while somebody waited "
-        f"{used['free_wanted']}; {count(waits, 'wait')} found it taken.",
-        style="bold green",
-    )
+    return Text(healthy(analysis), style="bold green" if analysis.duration else "bold")
 
 
 def _heading(analysis: Analysis) -> Text:
-    about, totals = analysis.metadata, analysis.totals
-    facts = []
-    if "python" in about:
-        facts.append(f"Python {about['python']}")
-    if about.get("gil") in ("old", "new"):
-        facts.append(f"{about['gil']} GIL")
-    if "cores" in about:
-        facts.append(f"{about['cores']} core{'' if about['cores'] == '1' else 's'}")
-    facts += [
-        duration(analysis.duration, analysis.unit),
-        count(analysis.events, "event"),
-        count(analysis.threads.num_rows, "thread"),
-        count(totals.switches, "switch", "switches"),
-    ]
-    if totals.checks is not None:
-        facts.append(count(totals.checks, "check") if about.get("gil") != "new" else f"{totals.checks:,} forced")
-    if about.get("lost", "0") != "0":
-        facts.append(f"{about['lost']} events lost by the recorder")
+    about = analysis.metadata
     heading = Text(printable(analysis.path), style="bold")
     if "workload" in about:
         heading.append("\n" + printable(about["workload"]), style="italic not bold")
-    return heading.append("\n" + printable(", ".join(facts)), style="not bold")
+    return heading.append("\n" + printable(", ".join(facts(analysis))), style="not bold")
 
 
 def _threads(analysis: Analysis) -> RenderableType:

@@ -1,0 +1,41 @@
+"""What several reporters say in the same words."""
+
+from __future__ import annotations
+
+from tracekit.analysis import Analysis
+from tracekit.words import count, duration, share
+
+
+def facts(analysis: Analysis) -> list[str]:
+    """What the trace is: interpreter, cores, duration, how much there is of everything."""
+    about, totals = analysis.metadata, analysis.totals
+    told = []
+    if "python" in about:
+        told.append(f"Python {about['python']}")
+    if about.get("gil") in ("old", "new"):
+        told.append(f"{about['gil']} GIL")
+    if "cores" in about:
+        told.append(f"{about['cores']} core{'' if about['cores'] == '1' else 's'}")
+    told += [
+        duration(analysis.duration, analysis.unit),
+        count(analysis.events, "event"),
+        count(analysis.threads.num_rows, "thread"),
+        count(totals.switches, "switch", "switches"),
+    ]
+    if totals.checks is not None:
+        told.append(count(totals.checks, "check") if about.get("gil") != "new" else f"{totals.checks:,} forced")
+    if about.get("lost", "0") != "0":
+        told.append(f"{about['lost']} events lost by the recorder")
+    return told
+
+
+def healthy(analysis: Analysis) -> str:
+    """What to say of a trace without findings."""
+    if not analysis.duration:
+        return "No time passes in this trace, so nothing can be said of how long anything took."
+    used = {row["state"]: share(row["duration"], analysis.duration) for row in analysis.utilisation.to_pylist()}
+    waits = sum(analysis.threads.column("contended_waits").to_pylist())
+    return (
+        f"No contention worth naming: the GIL was held {used['held']} of the time, and free while somebody waited "
+        f"{used['free_wanted']}; {count(waits, 'wait')} found it taken."
+    )
