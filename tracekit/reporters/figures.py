@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tracekit.arrays import integers, numbers
 from tracekit.errors import OptionError
 from tracekit.machine import Rows
 from tracekit.picture import Picture
@@ -98,7 +100,7 @@ def bin_spans(
 
 
 def lane(picture: Picture, thread: int) -> tuple[Rows, Rows, Rows, Rows]:
-    """A thread's spans, as `bin_spans` takes them: begin, end, state, weight. Of a picture that is not whole its cells."""
+    """A thread's spans as `bin_spans` takes them, begin, end, state, weight; its cells where not all are there."""
     if not picture.whole:
         return _cells(picture, thread)
     holds = picture.holds[picture.holds["thread"] == thread]
@@ -205,14 +207,14 @@ def _threads(analysis: Drawable) -> Figure:
         "off": [max(0, whole - sum(of[thread])) if analysis.duration else 0 for thread in shown],
     }
     colours = {"held": COLOURS["held"], "waited": COLOURS["busy"], "off": COLOURS["off"]}
-    patterns = {"held": "", "waited": "/", "off": ""}
+    hatch = {"shape": "/", "fillmode": "replace", "fgcolor": "#c4922a", "bgcolor": COLOURS["busy"], "size": 6}
     labels = [_name(analysis, thread) for thread in shown]
     data = [
         {
             "type": "bar", "orientation": "h", "name": name, "y": list(range(len(shown))),
             "x": [value / whole for value in values],
-            "customdata": [[label, duration(value, analysis.unit)] for label, value in zip(labels, values, strict=True)],
-            "marker": {"color": colours[name], "pattern": {"shape": patterns[name], "solidity": 0.25, "size": 6}},
+            "customdata": [[label, duration(x, analysis.unit)] for label, x in zip(labels, values, strict=True)],
+            "marker": {"color": colours[name], "pattern": hatch | {"solidity": 0.25} if name == "waited" else {}},
             "hovertemplate": f"%{{customdata[0]}}: {name} %{{customdata[1]}}, %{{x:.1%}}<extra></extra>",
         }
         for name, values in parts.items()
@@ -222,7 +224,7 @@ def _threads(analysis: Drawable) -> Figure:
         "data": data,
         "layout": _layout(
             labels, xaxis=axis, barmode="stack", bargap=0.28, showlegend=True,
-            legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+            legend=_LEGEND | {"traceorder": "normal"},
         ) | {"margin": {"l": 10, "r": 16, "t": 34, "b": 36}},
     }  # fmt: skip
 
@@ -230,9 +232,9 @@ def _threads(analysis: Drawable) -> Figure:
 def _tell_threads(analysis: Drawable) -> str:
     whole = max(1, analysis.duration)
     rows = {row["thread"]: row for row in analysis.tables["threads"].to_pylist()}
+    shown = [(analysis.names[thread], rows[thread]) for thread in _busiest(analysis)[:6]]
     shares = [
-        f"{analysis.names[thread]} held {percent(rows[thread]['held'] / whole)} and waited {percent(rows[thread]['waited'] / whole)}"
-        for thread in _busiest(analysis)[:6]
+        f"{n} held {percent(row['held'] / whole)} and waited {percent(row['waited'] / whole)}" for n, row in shown
     ]
     return f"Of the trace's time {'; '.join(shares)}."
 
@@ -276,8 +278,8 @@ def _blame(analysis: Drawable) -> Figure:
     }
     return _matrix(
         [_name(analysis, thread) for thread in rows], [_name(analysis, thread) for thread in columns], values, percent,
-        ("waits", "while this one holds"), "%{customdata[0]} waited %{text} of the trace<br>while %{customdata[1]} held the GIL<extra></extra>",
-        "196,74,62",
+        ("waits", "while this one holds"),
+        "%{customdata[0]} waited %{text} of the trace<br>behind %{customdata[1]}<extra></extra>", "196,74,62",
     )  # fmt: skip
 
 
@@ -319,70 +321,87 @@ def _tell_handoffs(analysis: Drawable) -> str:
 
 
 def _spread(analysis: Drawable, kind: str) -> Figure:
-    """How long things took: a strip a thread on a log axis, darker where more of them lie; the median and the longest."""
-    quantiles = {row["thread"]: row for row in analysis.tables["distributions"].to_pylist() if row["kind"] == kind}
+    """How long things took: a strip a thread on a log axis, taller where more of them lie, and three quantiles."""
+    quantiles = {row["thread"]: row for row in _of_kind(analysis.tables["distributions"], kind)}
     order = sorted(quantiles, key=lambda thread: -(quantiles[thread]["p50"] * quantiles[thread]["count"]))
-    shown = [thread for thread in order if thread in set(_busiest(analysis))] or order[:THREADS_SHOWN]
-    buckets = [
-        row for row in analysis.tables["histograms"].to_pylist() if row["kind"] == kind and row["thread"] in shown
-    ]
-    x, y, base, width, colour, text = [], [], [], [], [], []
-    for row in buckets:
-        part = row["count"] / quantiles[row["thread"]]["count"]
-        low, high = max(row["low"], 0.5), max(row["high"], 1)
-        x.append(high - low)
-        base.append(low)
-        y.append(shown.index(row["thread"]))
-        width.append(0.12 + 0.72 * min(1.0, part) ** 0.5)  # the eye compares areas
-        colour.append(part**0.5)
-        span = f"{duration(row['low'], analysis.unit)} – {duration(row['high'], analysis.unit)}"
-        text.append([_name(analysis, row["thread"]), f"{row['count']:,} ({percent(part)})", span])
-    bars = {
-        "type": "bar", "orientation": "h", "x": x, "y": y, "base": base, "width": width, "customdata": text,
-        "marker": {"color": colour, "colorscale": [[0, "#bcd3e6"], [1, "#2f6ea5"]], "cmin": 0, "cmax": 1, "line": {"width": 0}},
+    shown = order[:THREADS_SHOWN]
+    buckets = [row for row in _of_kind(analysis.tables["histograms"], kind) if row["thread"] in shown]
+    labels = [_name(analysis, thread) for thread in shown]
+    marks = [_quantile_marks([quantiles[thread] for thread in shown], labels, *mark, analysis.unit) for mark in _MARKS]
+    axis = _log_axis(buckets, analysis.unit)
+    layout = _layout(labels, xaxis=axis, showlegend=True, legend=_LEGEND, barmode="overlay")
+    layout["margin"]["t"] = 34
+    parts = [row["count"] / quantiles[row["thread"]]["count"] for row in buckets]
+    return {"data": [_strips(buckets, parts, shown, labels, analysis.unit), *marks], "layout": layout}
+
+
+def _of_kind(table: pa.Table, kind: str) -> list[dict[str, Any]]:
+    column = table.column("kind").combine_chunks()
+    words = column.dictionary.to_pylist()
+    code = words.index(kind) if kind in words else -1
+    rows: list[dict[str, Any]] = table.take(integers(np.flatnonzero(numbers(column.indices) == code))).to_pylist()
+    return rows
+
+
+_LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
+_MARKS = (
+    ("median", "p50", "diamond", "#d98e04"),
+    ("99th percentile", "p99", "line-ns-open", "#8a4f9e"),
+    ("longest", "max", "triangle-left", "#c2402f"),
+)
+_LEAST = 0.5  # where a log axis shows 0
+
+
+def _strips(
+    buckets: Sequence[Mapping[str, Any]], parts: Sequence[float], shown: Sequence[str], labels: Sequence[str], unit: str
+) -> dict[str, Any]:
+    """A bar a bucket, as tall and as dark as the root of its share: the eye compares areas."""
+    low = [max(row["low"], _LEAST) for row in buckets]
+    rows = [shown.index(row["thread"]) for row in buckets]
+    spans = [f"{duration(row['low'], unit)} – {duration(row['high'], unit)}" for row in buckets]
+    counts = [f"{row['count']:,} ({percent(part)})" for row, part in zip(buckets, parts, strict=True)]
+    return {
+        "type": "bar", "orientation": "h", "showlegend": False, "base": low, "y": rows,
+        "x": [max(row["high"], 1) - least for row, least in zip(buckets, low, strict=True)],
+        "width": [0.1 + 0.7 * part**0.5 for part in parts],
+        "customdata": [[labels[row], *words] for row, *words in zip(rows, counts, spans, strict=True)],
+        "marker": {"color": [f"rgba(64,122,176,{0.3 + 0.65 * part**0.5:.2f})" for part in parts], "line": {"width": 0}},
         "hovertemplate": "%{customdata[0]}: %{customdata[1]} took %{customdata[2]}<extra></extra>",
     }  # fmt: skip
-    marks = [
-        {
-            "type": "scatter", "mode": "markers", "name": name,
-            "x": [max(quantiles[thread][column], 0.5) for thread in shown], "y": list(range(len(shown))),
-            "customdata": [[_name(analysis, thread), duration(quantiles[thread][column], analysis.unit)] for thread in shown],
-            "marker": {"symbol": symbol, "size": 11, "color": colour_, "line": {"width": 1.2, "color": "#ffffff"}},
-            "hovertemplate": f"%{{customdata[0]}}: {name} %{{customdata[1]}}<extra></extra>",
-        }
-        for name, column, symbol, colour_ in (
-            ("median", "p50", "diamond", "#d98e04"), ("99th percentile", "p99", "line-ns", "#8a4f9e"),
-            ("longest", "max", "triangle-left", "#c2402f"),
-        )
-    ]  # fmt: skip
-    marks[1]["marker"] |= {"line": {"width": 2.5, "color": "#8a4f9e"}}
-    values, labels = _log_ticks(buckets, analysis.unit)
-    axis = {"type": "log", "tickvals": values, "ticktext": labels, "zeroline": False, "automargin": True}
-    legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
-    bars["showlegend"] = False
-    layout = _layout(
-        [_name(analysis, thread) for thread in shown], xaxis=axis, showlegend=True, legend=legend, barmode="overlay"
-    )
-    layout["margin"]["t"] = 34
-    return {"data": [bars, *marks], "layout": layout}
 
 
-def _log_ticks(buckets: Sequence[Mapping[str, int]], unit: str) -> tuple[list[float], list[str]]:
-    """Marks at powers of ten."""
+def _quantile_marks(
+    rows: Sequence[Mapping[str, Any]],
+    labels: Sequence[str],
+    name: str,
+    column: str,
+    symbol: str,
+    colour: str,
+    unit: str,
+) -> dict[str, Any]:
+    values = [row[column] for row in rows]
+    edge = {"width": 2.5, "color": colour} if symbol.endswith("open") else {"width": 1.2, "color": "#ffffff"}
+    return {
+        "type": "scatter", "mode": "markers", "name": name,
+        "x": [max(value, _LEAST) for value in values], "y": list(range(len(rows))),
+        "customdata": [[label, duration(value, unit)] for label, value in zip(labels, values, strict=True)],
+        "marker": {"symbol": symbol, "size": 11, "color": colour, "line": edge},
+        "hovertemplate": f"%{{customdata[0]}}: {name} %{{customdata[1]}}<extra></extra>",
+    }  # fmt: skip
+
+
+def _log_axis(buckets: Sequence[Mapping[str, int]], unit: str) -> dict[str, Any]:
+    """From the power of ten below everything to the one above, marked at each."""
+    least = max(min((row["low"] for row in buckets), default=1), _LEAST)
     most = max((row["high"] for row in buckets), default=10)
-    least = min((row["low"] for row in buckets), default=1)
-    powers = [10**power for power in range(20) if 10 ** (power + 1) > least and 10**power <= 10 * most]
-    values: list[float] = [0.5] if least < 1 else []
-    labels = ["0"] if least < 1 else []
-    return values + [float(p) for p in powers], labels + [
-        f"{p:,}" if unit == "ticks" else f"{p // size} {name}" for p in powers for size, name in [_size(p)]
-    ]
-
-
-def _size(value: int) -> tuple[int, str]:
-    return next(
-        ((size, name) for size, name in ((10**9, "s"), (10**6, "ms"), (10**3, "µs")) if value >= size), (1, "ns")
-    )
+    first, last = math.floor(math.log10(least)), math.ceil(math.log10(max(most, 10)))
+    every = 1 + (last - first) // 7
+    powers = list(range(max(first, 0), last + 1, every))
+    labels = [duration(10**power, unit).replace(".00", "").replace(".0", "").removesuffix(" ticks") for power in powers]
+    if least < 1:
+        powers, labels = [math.log10(_LEAST), *powers], ["0", *labels]  # type: ignore[list-item]
+    axis = {"type": "log", "tickvals": [10**power for power in powers], "ticktext": labels, "zeroline": False}
+    return axis | {"range": [math.log10(least) - 0.1 if least < 1 else first - 0.05, last + 0.05], "automargin": True}
 
 
 def _tell_spread(kind: str, what: str) -> Callable[[Drawable], str]:
@@ -391,8 +410,8 @@ def _tell_spread(kind: str, what: str) -> Callable[[Drawable], str]:
         rows.sort(key=lambda row: -row["max"])
         unit = analysis.unit
         parts = [
-            f"{analysis.names[row['thread']]}: {count(row['count'], what)}, half of them at most {duration(row['p50'], unit)}, "
-            f"the longest {duration(row['max'], unit)}"
+            f"{analysis.names[row['thread']]}: {count(row['count'], what)}, half of them at most "
+            f"{duration(row['p50'], unit)}, the longest {duration(row['max'], unit)}"
             for row in rows[:5]
         ]
         return f"{'; '.join(parts)}." if parts else f"There is no {what}."

@@ -90,7 +90,8 @@ def _script() -> str:
 def _plotly() -> tuple[str, str]:
     """plotly's script, packed, and its hash. Found without importing plotly, which takes longer than all the rest."""
     found = find_spec("plotly")
-    assert found and found.submodule_search_locations
+    assert found
+    assert found.submodule_search_locations
     raw = (Path(found.submodule_search_locations[0]) / "package_data" / "plotly.min.js").read_bytes()
     return deflated(raw), _hash(raw)
 

@@ -126,9 +126,10 @@ def _completeness(analysis: Analysis) -> list[dict[str, str]]:
         told.append(
             {"severity": "info", "text": f"The trace is too large to carry whole: the page has {bins}, and {around}."}
         )
-    for kind, found in analysis.totals.found.items():
-        if found.kept < found.count:
-            text = f"The {found.kept:,} costliest of {found.count:,} {_KINDS[kind].lower()} are listed; the sentences count all."
+    for kind, all_found in analysis.totals.found.items():
+        if all_found.kept < all_found.count:
+            which = f"{all_found.kept:,} costliest of {all_found.count:,} {_KINDS[kind].lower()}"
+            text = f"The {which} are listed; the sentences count all."
             told.append({"severity": "info", "text": text})
     if not analysis.totals.exact:
         told.append({"severity": "info", "text": "Quantiles are rounded down to 8 significant bits."})

@@ -114,7 +114,8 @@ def _since(start: npt.NDArray[Any], later: npt.NDArray[Any]) -> npt.NDArray[Any]
 
 
 def _flags(rows: npt.NDArray[Any], *names: str) -> npt.NDArray[Any]:
-    return np.bitwise_or.reduce([rows[name].astype(np.uint8) << bit for bit, name in enumerate(names)])
+    bits = [rows[name].astype(np.uint8) << bit for bit, name in enumerate(names)]
+    return np.asarray(np.stack(bits).sum(axis=0), np.uint8)
 
 
 def _narrowest(values: npt.NDArray[Any]) -> str:

@@ -23,6 +23,7 @@ export class LaneList {
     this.pinned = new Set();
     this.folded = new Set();
     this.height = this.usual.height;
+    this.room = false;
   }
 
   /** The lanes from the top, pinned ones first: `{lane, top, height, pinned}`. */
@@ -43,7 +44,9 @@ export class LaneList {
     return rows;
   }
 
+  /** Between two lanes; `room` where what happens between threads is drawn there. */
   get gap() {
+    if (this.room && this.height >= 40) return 30;
     return this.height >= 20 ? 4 : this.height >= 10 ? 2 : this.height >= 6 ? 1 : 0;
   }
 

@@ -6,7 +6,7 @@ import { duration } from "./words.js";
 
 const FONT = '10.5px ui-sans-serif, system-ui, sans-serif';
 export const LABEL_ROOM = 50; // pixels an event, from which on events are named
-const MARK_ROOM = 5; // pixels a mark, from which on marks are drawn one by one
+const MARK_ROOM = 12; // pixels a mark, from which on marks are drawn one by one
 const KINDS_WOKEN = new Set([1, 3]); // lost round, hand-over: somebody released before this retry
 
 /** The indices of ascending `values` within [from, to], as `[begin, end)`. */
@@ -157,7 +157,7 @@ function namesOf(lane, view) {
 }
 
 /** Curves from a RELEASE to the waiter it woke: to its RETRY if that came too late, to its ACQUIRE if not. */
-export function drawSignals(context, rows, frame) {
+export function drawSignals(context, rows, frame, named) {
   const { view, x, width, palette } = frame;
   const signals = [];
   for (const to of rows) {
@@ -168,7 +168,7 @@ export function drawSignals(context, rows, frame) {
     for (let i = range[0]; i < range[1]; i++) {
       if (!KINDS_WOKEN.has(lane.retries.kind[i])) continue;
       const release = releaseBefore(rows, lane, lane.retries.startSeq[i], view.axis);
-      if (release) signals.push({ release, to, at: marks[i], colour: palette.retry });
+      if (release) signals.push({ release, to, at: marks[i], colour: palette.retry, words: "signal: too late" });
     }
     const { waits } = lane;
     const spans = within(view.axis === CLOCK ? waits.start : waits.startSeq, view.from - view.span, view.to);
@@ -178,12 +178,23 @@ export function drawSignals(context, rows, frame) {
       const { stop } = lane.wait(i, view.axis);
       if (stop < view.from || stop > view.to) continue;
       const release = releaseBefore(rows, lane, waits.startSeq[i] + waits.events[i], view.axis);
-      if (release) signals.push({ release, to, at: stop, colour: palette.release });
+      if (release) signals.push({ release, to, at: stop, colour: palette.release, words: "signal" });
     }
   }
   context.lineWidth = 1.25;
-  for (const { release, to, at, colour } of signals) {
+  for (const { release, to, at, colour, words } of signals) {
     drawSignal(context, x(release.at), release.row, x(at), to, colour);
+    if (!named || Math.abs(to.y - release.row.y) > 2 * to.height + 40) continue;
+    context.font = FONT;
+    context.textBaseline = "middle";
+    context.textAlign = "center";
+    const middle = (x(release.at) + x(at)) / 2;
+    const between = to.y > release.row.y ? to.y - 15 : to.y + to.height + 15;
+    const room = context.measureText(words).width + 8;
+    if (room > Math.abs(x(at) - x(release.at)) + 12) continue;
+    pill(context, middle - room / 2, between - 7, room, 14, palette.paper);
+    context.fillStyle = colour;
+    context.fillText(words, middle, between);
   }
 }
 

@@ -239,6 +239,8 @@ export class Timeline {
     const gutter = this.labels.getBoundingClientRect().width;
     const width = Math.max(80, this.scroller.clientWidth - gutter);
     this.width = width;
+    this.named = this.view.axis === ORDER && width / this.view.span >= LABEL_ROOM;
+    this.list.room = this.named;
     const rows = this.list.rows();
     const last = rows.at(-1);
     const total = last ? last.top + last.height + 6 : 40;
@@ -294,9 +296,8 @@ export class Timeline {
     this.drawBands(context, height);
     if (this.model.exact(...this.clocks())) {
       for (const row of this.rows) drawEvents(context, row, frame);
-      drawSignals(context, this.rows, frame);
-      const named = this.view.axis === ORDER && width / this.view.span >= LABEL_ROOM;
-      frame.names = named ? eventNames(this.model.lanes, this.view) : null;
+      drawSignals(context, this.rows, frame, this.named);
+      frame.names = this.named ? eventNames(this.model.lanes, this.view) : null;
       for (const row of this.rows) drawLabels(context, row, frame);
     }
     this.drawFlags(context, frame);
@@ -324,7 +325,8 @@ export class Timeline {
       const strong = band === this.marked;
       context.fillStyle = context.strokeStyle = this.palette[band.kind] ?? this.palette.accent;
       context.globalAlpha = strong ? 0.14 : 0.08;
-      context.fillRect(left, top, Math.max(1, right - left), bottom - top);
+      const most = right - left > 0.6 * this.width; // what covers nearly all would only dull the colours
+      if (!most) context.fillRect(left, top, Math.max(1, right - left), bottom - top);
       context.globalAlpha = strong ? 0.95 : 0.55;
       context.lineWidth = strong ? 2 : 1;
       context.strokeRect(left + 0.5, top + 0.5, Math.max(1, right - left - 1), bottom - top - 1);

@@ -60,6 +60,7 @@ export function axisTicks(from, to, unit, most) {
 /** A clock value with as many places as a step needs, in a unit that suits `size`. */
 export function exact(value, step, unit, size) {
   if (unit !== "ns") return integer(value);
+  if (value === 0) return "0";
   const [scale, name] = SIZES.find(([least]) => size >= least) ?? [1, "ns"];
   const places = Math.max(0, Math.ceil(Math.log10(scale / step) - 1e-9));
   const shown = (value / scale).toLocaleString("en", { minimumFractionDigits: places, maximumFractionDigits: places });
