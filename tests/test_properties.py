@@ -176,6 +176,7 @@ def test_conservation(text: bytes) -> None:
             blamed[waiter] += duration
         # Rows are sorted, threads are not: compare what does not depend on it.
         assert sorted(blamed) == sorted(row["waited"] for row in rows)
+        contended = (LAYOUTS["waits"].names or ()).index("contended")
         end = 0
         for _start_seq, _end_seq, start_clock, end_clock, *_ in found["holds"]:
             assert end <= start_clock <= end_clock
@@ -185,7 +186,7 @@ def test_conservation(text: bytes) -> None:
         for count, p50, p90, p99, most, *_ in found["distributions"]:
             assert count > 0
             assert p50 <= p90 <= p99 <= most
-        assert sum(row["contended_waits"] for row in rows) == sum(wait[13] for wait in found["waits"])
+        assert sum(row["contended_waits"] for row in rows) == sum(wait[contended] for wait in found["waits"])
 
 
 def analysis_of(text: bytes, **thresholds: Any) -> tracekit.Analysis:

@@ -18,7 +18,7 @@ from tracekit.errors import OptionError, SourceError
 from tracekit.machine import Options, PictureLimits, Totals
 from tracekit.parsers import open_trace
 from tracekit.picture import Picture
-from tracekit.stream import EVENTS, Progress
+from tracekit.stream import EVENTS, EventStream, Progress
 from tracekit.timeline import Timeline
 from tracekit.trace import Trace
 from tracekit.words import duration, printable
@@ -228,10 +228,24 @@ def _analyze(
         found = trace.run(options, limits)
         return _analysis(trace.path, trace, found, trace.metadata, trace.summary, trace.bad_lines, options)
     with open_trace(trace, strict=strict) as stream:
-        found = timeline.run(stream, options, progress, limits)
-        require_events(stream, found.totals.events)
-        summary = summarise(stream.bad_lines, stream.truncated, found.totals, stream.first_line)
-        return _analysis(stream.path, trace, found, stream.metadata, summary, stream.bad_lines.total, options)
+        return analyze_stream(stream, trace, options, progress, limits)
+
+
+def analyze_stream(
+    stream: EventStream,
+    source: str | os.PathLike[str],
+    options: Options,
+    progress: Progress | None = None,
+    limits: PictureLimits | None = None,
+) -> Analysis:
+    """Reads the whole stream; what it tells about the trace is complete then. Raises what `analyze` raises.
+
+    source: where the same can be read again. limits: those of the picture, if one is wanted at once.
+    """
+    found = timeline.run(stream, options, progress, limits)
+    require_events(stream, found.totals.events)
+    summary = summarise(stream.bad_lines, stream.truncated, found.totals, stream.first_line)
+    return _analysis(stream.path, source, found, stream.metadata, summary, stream.bad_lines.total, options)
 
 
 def _analysis(

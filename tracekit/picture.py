@@ -143,14 +143,14 @@ class DrawnWait(NamedTuple):
 
 
 class DrawnRetry(NamedTuple):
-    """A row of `machine.PICTURE_RETRY`."""
+    """A row of `machine.RETRY`."""
 
     seq: int
+    end: int
     thread: int
     holder: int
     kind: int
     padding: int
-    end: int
 
     @property
     def start(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import select
 import stat
@@ -11,11 +12,14 @@ import zlib
 from collections.abc import Callable, Iterator
 from itertools import chain
 from types import TracebackType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import zstandard
 
 from tracekit.errors import SourceError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 HEAD_BYTES = 1 << 16
 _COMPRESSED_PIECE = 1 << 12  # small: of a piece with damage in it nothing comes out
@@ -51,14 +55,15 @@ class Source:
         truncated: once all is read: why the input ended too early, else None.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Raises SourceError: it is missing, a directory, not readable, or empty."""
-        self.path = os.fspath(path)
+    def __init__(self, path: str | os.PathLike[str], shown: str | None = None) -> None:
+        """shown: the name for messages. Raises SourceError: it is missing, a directory, not readable, or empty."""
+        self._file = os.fspath(path)
+        self.path = shown or self._file
         self.truncated: str | None = None
         self._pump: threading.Thread | None = None
         self._closing = False
         self._pipe: int | None = None
-        self._fd = _open(self.path)
+        self._fd = _open(self._file)
         try:
             status = os.fstat(self._fd)
             self.size = status.st_size if stat.S_ISREG(status.st_mode) else None
@@ -117,6 +122,18 @@ class Source:
             while piece := self._read(_PIECE):
                 yield piece
 
+    def file(self, format_name: str) -> str:
+        """The file's path, for formats in which a reader must jump about. Raises SourceError: it is no plain file."""
+        if self.size is None or self._file == "-":
+            raise SourceError(f"{self.path}: {format_name} cannot be read from a pipe.", "Name a file.")
+        if self._decompressed is not None:
+            raise SourceError(f"{self.path}: {format_name} inside gzip or zstd cannot be read.", "Unpack it first.")
+        return self._file
+
+    def reader(self) -> io.BufferedReader:
+        """All of it from `head` on, as a file, for a library's reader."""
+        return io.BufferedReader(_Reader(chain((self.head,), self.chunks())), _PIECE)
+
     def descriptor(self) -> int:
         """A file descriptor from which what stands behind `head` can be read; it stays this object's."""
         if self._decompressed is None:
@@ -170,6 +187,29 @@ class Source:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _Reader(io.RawIOBase):
+    """Chunks as a file."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer) -> int:
+        room = memoryview(buffer).cast("B")
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._rest = memoryview(chunk)
+        size = min(len(room), len(self._rest))
+        room[:size] = self._rest[:size]
+        self._rest = self._rest[size:]
+        return size
 
 
 def _open(path: str) -> int:

@@ -114,7 +114,8 @@ class EventStream(ABC):
         truncated: why the input ended too early, else None.
         line_gaps: (seq, count): so many lines that are no events stand right before this event. Only of what was
             iterated.
-        fault_lines: (code, severity) -> the line where this fault came first, where the parser fed the machine itself.
+        fault_lines: (code, severity) -> the line where this fault came first, where the parser fed the machine itself
+            or the trace has no lines any more.
     """
 
     def __init__(self, path: str) -> None:
@@ -146,9 +147,13 @@ class EventStream(ABC):
             if progress:
                 progress(*self.position())
 
-    def first_line(self, faults: Faults) -> int:
+    def line_numbers(self) -> Callable[[int], int | None]:
+        """From an event's `seq` to its line, as far as it was iterated; None for a trace that has no lines."""
+        return LineNumbers(self.line_gaps)
+
+    def first_line(self, faults: Faults) -> int | None:
         """The line where this fault of the events came first. Only once all is read."""
-        return self.fault_lines.get((faults.code, faults.severity)) or LineNumbers(self.line_gaps)(faults.first_seq)
+        return self.fault_lines.get((faults.code, faults.severity)) or self.line_numbers()(faults.first_seq)
 
     @property
     def check_interval(self) -> int:

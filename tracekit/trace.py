@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 
 from tracekit import schemas, timeline
-from tracekit.arrays import optional_integers, strings, words_as_categories
-from tracekit.diagnostics import Diagnostic, require_events, summarise
-from tracekit.machine import FAULT_CODES, SEVERITIES, Options, PictureLimits
+from tracekit.diagnostics import Diagnostic, diagnostics_table, require_events, summarise
+from tracekit.machine import Options, PictureLimits
 from tracekit.parsers import open_trace
-from tracekit.stream import BadLines, LineNumbers
+from tracekit.stream import BadLines
 from tracekit.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -42,7 +40,8 @@ def read(path: str | os.PathLike[str], *, strict: bool = False) -> Trace:
             _names=stream.names,
             _bad_lines=stream.bad_lines,
             _truncated=stream.truncated,
-            _line_numbers=LineNumbers(stream.line_gaps),
+            _line_numbers=stream.line_numbers(),
+            _fault_lines=stream.fault_lines,
             _interval=stream.check_interval,
         )
 
@@ -61,7 +60,8 @@ class Trace:
     _names: dict[str, str] = field(repr=False)
     _bad_lines: BadLines = field(repr=False)
     _truncated: str | None = field(repr=False)
-    _line_numbers: LineNumbers = field(repr=False)
+    _line_numbers: Callable[[int], int | None] = field(repr=False)
+    _fault_lines: dict[tuple[str, str], int] = field(repr=False)
     _interval: int = field(repr=False)
 
     @cached_property
@@ -117,40 +117,20 @@ class Trace:
     @cached_property
     def diagnostics(self) -> pa.Table:
         """Bad lines and faulty events in the order of their lines, then what concerns the trace as a whole."""
-        faults = self.timeline.faults
-        fault_lines = [self._line_numbers(seq) for seq in faults["seq"].tolist()]
-        bad = self._bad_lines.lines
-        whole = [d for d in self.summary if d.code in ("no-clock", "truncated-input")]
-        order = np.argsort([bad_line.line for bad_line in bad] + fault_lines, kind="stable")
-
-        def column(of_bad: list[Any], of_fault: list[Any], of_whole: list[Any]) -> list[Any]:
-            both = of_bad + of_fault
-            return [both[place] for place in order] + of_whole
-
-        none_bad, none_fault, none_whole = [None] * len(bad), [None] * len(faults), [None] * len(whole)
-        fault_codes = [FAULT_CODES[code] for code in faults["code"]]
-        fault_severities = [SEVERITIES[error] for error in faults["error"]]
-        threads = [self._threads[thread] for thread in faults["thread"]]
-        return schemas.table(
-            "diagnostics",
-            self.unit,
-            {
-                "code": words_as_categories(column([b.code for b in bad], fault_codes, [d.code for d in whole])),
-                "severity": words_as_categories(
-                    column(["error"] * len(bad), fault_severities, [d.severity for d in whole])
-                ),
-                "line": optional_integers(column([b.line for b in bad], fault_lines, none_whole)),
-                "seq": optional_integers(column(none_bad, faults["seq"].tolist(), none_whole)),
-                "thread": words_as_categories(column(none_bad, threads, none_whole)),
-                "text": strings(column([b.text for b in bad], none_fault, none_whole)),
-            },
+        return diagnostics_table(
+            self._bad_lines.lines, self.timeline.faults, self._line_numbers, self._threads, self.summary, self.unit
         )
 
     @cached_property
     def summary(self) -> tuple[Diagnostic, ...]:
         """The diagnostics counted by code and severity."""
         return summarise(
-            self._bad_lines, self._truncated, self.timeline.totals, lambda faults: self._line_numbers(faults.first_seq)
+            self._bad_lines,
+            self._truncated,
+            self.timeline.totals,
+            lambda faults: (
+                self._fault_lines.get((faults.code, faults.severity)) or self._line_numbers(faults.first_seq)
+            ),
         )
 
     @property

@@ -422,9 +422,9 @@ static void take_timeline(tk_timeline *timeline, result *r) {
     TAKE(SWITCHES, tk_timeline_switches, tk_switch);
     TAKE(FAULTS, tk_timeline_faults, tk_fault);
     TAKE(DRAWN, tk_timeline_picture_cells, tk_cell);
-    TAKE(DRAWN, tk_timeline_picture_holds, tk_hold);
+    TAKE(DRAWN, tk_timeline_picture_holds, tk_picture_hold);
     TAKE(DRAWN, tk_timeline_picture_waits, tk_picture_wait);
-    TAKE(DRAWN, tk_timeline_picture_retries, tk_picture_retry);
+    TAKE(DRAWN, tk_timeline_picture_retries, tk_retry);
     TAKE(DRAWN, tk_timeline_picture_windows, tk_window);
     TAKE(DRAWN, tk_timeline_picture_knots, tk_knot);
 }

@@ -9,7 +9,7 @@ import ctypes as c
 import os
 from pathlib import Path
 
-ABI = 5
+ABI = 6
 LINE_CODES = 8
 ROW_CODES = 5
 FINDING_KINDS = 4
@@ -125,6 +125,7 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
             *(f"picture_{table}" for table in ("cells", "holds", "waits", "retries", "windows", "knots")),
         )
     },
+    "tk_timeline_forget": (None, (c.c_void_p,)),
     "tk_timeline_findings": (c.c_void_p, (c.c_void_p, c.c_int32, c.POINTER(c.c_int64))),
     "tk_timeline_groups": (c.c_void_p, (c.c_void_p, c.c_int32, c.POINTER(c.c_int64))),
     "tk_pipeline_new": (

@@ -148,7 +148,7 @@ static bool spread(picture *p, int32_t thread, int64_t from, int64_t to, size_t 
 
 #define FIELD(name) offsetof(tk_cell, name)
 
-bool picture_hold(picture *p, const tk_hold *hold) {
+bool picture_hold(picture *p, const tk_picture_hold *hold) {
     fit(p, hold->end);
     p->holds.items[p->holds.count++ & p->holds.mask] = *hold;
     const int64_t held = hold->end - hold->start;
@@ -167,28 +167,27 @@ bool picture_hold(picture *p, const tk_hold *hold) {
 }
 
 bool picture_wait(picture *p, const tk_picture_wait *wait) {
-    const tk_wait *w = &wait->wait;
-    const int64_t busy = w->contended ? w->busy : w->end, retry = wait->retry < 0 ? w->end : wait->retry;
-    const int64_t whole = w->end - w->start;
-    fit(p, w->end);
-    if (w->contended) p->waits.items[p->waits.count++ & p->waits.mask] = *wait;
+    const int64_t busy = wait->contended ? wait->busy : wait->end, retry = wait->retry < 0 ? wait->end : wait->retry;
+    const int64_t whole = wait->end - wait->start;
+    fit(p, wait->end);
+    if (wait->contended) p->waits.items[p->waits.count++ & p->waits.mask] = *wait;
     if (!whole) return true;
-    tk_cell *cell = newest_cell(p, w->thread, w->start, w->end);
-    if (cell && !w->contended) {
+    tk_cell *cell = newest_cell(p, wait->thread, wait->start, wait->end);
+    if (cell && !wait->contended) {
         cell->entering += whole;
         raise_to(&cell->longest_wait, whole);
         return true;
     }
-    return (busy == w->start || spread(p, w->thread, w->start, busy, FIELD(entering), FIELD(longest_wait), whole)) &&
-           (retry == busy || !w->contended ||
-            spread(p, w->thread, busy, retry, FIELD(busy), FIELD(longest_wait), whole)) &&
-           (w->end == retry || spread(p, w->thread, retry, w->end, FIELD(retried), FIELD(longest_wait), whole));
+    return (busy == wait->start || spread(p, wait->thread, wait->start, busy, FIELD(entering), FIELD(longest_wait), whole)) &&
+           (retry == busy || !wait->contended ||
+            spread(p, wait->thread, busy, retry, FIELD(busy), FIELD(longest_wait), whole)) &&
+           (wait->end == retry || spread(p, wait->thread, retry, wait->end, FIELD(retried), FIELD(longest_wait), whole));
 }
 
-bool picture_retry(picture *p, const tk_picture_retry *retry) {
+bool picture_retry(picture *p, const tk_retry *retry) {
     fit(p, retry->clock);
     p->retries.items[p->retries.count++ & p->retries.mask] = *retry;
-    tk_cell *cell = cell_of(p, retry->retry.thread, retry->clock >> p->shift);
+    tk_cell *cell = cell_of(p, retry->thread, retry->clock >> p->shift);
     if (!cell) return false;
     cell->retries++;
     return true;
@@ -257,15 +256,15 @@ bool picture_wants(const picture *p, int kind, int64_t cost, int64_t start_seq) 
 
 #define HOLD_START(row) ((row).start)
 #define HOLD_END(row) ((row).end)
-#define WAIT_START(row) ((row).wait.start)
-#define WAIT_END(row) ((row).wait.end)
+#define WAIT_START(row) ((row).start)
+#define WAIT_END(row) ((row).end)
 #define RETRY_CLOCK(row) ((row).clock)
 
-static bool take_rows(const picture *p, snapshot *s, const tk_hold *open_hold, const tk_picture_wait *open_waits,
+static bool take_rows(const picture *p, snapshot *s, const tk_picture_hold *open_hold, const tk_picture_wait *open_waits,
                       size_t open_count) {
     tk_window *window = &s->window;
     int64_t covered = window->from;
-    const tk_picture_retry *none = NULL;
+    const tk_retry *none = NULL;
     COPY(p->holds, HOLD_START, HOLD_END, s->holds, s->hold_count, open_hold, (size_t)(open_hold != NULL));
     COPY(p->waits, WAIT_START, WAIT_END, s->waits, s->wait_count, open_waits, open_count);
     COPY(p->retries, RETRY_CLOCK, RETRY_CLOCK, s->retries, s->retry_count, none, (size_t)0);
@@ -273,7 +272,7 @@ static bool take_rows(const picture *p, snapshot *s, const tk_hold *open_hold, c
     return true;
 }
 
-bool picture_finding(picture *p, int kind, const tk_finding *found, const tk_hold *open_hold,
+bool picture_finding(picture *p, int kind, const tk_finding *found, const tk_picture_hold *open_hold,
                      const tk_picture_wait *open_waits, size_t open_count) {
     const int64_t margin = (found->end - found->start) / 8;
     snapshot taken = {.cost = found->cost, .start_seq = found->start_seq};

@@ -126,6 +126,10 @@ class NativeMachine:
         rows = {name: self._rows(f"picture_{name}", layout) for name, layout in PICTURE_LAYOUTS.items()}
         return RawPicture(shift, bool(whole), rows)
 
+    def forget(self) -> None:
+        self._c.tk_timeline_forget(self.native_handle)
+        self._clocks.clear()
+
     def _view(self, address: int, count: int, layout: np.dtype[Any]) -> Rows:
         if count < 0:
             raise MemoryError

@@ -12,9 +12,10 @@ from tracekit import _native
 from tracekit.cli.analyze import analyze
 from tracekit.cli.common import say
 from tracekit.cli.compare import compare
+from tracekit.cli.convert import convert
 from tracekit.cli.report import report
 
-COMMANDS = (analyze, report, compare)
+COMMANDS = (analyze, report, compare, convert)
 
 app = typer.Typer(
     name="tracekit",

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tracekit.parsers import text
+from tracekit.parsers import arrow, csv, jsonl, parquet, text
 from tracekit.source import Source
 from tracekit.stream import EventStream
 
@@ -20,17 +20,26 @@ class Parser:
     open: Callable[[Source, bool, bool], EventStream]
 
 
-PARSERS = (Parser(text.NAME, text.sniff, text.open_stream),)
+PARSERS = (
+    Parser(text.NAME, text.sniff, text.open_stream),
+    Parser(parquet.NAME, parquet.sniff, parquet.open_stream),
+    Parser(arrow.NAME, arrow.sniff, arrow.open_stream),
+    Parser(csv.NAME, csv.sniff, csv.open_stream),
+    Parser(jsonl.NAME, jsonl.sniff, jsonl.open_stream),
+)
 
 
-def open_trace(path: str | os.PathLike[str], *, strict: bool = False, whole: bool = False) -> EventStream:
+def open_trace(
+    path: str | os.PathLike[str], *, strict: bool = False, whole: bool = False, shown: str | None = None
+) -> EventStream:
     """Opens a trace with the parser that recognises it. `-` is standard input.
 
     strict: the first bad line raises BadLineError. whole: all of it will be
     kept in memory, so all bad lines too, not only the first 1000.
-    Raises SourceError.
+    shown: what to call it. Raises SourceError.
     """
-    source = Source(path)
+    path = os.fspath(path)
+    source = Source(parquet.events_of(path), shown or path)
     try:
         parser = max(PARSERS, key=lambda parser: parser.sniff(source.head))
         return parser.open(source, strict, whole)
