@@ -8,7 +8,9 @@ from pathlib import Path
 from conftest import ROOT
 
 LAYERS = [
-    ["errors", "words"],
+    ["errors", "words", "recorder.bootstrap"],
+    ["recorder"],
+    ["recorder.launch"],
     ["arrays", "machine", "schemas", "source"],
     ["stream"],
     ["_native"],
@@ -22,9 +24,10 @@ LAYERS = [
         "analyzers.failed_retries",
     ],
     ["analyzers"],
-    ["tables", "parsers.text"],
+    ["tables", "parsers.raw", "parsers.text"],
     ["timeline"],
-    ["parsers", "diagnostics"],
+    ["parsers", "diagnostics", "writing"],
+    ["recording"],
     ["trace"],
     ["analysis"],
     ["checks", "comparison"],
@@ -32,6 +35,7 @@ LAYERS = [
     [""],
     ["cli.common"],
     ["cli.analyze", "cli.compare"],
+    ["cli.record"],
     ["cli"],
     ["__main__"],
 ]

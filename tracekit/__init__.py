@@ -5,7 +5,16 @@ from importlib.metadata import PackageNotFoundError, version
 from tracekit.analysis import Analysis, analyze
 from tracekit.checks import CheckFailed, check
 from tracekit.comparison import Comparison, compare
-from tracekit.errors import BadLineError, NoEventsError, OptionError, SchemaError, SourceError, TracekitError
+from tracekit.errors import (
+    BadLineError,
+    NoEventsError,
+    OptionError,
+    RecordError,
+    SchemaError,
+    SourceError,
+    TracekitError,
+)
+from tracekit.recording import Recording, record
 from tracekit.trace import Trace, read
 
 try:
@@ -20,6 +29,8 @@ __all__ = [
     "Comparison",
     "NoEventsError",
     "OptionError",
+    "RecordError",
+    "Recording",
     "SchemaError",
     "SourceError",
     "Trace",
@@ -28,4 +39,5 @@ __all__ = [
     "check",
     "compare",
     "read",
+    "record",
 ]

@@ -30,6 +30,10 @@ class OptionError(TracekitError):
     """An option has a value that makes no sense."""
 
 
+class RecordError(TracekitError):
+    """A program cannot be recorded, or what was recorded cannot be written."""
+
+
 class BadLineError(TracekitError):
     """The first bad line of a trace that is read strictly."""
 

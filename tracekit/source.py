@@ -117,6 +117,11 @@ class Source:
             while piece := self._read(_PIECE):
                 yield piece
 
+    @property
+    def seekable(self) -> bool:
+        """Whether `descriptor` is of a plain file, of which any part can be read."""
+        return self._decompressed is None and self.size is not None
+
     def descriptor(self) -> int:
         """A file descriptor from which what stands behind `head` can be read; it stays this object's."""
         if self._decompressed is None:

@@ -12,6 +12,7 @@ from tracekit import _native
 from tracekit.cli.analyze import analyze
 from tracekit.cli.common import say
 from tracekit.cli.compare import compare
+from tracekit.cli.record import RecordCommand, record
 
 COMMANDS = (analyze, compare)
 
@@ -46,6 +47,7 @@ def _options(
 
 for command in COMMANDS:
     app.command()(command)
+app.command(cls=RecordCommand, context_settings={"allow_interspersed_args": False})(record)
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tracekit.parsers import text
+from tracekit.parsers import raw, text
 from tracekit.source import Source
 from tracekit.stream import EventStream
 
@@ -20,7 +20,7 @@ class Parser:
     open: Callable[[Source, bool, bool], EventStream]
 
 
-PARSERS = (Parser(text.NAME, text.sniff, text.open_stream),)
+PARSERS = (Parser(text.NAME, text.sniff, text.open_stream), Parser(raw.NAME, raw.sniff, raw.open_stream))
 
 
 def open_trace(path: str | os.PathLike[str], *, strict: bool = False, whole: bool = False) -> EventStream:
