@@ -171,7 +171,7 @@ def run_script(path, arguments):
     main.update(kept, __name__="__main__", __doc__=None, __package__=None, __file__=shown)
     if sys.version_info[0] == 2:
         with io.open(path, "rb") as source:
-            code = compile(source.read().replace(b"\r\n", b"\n") + b"\n", path, "exec", 0, True)
+            code = compile(source.read().replace(b"\r\n", b"\n") + b"\n", shown, "exec", 0, True)
     else:
         from importlib.machinery import SourceFileLoader, SourcelessFileLoader
 
@@ -183,7 +183,7 @@ def run_script(path, arguments):
             code = loader.get_code("__main__")
         else:
             with io.open(path, "rb") as source:
-                code = compile(source.read(), path, "exec", 0, True)
+                code = compile(source.read(), shown, "exec", 0, True)
     exec(code, main)
 
 
