@@ -31,7 +31,8 @@ def _numbers(version: str) -> list[int]:
 
 INTERPRETERS = interpreters()
 every_interpreter = pytest.mark.parametrize(
-    "python", [pytest.param(str(path), id=path.parts[-3] if "versions" in path.parts else "system") for path in INTERPRETERS]
+    "python",
+    [pytest.param(str(path), id=path.parts[-3] if "versions" in path.parts else "system") for path in INTERPRETERS],
 )
 
 

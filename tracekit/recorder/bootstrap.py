@@ -157,14 +157,14 @@ def describe(arguments, version):
 def run_script(path, arguments):
     """As `python PATH ARGUMENTS` does."""
     sys.argv[:] = [path] + arguments
+    shown = os.path.abspath(path) if sys.version_info >= (3, 9) else path
     if os.path.isdir(path) or is_archive(path):
-        replace_own_path(path)
+        replace_own_path(shown)
         import runpy
 
         runpy._run_module_as_main("__main__", False)
         return
     replace_own_path(os.path.dirname(os.path.realpath(path)))
-    shown = os.path.abspath(path) if sys.version_info >= (3, 9) else path
     main = sys.modules["__main__"].__dict__
     kept = {key: main[key] for key in ("__builtins__",)}
     main.clear()

@@ -1,6 +1,5 @@
 """Threads that do what the recorder's tests count. Runs on every Python; prints what it did."""
 
-from __future__ import print_function
 
 import json
 import os
