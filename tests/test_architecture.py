@@ -8,7 +8,9 @@ from pathlib import Path
 from conftest import ROOT
 
 LAYERS = [
-    ["errors", "words"],
+    ["errors", "words", "recorder.bootstrap"],
+    ["recorder"],
+    ["recorder.launch"],
     ["arrays", "machine", "schemas", "source"],
     ["observed", "stream"],
     ["header"],
@@ -23,11 +25,12 @@ LAYERS = [
         "analyzers.failed_retries",
     ],
     ["analyzers"],
-    ["tables", "picture", "parsers.text", "parsers.columnar", "parsers.imported", "parsers.jsonevents"],
+    ["tables", "picture", "parsers.text", "parsers.columnar", "parsers.imported", "parsers.jsonevents", "parsers.raw"],
     ["parsers.parquet", "parsers.arrow", "parsers.csv", "parsers.jsonl", "parsers.perf", "parsers.ranges"],
     ["parsers.gecko", "parsers.giltracer", "parsers.nsight"],
     ["timeline"],
-    ["parsers", "diagnostics", "sql", "frames"],
+    ["parsers", "diagnostics", "sql", "frames", "writing"],
+    ["recording"],
     ["trace"],
     ["reporters.figures"],
     ["analysis"],
@@ -42,6 +45,7 @@ LAYERS = [
     ["cli.common"],
     ["cli.thresholds", "cli.prompt"],
     ["cli.analyze", "cli.compare", "cli.convert", "cli.query", "cli.report"],
+    ["cli.record"],
     ["cli"],
     ["__main__"],
 ]
