@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 
@@ -170,11 +170,13 @@ def analyze(
     *,
     strict: bool = False,
     progress: Progress | None = None,
+    file: BinaryIO | None = None,
     **thresholds: float,
 ) -> Analysis:
     """Analyzes a trace: one in memory, or a file of any size, in memory that does not grow with it.
 
     strict: the first bad line raises BadLineError. progress: called now and then with bytes read and in all.
+    file: an open binary file to read instead of the path, e.g. of an object store; it is not closed.
     thresholds: those of `Options`, e.g. `min_rounds=3`.
     Raises SourceError, NoEventsError, BadLineError, OptionError.
     """
@@ -182,7 +184,7 @@ def analyze(
     if isinstance(trace, Trace):
         found = trace.run(options)
         return _analysis(trace.path, found, trace.metadata, trace.summary, trace.bad_lines, options)
-    with open_trace(trace, strict=strict) as stream:
+    with open_trace(trace, strict=strict, file=file) as stream:
         found = timeline.run(stream, options, progress)
         require_events(stream, found.totals.events)
         summary = summarise(stream.bad_lines, stream.truncated, found.totals, stream.first_line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from tracekit.parsers import text
 from tracekit.source import Source
@@ -23,14 +24,17 @@ class Parser:
 PARSERS = (Parser(text.NAME, text.sniff, text.open_stream),)
 
 
-def open_trace(path: str | os.PathLike[str], *, strict: bool = False, whole: bool = False) -> EventStream:
+def open_trace(
+    path: str | os.PathLike[str], *, strict: bool = False, whole: bool = False, file: BinaryIO | None = None
+) -> EventStream:
     """Opens a trace with the parser that recognises it. `-` is standard input.
 
+    file: read this open file instead, e.g. one of an object store; it stays the caller's to close.
     strict: the first bad line raises BadLineError. whole: all of it will be
     kept in memory, so all bad lines too, not only the first 1000.
     Raises SourceError.
     """
-    source = Source(path)
+    source = Source(path, file)
     try:
         parser = max(PARSERS, key=lambda parser: parser.sniff(source.head))
         return parser.open(source, strict, whole)
