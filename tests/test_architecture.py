@@ -22,7 +22,7 @@ LAYERS = [
         "analyzers.failed_retries",
     ],
     ["analyzers"],
-    ["tables", "parsers.text"],
+    ["tables", "picture", "parsers.text"],
     ["timeline"],
     ["parsers", "diagnostics"],
     ["trace"],

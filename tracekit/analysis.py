@@ -14,9 +14,10 @@ from tracekit import schemas, timeline
 from tracekit.analyzers import KINDS, explain
 from tracekit.analyzers.finding import Finding, Group, Story
 from tracekit.diagnostics import Diagnostic, require_events, summarise
-from tracekit.errors import OptionError
-from tracekit.machine import Options, Totals
+from tracekit.errors import OptionError, SourceError
+from tracekit.machine import Options, PictureLimits, Totals
 from tracekit.parsers import open_trace
+from tracekit.picture import Picture
 from tracekit.stream import EVENTS, Progress
 from tracekit.timeline import Timeline
 from tracekit.trace import Trace
@@ -49,6 +50,26 @@ class Analysis:
     diagnostics: tuple[Diagnostic, ...]
     bad_lines: int
     options: Options
+    _source: Trace | str | os.PathLike[str]
+    _picture: Picture | None
+
+    @cached_property
+    def picture(self) -> Picture:
+        """What a timeline draws. Reads the trace again where that was not asked for at once.
+
+        Raises SourceError where it is gone, or was standard input.
+        """
+        if self._picture:
+            return self._picture
+        if self._source == "-":
+            raise SourceError(
+                "Standard input cannot be read a second time for its picture.", "Save the trace to a file first."
+            )
+        drawn = _analyze(self._source, self.options, PictureLimits())
+        if drawn.totals != self.totals:
+            raise SourceError(f"{self.path}: the file has changed since it was analyzed.", "Analyze it again.")
+        assert drawn._picture
+        return drawn._picture
 
     @property
     def events(self) -> int:
@@ -85,6 +106,10 @@ class Analysis:
     @property
     def distributions(self) -> pa.Table:
         return self.tables["distributions"]
+
+    @property
+    def histograms(self) -> pa.Table:
+        return self.tables["histograms"]
 
     @property
     def utilisation(self) -> pa.Table:
@@ -180,19 +205,41 @@ def analyze(
     thresholds: those of `Options`, e.g. `min_rounds=3`.
     Raises SourceError, NoEventsError, BadLineError, OptionError.
     """
-    options = _options(thresholds)
+    return _analyze(trace, _options(thresholds), None, strict, progress, file)
+
+
+def analyze_and_draw(
+    trace: Trace | str | os.PathLike[str],
+    *,
+    strict: bool = False,
+    progress: Progress | None = None,
+    **thresholds: float,
+) -> Analysis:
+    """`analyze` that collects the picture in the same pass, for those who are sure to want it."""
+    return _analyze(trace, _options(thresholds), PictureLimits(), strict, progress)
+
+
+def _analyze(
+    trace: Trace | str | os.PathLike[str],
+    options: Options,
+    limits: PictureLimits | None,
+    strict: bool = False,
+    progress: Progress | None = None,
+    file: BinaryIO | None = None,
+) -> Analysis:
     if isinstance(trace, Trace):
-        found = trace.run(options)
-        return _analysis(trace.path, found, trace.metadata, trace.summary, trace.bad_lines, options)
+        found = trace.run(options, limits)
+        return _analysis(trace.path, trace, found, trace.metadata, trace.summary, trace.bad_lines, options)
     with open_trace(trace, strict=strict, file=file) as stream:
-        found = timeline.run(stream, options, progress)
+        found = timeline.run(stream, options, progress, limits)
         require_events(stream, found.totals.events)
         summary = summarise(stream.bad_lines, stream.truncated, found.totals, stream.first_line)
-        return _analysis(stream.path, found, stream.metadata, summary, stream.bad_lines.total, options)
+        return _analysis(stream.path, trace, found, stream.metadata, summary, stream.bad_lines.total, options)
 
 
 def _analysis(
     path: str,
+    source: Trace | str | os.PathLike[str],
     found: Timeline,
     metadata: dict[str, str],
     diagnostics: tuple[Diagnostic, ...],
@@ -200,8 +247,9 @@ def _analysis(
     options: Options,
 ) -> Analysis:
     return Analysis(
-        path, found.unit, found.totals, metadata, found.tables, found.groups, diagnostics, bad_lines, options
-    )
+        path, found.unit, found.totals, metadata, found.tables, found.groups, diagnostics, bad_lines, options, source,
+        found.picture,
+    )  # fmt: skip
 
 
 def _options(thresholds: Mapping[str, Any]) -> Options:

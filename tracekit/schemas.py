@@ -24,13 +24,13 @@ VERSION = 1
 TRACE_TABLES = ("events", "threads", "holds", "waits", "switches", "blame", "failed_retries", "diagnostics")
 """The tables of a `Trace`."""
 ANALYSIS_TABLES = (
-    "threads", "blame", "battles", "convoys", "frozen_signals", "long_holds", "distributions", "utilisation", "waiting",
-    "handoffs", "fairness",
+    "threads", "blame", "battles", "convoys", "frozen_signals", "long_holds", "distributions", "histograms",
+    "utilisation", "waiting", "handoffs", "fairness",
 )  # fmt: skip
 """The tables of an `Analysis`."""
 FLEET_TABLES = (
     "fleet_traces", "fleet_causes", "fleet_findings", "fleet_threads", "fleet_blame", "fleet_distributions",
-    "fleet_diagnostics", "fleet_errors",
+    "fleet_histograms", "fleet_diagnostics", "fleet_errors",
 )  # fmt: skip
 """The tables of a fleet's dataset, each in the folder of its name without `fleet_`."""
 ORIGIN = "fleet_origin"

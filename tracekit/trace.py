@@ -15,7 +15,7 @@ import pyarrow as pa
 from tracekit import schemas, timeline
 from tracekit.arrays import optional_integers, strings, words_as_categories
 from tracekit.diagnostics import Diagnostic, require_events, summarise
-from tracekit.machine import FAULT_CODES, SEVERITIES, Options
+from tracekit.machine import FAULT_CODES, SEVERITIES, Options, PictureLimits
 from tracekit.parsers import open_trace
 from tracekit.stream import BadLines, LineNumbers
 from tracekit.timeline import Timeline
@@ -69,9 +69,12 @@ class Trace:
         """Totals and all tables but the diagnostics."""
         return timeline.run_kept(self._batches, self._threads, self._names, self._interval)
 
-    def run(self, options: Options) -> Timeline:
-        """The trace through the state machine again, with other thresholds, for totals and findings."""
-        return timeline.run_batches(self._batches, self._threads, self._names, self._interval, options)
+    def run(self, options: Options, limits: PictureLimits | None = None) -> Timeline:
+        """The trace through the state machine again, with other thresholds, for totals and findings.
+
+        limits: those of the picture, if one is wanted.
+        """
+        return timeline.run_batches(self._batches, self._threads, self._names, self._interval, options, limits)
 
     @property
     def unit(self) -> str:

@@ -10,7 +10,7 @@ import os
 from contextvars import ContextVar
 from pathlib import Path
 
-ABI = 4
+ABI = 5
 LINE_CODES = 8
 ROW_CODES = 5
 FINDING_KINDS = 4
@@ -27,6 +27,14 @@ class Options(c.Structure):
         ("ratio", c.c_double),
         ("worst", c.c_int64),
         ("distinct_values", c.c_int64),
+    )
+
+
+class PictureLimits(c.Structure):
+    """tk_picture_limits"""
+
+    _fields_ = tuple(
+        (name, c.c_int64) for name in ("bins", "cells", "rows", "window_rows", "windows", "window_waiters")
     )
 
 
@@ -104,14 +112,18 @@ class BadLine(c.Structure):
 _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
     "tk_timeline_new": (c.c_void_p, (c.c_int64, c.c_int32, c.POINTER(Options))),
     "tk_timeline_free": (None, (c.c_void_p,)),
+    "tk_timeline_draw": (c.c_int32, (c.c_void_p, c.POINTER(PictureLimits))),
+    "tk_timeline_picture_shift": (c.c_int32, (c.c_void_p,)),
+    "tk_timeline_picture_whole": (c.c_int32, (c.c_void_p,)),
     "tk_timeline_feed": (c.c_int32, (c.c_void_p, c.POINTER(Columns), c.c_int32)),
     "tk_timeline_finish": (c.c_int32, (c.c_void_p,)),
     "tk_timeline_totals": (None, (c.c_void_p, c.POINTER(Totals))),
     **{
         f"tk_timeline_{table}": (c.c_void_p, (c.c_void_p, c.POINTER(c.c_int64)))
         for table in (
-            *("threads", "blame", "distributions", "handoffs", "waiting"),
+            *("threads", "blame", "distributions", "histograms", "handoffs", "waiting"),
             *("holds", "waits", "switches", "faults", "retries"),
+            *(f"picture_{table}" for table in ("cells", "holds", "waits", "retries", "windows", "knots")),
         )
     },
     "tk_timeline_findings": (c.c_void_p, (c.c_void_p, c.c_int32, c.POINTER(c.c_int64))),

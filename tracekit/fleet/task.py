@@ -139,19 +139,21 @@ def tables(analysis: Analysis, place: Place, checksum: str | None) -> dict[str, 
     def of(column: pa.ChunkedArray) -> list[str | None]:
         return [groups.get(thread) for thread in column.to_pylist()]
 
-    threads, distributions, blame = analysis.threads, analysis.distributions, _costliest(analysis.blame)
+    def grouped(table: pa.Table) -> dict[str, Any]:
+        return extended(table, group=of(table["thread"]))
+
+    blame = _costliest(analysis.blame)
     return {
         "fleet_traces": whole("fleet_traces", _trace(analysis, place, checksum)),
         "fleet_causes": whole("fleet_causes", _causes(analysis, groups)),
         "fleet_findings": whole("fleet_findings", _findings(analysis)),
-        "fleet_threads": whole("fleet_threads", extended(threads, group=of(threads["thread"]))),
+        "fleet_threads": whole("fleet_threads", grouped(analysis.threads)),
         "fleet_blame": whole(
             "fleet_blame",
             extended(blame, waiter_group=of(blame["waiter"]), holder_group=of(blame["holder"])),
         ),
-        "fleet_distributions": whole(
-            "fleet_distributions", extended(distributions, group=of(distributions["thread"]))
-        ),
+        "fleet_distributions": whole("fleet_distributions", grouped(analysis.distributions)),
+        "fleet_histograms": whole("fleet_histograms", grouped(analysis.histograms)),
         "fleet_diagnostics": whole("fleet_diagnostics", _diagnostics(analysis)),
     }
 
