@@ -195,17 +195,20 @@ def analyze(
     *,
     strict: bool = False,
     progress: Progress | None = None,
-    file: BinaryIO | None = None,
     **thresholds: float,
 ) -> Analysis:
     """Analyzes a trace: one in memory, or a file of any size, in memory that does not grow with it.
 
     strict: the first bad line raises BadLineError. progress: called now and then with bytes read and in all.
-    file: an open binary file to read instead of the path, e.g. of an object store; it is not closed.
     thresholds: those of `Options`, e.g. `min_rounds=3`.
     Raises SourceError, NoEventsError, BadLineError, OptionError.
     """
-    return _analyze(trace, _options(thresholds), None, strict, progress, file)
+    return _analyze(trace, _options(thresholds), None, strict, progress)
+
+
+def analyze_file(name: str, file: BinaryIO, **thresholds: float) -> Analysis:
+    """`analyze` of an open binary file, e.g. of an object store. It need not seek, and stays open."""
+    return _analyze(name, _options(thresholds), None, file=file)
 
 
 def analyze_and_draw(

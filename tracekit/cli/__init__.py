@@ -12,8 +12,9 @@ from tracekit import _native
 from tracekit.cli.analyze import analyze
 from tracekit.cli.common import say
 from tracekit.cli.compare import compare
+from tracekit.cli.fleet import fleet
 
-COMMANDS = (analyze, compare)
+COMMANDS = (analyze, compare, fleet)
 
 app = typer.Typer(
     name="tracekit",

@@ -38,8 +38,8 @@ def connected(scheduler: str | None, traces: int) -> Iterator[Client]:
     traces: how many there are: no more workers are started. Raises TracekitError.
     """
     require_dask()
-    from distributed import Client, LocalCluster
     from dask.system import CPU_COUNT
+    from distributed import Client, LocalCluster
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is told in our words
     if scheduler is None:
@@ -73,7 +73,8 @@ def _require_same_version(client: Client) -> None:
 
 def threads_each(client: Client, traces: int) -> int:
     """How many threads may read a trace: more than one only where there are fewer traces than threads."""
-    return max(1, sum(client.ncores().values()) // max(1, traces))
+    threads: int = sum(client.ncores().values())
+    return max(1, threads // max(1, traces))
 
 
 def results(client: Client, jobs: Sequence[Job]) -> Iterator[Result]:

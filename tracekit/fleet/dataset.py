@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count, islice
 from pathlib import Path
 
@@ -75,8 +75,14 @@ def _write_part(rows: Sequence[Mapping[str, bytes | None]], folder: Path, number
             pq.write_table(whole, folder / name / f"part-{number:05}.parquet", compression="zstd")
 
 
+def parts(folder: Path, table: str, columns: list[str]) -> Iterator[pa.Table]:
+    """Some columns of one of the tables, part by part. Raises TracekitError where there is no such dataset."""
+    found = sorted((folder / FOLDERS[table]).glob("part-*.parquet"))
+    if not found:
+        raise TracekitError(f"{folder}: holds no results of tracekit fleet.", "Name the folder that -o named.")
+    return (pq.read_table(part, columns=columns) for part in found)
+
+
 def read(folder: Path, table: str, columns: list[str]) -> pa.Table:
-    """Some columns of one of the tables, all parts of it."""
-    return pa.concat_tables(
-        pq.read_table(part, columns=columns) for part in sorted((folder / FOLDERS[table]).glob("part-*.parquet"))
-    ).unify_dictionaries()
+    """The same as one table."""
+    return pa.concat_tables(parts(folder, table, columns)).unify_dictionaries()

@@ -41,8 +41,8 @@ class Failure(NamedTuple):
 def find(named: Iterable[str], leave_out: Path) -> tuple[list[Place], dict[str, Failure]]:
     """All traces that are named, by their paths, and what of it could not be found.
 
-    named: files, folders (all files in and below them, but hidden ones and those `BESIDE`), globs, and addresses of these that fsspec
-    understands. leave_out: a folder whose files are not meant.
+    named: files, folders (all files in and below them, but hidden ones and those `BESIDE`), globs, and addresses of
+    these that fsspec understands. leave_out: a folder whose files are not meant.
     Raises OptionError for an address of a kind that is not known, or not installed.
     """
     places: dict[str, Place] = {}
@@ -180,11 +180,8 @@ def _file_system(address: str) -> tuple[Any, str]:
 
 
 @contextmanager
-def stored(trace: str) -> Iterator[BinaryIO | None]:
-    """The file of an address in a store, to be read as a stream; None for a path, which needs none."""
-    if local_path(trace) is not None:
-        yield None
-        return
-    system, path = _file_system(trace)
+def stored(address: str) -> Iterator[BinaryIO]:
+    """The file of an address in a store, to be read as a stream."""
+    system, path = _file_system(address)
     with system.open(path, "rb") as file:
         yield file

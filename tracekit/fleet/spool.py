@@ -1,4 +1,4 @@
-"""Results as they come in, one row a trace in one file: what an interrupted or killed run leaves, and `--resume` reads."""
+"""Results as they come in, a row a trace, in one file: what a killed run leaves, and what `--resume` reads."""
 
 from __future__ import annotations
 

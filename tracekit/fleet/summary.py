@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import os
+from bisect import bisect_left
+from collections import Counter
 from dataclasses import dataclass, fields
+from itertools import accumulate, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracekit.analyzers.finding import NAMED
 from tracekit.fleet import dataset
+from tracekit.machine import DISTRIBUTIONS
 from tracekit.words import printable
 
 if TYPE_CHECKING:
@@ -97,6 +100,21 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class Pooled:
+    """How long waits, holds or switches took, of all processes whose clock is ns together.
+
+    p50, p90, p99: at most so many ns. buckets: (low, high, count), those in which there are any.
+    """
+
+    kind: str
+    count: int
+    p50: int
+    p90: int
+    p99: int
+    buckets: tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True)
 class Side:
     """The processes of one interpreter version, or host; None: not told. Medians and 90 % quantiles of `lost`."""
 
@@ -134,6 +152,7 @@ class Summary:
     causes: tuple[Cause, ...]
     outliers: tuple[Outlier, ...]
     spreads: tuple[Spread, ...]
+    pooled: tuple[Pooled, ...]
     versions: tuple[Side, ...]
     hosts: tuple[Side, ...]
     errors: tuple[Problem, ...]
@@ -172,7 +191,8 @@ def summarise(folder: Path) -> Summary:
         processes=tuple(_process(row) for row in _records(traces.head(LISTED))),
         causes=grouped[:LISTED],
         outliers=outliers[:LISTED],
-        spreads=_spreads(traces, _read(folder, "fleet_distributions")),
+        spreads=_spreads(traces, _worst_waits(folder)),
+        pooled=_pooled(folder),
         versions=versions[:LISTED],
         hosts=hosts[:LISTED],
         errors=tuple(Problem(**row) for row in _records(errors.head(LISTED))),
@@ -187,7 +207,6 @@ _COLUMNS = {
     ],
     "fleet_causes": ["trace", "kind", "thread", "hog", "count", "cost"],
     "fleet_errors": ["trace", "code", "message", "hint"],
-    "fleet_distributions": ["trace", "unit", "kind", "p99"],
 }  # fmt: skip
 
 
@@ -224,8 +243,11 @@ def _text(kind: str, thread: str | None, hog: str | None) -> str:
 
 def _root(traces: list[str]) -> str:
     """The folder, with its slash, that all of them lie in; nothing for one alone in the root."""
-    common = os.path.commonprefix([trace[: trace.rfind("/") + 1] for trace in traces])
-    return common[: common.rfind("/") + 1]
+    folders = [trace[: trace.rfind("/") + 1].split("/") for trace in traces]
+    first, last = min(folders, default=[""]), max(folders, default=[""])
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    common = "/".join(part for part, _ in same)
+    return f"{common}/" if common and not common.endswith("/") else common
 
 
 def _process(row: dict[str, Any]) -> Process:
@@ -236,8 +258,8 @@ def _causes(causes: pd.DataFrame) -> tuple[Cause, ...]:
     """The one that costs most in all processes together first."""
     found = []
     for key, rows in causes.groupby(["kind", "thread", "hog"], dropna=False, sort=True):
-        kind, thread, hog = (None if name != name else name for name in key)
-        worst = rows.loc[rows["cost"].idxmax()]
+        kind, thread, hog = (None if name != name else str(name) for name in key)
+        worst = rows.sort_values(["cost", "trace"], ascending=[False, True]).iloc[0]
         cost, count = float(rows["cost"].mean()), int(rows["count"].sum())
         text = str(worst["text"])
         found.append(
@@ -263,7 +285,33 @@ def _outliers(traces: pd.DataFrame) -> tuple[Outlier, ...]:
     return tuple(sorted(found, key=lambda outlier: (outlier.median - outlier.value, outlier.trace)))
 
 
-def _spreads(traces: pd.DataFrame, distributions: pd.DataFrame) -> tuple[Spread, ...]:
+def _worst_waits(folder: Path) -> list[int]:
+    """Of each process whose clock is ns: the 99 % quantile of its worst thread's contended waits."""
+    worst: list[int] = []
+    for part in dataset.parts(folder, "fleet_distributions", ["trace", "unit", "kind", "p99"]):
+        rows = part.to_pandas()
+        rows = rows[(rows["kind"] == "contended_wait") & (rows["unit"] == "ns")]
+        worst += rows.groupby("trace", observed=True)["p99"].max().tolist()
+    return worst
+
+
+def _pooled(folder: Path) -> tuple[Pooled, ...]:
+    sums: dict[str, Counter[tuple[int, int]]] = {}
+    for part in dataset.parts(folder, "fleet_histograms", ["unit", "kind", "low", "high", "count"]):
+        rows = part.to_pandas()
+        counts = rows[rows["unit"] == "ns"].groupby(["kind", "low", "high"], observed=True)["count"].sum()
+        for (kind, low, high), count in counts.items():
+            sums.setdefault(kind, Counter())[int(low), int(high)] += int(count)
+    found = []
+    for kind in (kind for kind in DISTRIBUTIONS if kind in sums):
+        buckets = tuple((low, high, count) for (low, high), count in sorted(sums[kind].items()))
+        ends = list(accumulate(count for _, _, count in buckets))
+        p50, p90, p99 = (buckets[bisect_left(ends, share * ends[-1])][1] - 1 for share in (0.5, 0.9, 0.99))
+        found.append(Pooled(kind, ends[-1], p50, p90, p99, buckets))
+    return tuple(found)
+
+
+def _spreads(traces: pd.DataFrame, worst_waits: list[int]) -> tuple[Spread, ...]:
     import numpy as np
 
     found = []
@@ -272,18 +320,16 @@ def _spreads(traces: pd.DataFrame, distributions: pd.DataFrame) -> tuple[Spread,
         if len(values):
             bins = np.histogram(values.clip(0, 1), BINS, (0, 1))[0].tolist()
             found.append(_spread(name, "share", values, tuple(bins)))
-    contended = distributions[(distributions["kind"] == "contended_wait") & (distributions["unit"] == "ns")]
-    if len(contended):
-        worst = contended.groupby("trace")["p99"].max().astype(float).to_numpy()
-        found.append(_spread("contended waits: p99 of the worst thread", "ns", worst, ()))
+    if worst_waits:
+        found.append(_spread("contended waits: p99 of the worst thread", "ns", worst_waits, ()))
     return tuple(found)
 
 
 def _spread(name: str, unit: str, values: Any, bins: tuple[int, ...]) -> Spread:
     import numpy as np
 
-    quantiles = np.quantile(values, (0.1, 0.5, 0.9, 0.99, 1), method="inverted_cdf").tolist()
-    return Spread(name, unit, *quantiles, bins)
+    p10, p50, p90, p99, most = np.quantile(values, (0.1, 0.5, 0.9, 0.99, 1), method="inverted_cdf").tolist()
+    return Spread(name, unit, p10, p50, p90, p99, most, bins)
 
 
 def _sides(traces: pd.DataFrame, column: str) -> tuple[Side, ...]:

@@ -14,7 +14,7 @@ import zstandard
 
 import tracekit
 from tracekit import _native, schemas
-from tracekit.analysis import Analysis, analyze
+from tracekit.analysis import Analysis, analyze, analyze_file
 from tracekit.arrays import categories, integers, optional_integers, ratios, strings, words_as_categories
 from tracekit.errors import NoEventsError, TracekitError
 from tracekit.fleet.places import Failure, Place, local_path, reason, stored
@@ -59,8 +59,12 @@ def examine(job: Job) -> Result:
         checksum = _checksum(place.trace) if job.checksum else None
         if checksum is not None and checksum == job.known:
             return Result(place, checksum, unchanged=True)
-        with stored(place.trace) as file:
-            analysis = analyze(local_path(place.trace) or place.trace, file=file)
+        path = local_path(place.trace)
+        if path is None:
+            with stored(place.trace) as file:
+                analysis = analyze_file(place.trace, file)
+        else:
+            analysis = analyze(path)
     except TracekitError as error:
         code = "no-events" if isinstance(error, NoEventsError) else "unreadable"
         return Result(place, failure=Failure(code, printable(error.message), error.hint))
@@ -93,7 +97,6 @@ def _checksum(trace: str) -> str:
     digest = hashlib.sha256()
     path = local_path(trace)
     with stored(trace) if path is None else Path(path).open("rb") as file:
-        assert file
         for piece in iter(lambda: file.read(_HASHED), b""):
             digest.update(piece)
     return digest.hexdigest()
@@ -232,7 +235,7 @@ class _Cause(NamedTuple):
     sufferer: str | None
     thread: str | None
     hog: str | None
-    count: int
+    found: int
     lost: int
 
 
@@ -252,7 +255,7 @@ def _causes(analysis: Analysis, groups: Mapping[str | None, str]) -> dict[str, A
         "thread": words_as_categories([thread for _, thread, _ in summed]),
         "hog": words_as_categories([hog for _, _, hog in summed]),
         "threads": integers(np.array(threads, np.int64)),
-        "count": integers(np.array([sum(cause.count for cause in causes) for causes in summed.values()], np.int64)),
+        "count": integers(np.array([sum(cause.found for cause in causes) for causes in summed.values()], np.int64)),
         "lost": integers(np.array([sum(cause.lost for cause in causes) for causes in summed.values()], np.int64)),
         "cost": ratios(costs),
     }
@@ -278,9 +281,7 @@ def _retried(analysis: Analysis, groups: Mapping[str | None, str]) -> Iterable[_
         if finding.kind == "failed_retries":
             for thread in finding.threads:
                 row, hog = rows[thread], groups.get(hogs.get(thread))
-                yield _Cause(
-                    finding.kind, thread, groups[thread], hog, row["failed_retries"], row["retried_waited"]
-                )
+                yield _Cause(finding.kind, thread, groups[thread], hog, row["failed_retries"], row["retried_waited"])
 
 
 def _findings(analysis: Analysis) -> dict[str, Any]:
