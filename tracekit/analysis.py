@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 
@@ -226,6 +226,11 @@ def analyze(
     return _analyze(trace, _options(thresholds), None, strict, progress)
 
 
+def analyze_file(name: str, file: BinaryIO, **thresholds: float) -> Analysis:
+    """`analyze` of an open binary file, e.g. of an object store. It need not seek, and stays open."""
+    return _analyze(name, _options(thresholds), None, file=file)
+
+
 def analyze_and_draw(
     trace: Trace | str | os.PathLike[str],
     *,
@@ -243,11 +248,12 @@ def _analyze(
     limits: PictureLimits | None,
     strict: bool = False,
     progress: Progress | None = None,
+    file: BinaryIO | None = None,
 ) -> Analysis:
     if isinstance(trace, Trace):
         found = trace.run(options, limits)
         return _analysis(trace.path, trace, found, trace.metadata, trace.summary, trace.bad_lines, options)
-    with open_trace(trace, strict=strict) as stream:
+    with open_trace(trace, strict=strict, file=file) as stream:
         return analyze_stream(stream, trace, options, progress, limits)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes as c
 import os
+from contextvars import ContextVar
 from pathlib import Path
 
 ABI = 8
@@ -175,6 +176,11 @@ def core_name() -> str:
     return "native" if library else "python"
 
 
+at_most: ContextVar[int | None] = ContextVar("at_most", default=None)
+"""Threads to read with at most, where many traces are read at once."""
+
+
 def workers() -> int:
     """How many threads to read with: the cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, at_most.get() or cores)
