@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _HINT = "`tracekit query TRACE --tables` shows the tables, `--schema TABLE` the columns of one."
+_LOCKED = "A query reads this trace and nothing else: no other file, no network, no extension."
 Derive = Callable[[Sequence[str]], Mapping[str, pa.Table]]
 
 
@@ -57,13 +58,14 @@ class Database:
             self._load(sql)
             return _narrow(self._connection.sql(sql).to_arrow_table())
         except duckdb.Error as error:
-            raise QueryError(_where(self._with_place(sql, error)), _HINT) from error
+            hint = _LOCKED if isinstance(error, duckdb.PermissionException) else _HINT
+            raise QueryError(_where(self._with_place(sql, error)), hint) from error
 
     def _with_place(self, sql: str, error: Exception) -> Exception:
         """Of what is wrong with the words of the SQL, `execute` alone tells the place."""
         import duckdb
 
-        if isinstance(error, (duckdb.BinderException, duckdb.CatalogException)):
+        if isinstance(error, (duckdb.BinderException, duckdb.CatalogException, duckdb.PermissionException)):
             try:
                 self._connection.execute(sql)
             except duckdb.Error as placed:
@@ -71,6 +73,7 @@ class Database:
         return error
 
     def _check(self, sql: str) -> None:
+        """One SELECT. COPY could write over the very files that may be read."""
         import duckdb
 
         statements = self._connection.extract_statements(sql)
