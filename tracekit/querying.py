@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, overload
 import pyarrow as pa
 
 from tracekit import schemas
-from tracekit.header import check_stamp
+from tracekit.source import Source
 from tracekit.sql import Database, frame_of
 from tracekit.stream import Progress
 from tracekit.tablestream import TableStream
@@ -39,7 +39,7 @@ def query(trace: str | os.PathLike[str], sql: str, *, arrow: bool = False) -> pd
 
 
 def open_database(trace: str | os.PathLike[str], progress: Progress | None = None) -> Database:
-    """The tables of a trace file. Raises SchemaError: a later version wrote one of them."""
+    """The tables of a trace file, which is read when SQL names one. Raises SourceError: there is no such file."""
     path = os.fspath(trace)
 
     def derive(tables: Sequence[str]) -> dict[str, pa.Table]:
@@ -49,18 +49,12 @@ def open_database(trace: str | os.PathLike[str], progress: Progress | None = Non
                 pieces[table].append(piece)
         return {table: pa.concat_tables(found) for table, found in pieces.items()}
 
+    if path != "-" and not os.path.exists(path):
+        Source(path)  # says so
     return Database(derive, _files(Path(path)))
 
 
 def _files(path: Path) -> dict[str, Path]:
     """The tables of a folder of them."""
-    if not path.is_dir():
-        return {}
-    import pyarrow.parquet as pq
-
-    files = {table: (path / f"{table}.parquet").resolve() for table in schemas.TABLES}
-    files = {table: file for table, file in files.items() if file.is_file()}
-    for table, file in files.items():
-        stamp = (pq.read_schema(file).metadata or {}).get(b"tracekit.schema")
-        check_stamp(stamp.decode("utf-8", "replace") if stamp else None, table, str(file))
-    return files
+    files = {table: (path / f"{table}.parquet").resolve() for table in schemas.TABLES} if path.is_dir() else {}
+    return {table: file for table, file in files.items() if file.is_file()}

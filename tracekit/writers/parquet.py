@@ -34,7 +34,7 @@ class _TableFile:
         words = [field.name for field in schema if pa.types.is_dictionary(field.type)]
         growing = [field.name for field in schema if field.name.endswith(("seq", "clock", "time"))]
         self._writer = pq.ParquetWriter(
-            out, self._schema, compression="zstd", compression_level=1, use_dictionary=words,
+            out, self._schema, compression="zstd", compression_level=1, use_dictionary=words, write_page_checksum=True,
             column_encoding=dict.fromkeys(growing, "DELTA_BINARY_PACKED"),
         )  # fmt: skip
 
