@@ -14,7 +14,9 @@ from tracekit.errors import (
     SourceError,
     TracekitError,
 )
-from tracekit.trace import Trace, read
+from tracekit.querying import query
+from tracekit.sql import QueryError
+from tracekit.trace import Trace, from_pandas, read
 
 try:
     __version__ = version("tracekit")
@@ -29,6 +31,7 @@ __all__ = [
     "NoEventsError",
     "NotObservedError",
     "OptionError",
+    "QueryError",
     "SchemaError",
     "SourceError",
     "Trace",
@@ -36,5 +39,7 @@ __all__ = [
     "analyze",
     "check",
     "compare",
+    "from_pandas",
+    "query",
     "read",
 ]

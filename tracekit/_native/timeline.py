@@ -121,7 +121,9 @@ class NativeMachine:
         raw: Any = (c.c_char * (count * layout.itemsize)).from_address(address)
         raw.machine = self  # the view keeps the rows alive
         view: Rows = np.frombuffer(raw, layout)
-        return view
+        # Columns of several rows are copied when they become Arrow's; those of one are contiguous as they stand here,
+        # and would change with the next row that is kept in this place.
+        return view.copy() if count == 1 else view
 
     def clocks(self) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]]:
         return self._clocks

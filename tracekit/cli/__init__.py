@@ -13,8 +13,9 @@ from tracekit.cli.analyze import analyze
 from tracekit.cli.common import say
 from tracekit.cli.compare import compare
 from tracekit.cli.convert import convert
+from tracekit.cli.query import query
 
-COMMANDS = (analyze, compare, convert)
+COMMANDS = (analyze, compare, convert, query)
 
 app = typer.Typer(
     name="tracekit",

@@ -48,7 +48,7 @@ def open_stream(source: Source, strict: bool, whole: bool) -> EventStream:
     try:
         table = csv.open_csv(
             reader,
-            csv.ReadOptions(block_size=_BLOCK),
+            csv.ReadOptions(block_size=_BLOCK, use_threads=False),  # with threads, errors do not tell the row
             csv.ParseOptions(newlines_in_values=False),
             csv.ConvertOptions(column_types=types, strings_can_be_null=False),
         )

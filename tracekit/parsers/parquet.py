@@ -27,7 +27,7 @@ def open_stream(source: Source, strict: bool, whole: bool) -> EventStream:
 
     path = source.path
     try:
-        file = pq.ParquetFile(source.file("Parquet"), pre_buffer=True)
+        file = pq.ParquetFile(source.file("Parquet"), pre_buffer=True, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise unreadable(path, error) from error
     columns = events_columns(file.schema_arrow, path)

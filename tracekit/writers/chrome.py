@@ -31,10 +31,8 @@ _EVENTS = 4096
 
 def write(trace: TableStream, out: BinaryIO) -> None:
     """Writes event by event; no memory is kept."""
-    about = {"source": trace.path, **trace.analysis.metadata}
-    out.write(
-        f'{{"displayTimeUnit":"ns","otherData":{json.dumps(about, ensure_ascii=False)},"traceEvents":[\n'.encode()
-    )
+    about = json.dumps({"source": trace.path, **trace.analysis.metadata}, ensure_ascii=False)
+    out.write(f'{{"displayTimeUnit":"ns","otherData":{about},"traceEvents":[\n'.encode())
     lines: list[str] = []
     separator = ""
     for event, times in _events(trace):

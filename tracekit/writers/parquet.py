@@ -15,7 +15,7 @@ from tracekit.tablestream import TableStream
 
 GROUP_ROWS = 1 << 17
 """Rows of a row group: what a reader can skip by its statistics."""
-SORTED_ROWS = 1 << 19
+SORTED_ROWS = 1 << 18
 """So many rows are sorted by thread before they are written: a query for one thread skips the others' row groups."""
 _SORTED_BY = {"holds": "thread", "waits": "thread", "failed_retries": "thread"}
 
@@ -34,7 +34,7 @@ class _TableFile:
         words = [field.name for field in schema if pa.types.is_dictionary(field.type)]
         growing = [field.name for field in schema if field.name.endswith(("seq", "clock", "time"))]
         self._writer = pq.ParquetWriter(
-            out, self._schema, compression="zstd", compression_level=1, use_dictionary=words,
+            out, self._schema, compression="zstd", compression_level=1, use_dictionary=words, write_page_checksum=True,
             column_encoding=dict.fromkeys(growing, "DELTA_BINARY_PACKED"),
         )  # fmt: skip
 
