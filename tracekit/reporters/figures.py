@@ -249,7 +249,7 @@ def _matrix(
     names = [[[row, column] for column in columns] for row in rows]
     data = {
         "type": "heatmap", "z": z, "text": text, "customdata": names, "xgap": 2, "ygap": 2, "zmin": 0,
-        "colorscale": [[0, f"rgba({colour},0.06)"], [1, f"rgba({colour},0.9)"]], "showscale": False,
+        "colorscale": [[0, f"rgba({colour},0.06)"], [1, f"rgba({colour},0.72)"]], "showscale": False,
         "hovertemplate": hover, "hoverongaps": False,
     }  # fmt: skip
     if len(columns) <= 8:

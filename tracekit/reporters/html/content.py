@@ -52,12 +52,18 @@ def content(analysis: Analysis) -> dict[str, Any]:
                 "title": figures.FIGURES[name].title,
                 "about": figures.FIGURES[name].about,
                 "text": figures.FIGURES[name].tell(analysis),
-                "figure": figures.figure(analysis, name),
+                "figure": _drawn(analysis, name),
             }
             for name in FIGURES
         ],
         "picture": payload.picture(analysis.picture),
     }
+
+
+def _drawn(analysis: Analysis, name: str) -> figures.Figure | None:
+    """The figure, or None where it has nothing to show."""
+    figure = figures.figure(analysis, name)
+    return figure if any(trace.get("z") or trace.get("x") for trace in figure["data"]) else None
 
 
 def _threads(analysis: Analysis) -> list[dict[str, Any]]:
