@@ -58,7 +58,9 @@ def test_one_long_wait_in_a_long_trace_stays(tmp_path: Path) -> None:
     picture = found.picture
     assert not picture.whole
     assert picture.cells["longest_wait"].max() == 50_010_000
-    (window,) = picture.windows
+    first, window, last = picture.windows
+    assert first[0] == 0
+    assert last[1] == picture.duration
     assert len(picture.waits) == 1
     assert window[0] <= picture.waits["busy"][0] <= picture.waits["end"][0] <= window[1]
     table = found.long_holds.to_pylist()

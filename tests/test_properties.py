@@ -124,9 +124,11 @@ limits = st.builds(
     bins=st.sampled_from([1, 2, 7, 64, 300]),
     cells=st.sampled_from([1, 20, 100, 1 << 18]),
     rows=st.sampled_from([0, 1, 4, 1 << 17]),
+    edge_rows=st.sampled_from([1, 3, 6, 4096]),
     window_rows=st.sampled_from([1, 2, 5, 256]),
     windows=st.sampled_from([0, 1, 3, 100]),
     window_waiters=st.sampled_from([0, 1, 4096]),
+    rival_switches=st.sampled_from([0, 1, 64]),
 )
 
 

@@ -5,8 +5,18 @@ from importlib.metadata import PackageNotFoundError, version
 from tracekit.analysis import Analysis, analyze
 from tracekit.checks import CheckFailed, check
 from tracekit.comparison import Comparison, compare
-from tracekit.errors import BadLineError, NoEventsError, OptionError, SchemaError, SourceError, TracekitError
-from tracekit.trace import Trace, read
+from tracekit.errors import (
+    BadLineError,
+    NoEventsError,
+    NotObservedError,
+    OptionError,
+    SchemaError,
+    SourceError,
+    TracekitError,
+)
+from tracekit.querying import query
+from tracekit.sql import QueryError
+from tracekit.trace import Trace, from_pandas, read
 
 try:
     __version__ = version("tracekit")
@@ -19,7 +29,9 @@ __all__ = [
     "CheckFailed",
     "Comparison",
     "NoEventsError",
+    "NotObservedError",
     "OptionError",
+    "QueryError",
     "SchemaError",
     "SourceError",
     "Trace",
@@ -27,5 +39,7 @@ __all__ = [
     "analyze",
     "check",
     "compare",
+    "from_pandas",
+    "query",
     "read",
 ]

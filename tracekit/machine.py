@@ -154,6 +154,7 @@ class Wait:
     busy_seq: int = NO_SEQ
     busy: int = 0
     busy_ticks: int = 0
+    busy_switches: int = 0  # of the trace, at its first BUSY or RETRY
     failed_retries: int = 0
     lost_rounds: int = 0
     timeouts: int = 0
@@ -203,17 +204,21 @@ class PictureLimits:
         cells: at most so many bins of all threads together, but for traces of so many threads that the bins would
             become fewer than 64.
         rows: a trace of no more holds, contended waits and failed retries, each, is kept whole;
-        window_rows: otherwise so many of each around one finding,
+        edge_rows: otherwise so many of each where it begins and where it ends,
+        window_rows: and so many around one finding,
         windows: and so many findings of each kind, the costliest,
-        window_waiters: unless more threads than this wait at its end.
+        window_waiters: unless more threads than this wait at a window's end;
+        rival_switches: and a wait over more switches, that is no battle, then has no rival.
     """
 
     bins: int = 8192
     cells: int = 1 << 18
     rows: int = 1 << 17
+    edge_rows: int = 4096
     window_rows: int = 256
     windows: int = 100
     window_waiters: int = 4096
+    rival_switches: int = 64
 
 
 CELL = _layout(

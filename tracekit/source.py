@@ -9,7 +9,7 @@ import stat
 import sys
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
@@ -114,6 +114,12 @@ class Source:
         if not finished:
             self.truncated = "the compressed data ends before its end mark"
 
+    @property
+    def plain_file(self) -> str | None:
+        """The path of a file with these very bytes, if there is one: they come neither from a pipe nor compressed."""
+        plain = self.size is not None and self._file != "-" and self._decompressed is None
+        return self._file if plain else None
+
     def chunks(self) -> Iterator[bytes]:
         """What stands behind `head`."""
         if self._decompressed is not None:
@@ -187,6 +193,18 @@ class Source:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def lines(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
+    """The lines of all chunks without LF and CR; of one that is longer than `limit` only so much that this shows."""
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            yield line.removesuffix(b"\r")
+        rest = rest[: limit + 2]
+    if rest:
+        yield rest.removesuffix(b"\r")
 
 
 class _Reader(io.RawIOBase):

@@ -18,6 +18,7 @@ from tracekit.diagnostics import diagnostics_table
 from tracekit.errors import SourceError
 from tracekit.header import Header
 from tracekit.machine import FAULT, Options, Rows
+from tracekit.observed import hide
 from tracekit.parsers import open_trace
 from tracekit.schemas import TABLES
 from tracekit.source import Source
@@ -80,7 +81,7 @@ class TableStream:
         for table, piece in self._rows(wanted, progress):
             if piece.num_rows or table in empty:
                 empty.discard(table)
-                yield table, piece
+                yield table, hide(table, piece, self.analysis.unobserved)
         for table in TABLES:
             if table in tables and table not in PIECEWISE:
                 yield table, self.analysis.tables[table]

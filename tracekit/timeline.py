@@ -254,8 +254,10 @@ class PlainMachine:
             self._keep("retries", *row)
             if self._picture:
                 self._picture.retries.append(DrawnRetry(*row))
+                self._draw_beginning()
         if not wait.contended:
             wait.busy_seq, wait.busy, wait.busy_ticks = self._seq, self._clock, self._ticks.now
+            wait.busy_switches = self._switches
         wait.acquires_since_mark = wait.reacquires_since_mark = 0
 
     def _acquired(self, thread: int) -> None:
@@ -298,6 +300,7 @@ class PlainMachine:
         )  # fmt: skip
         if self._picture:
             self._picture.holds.append(self._drawn_hold(hold, end_seq, kind, truncated))
+            self._draw_beginning()
             if self._timed and NULL not in (ticks, self._last_checks):
                 self._picture.knots.append((self._clock, self._tick_clock(ticks)))
         others_wait = any(wait.contended and wait.thread != hold.thread for wait in self._waits.values())
@@ -327,7 +330,11 @@ class PlainMachine:
             wait.thread, wait.rival, wait.contended, end_seq == NO_SEQ, wait.entry_seq == NO_SEQ,
         )  # fmt: skip
         if self._picture:
-            self._picture.wait(self._drawn_wait(wait, end_seq))
+            drawn = self._drawn_wait(wait, end_seq)
+            quick = self._switches - wait.busy_switches <= self._picture.limits.rival_switches
+            wanted = quick or not self._picture.partial or wait.lost_rounds >= self._options.min_rounds
+            self._picture.wait(drawn if wanted else drawn._replace(rival=NOBODY))
+            self._draw_beginning()
         self._find("battles", battle(wait, end_seq, self._clock, self._options))
         return waited
 
@@ -348,9 +355,16 @@ class PlainMachine:
             return
         self._found[kind].append(found)
         if self._picture:
-            holding = [self._drawn_hold(self._hold, NO_SEQ, UNKNOWN, False)] if self._hold else []
-            waiting = [self._drawn_wait(w, NO_SEQ) for w in self._waits.values() if w.contended]
-            self._picture.finding(kind, found, holding, waiting)
+            self._picture.finding(kind, found, *self._open_rows())
+
+    def _draw_beginning(self) -> None:
+        if self._picture and self._picture.begins:
+            self._picture.beginning(self._clock, *self._open_rows())
+
+    def _open_rows(self) -> tuple[list[DrawnHold], list[DrawnWait]]:
+        """What is open, as far as it has come."""
+        holding = [self._drawn_hold(self._hold, NO_SEQ, UNKNOWN, False)] if self._hold else []
+        return holding, [self._drawn_wait(wait, NO_SEQ) for wait in self._waits.values() if wait.contended]
 
     def finish(self) -> None:
         if self._hold:

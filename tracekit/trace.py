@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, overload
 
 import pyarrow as pa
 
-from tracekit import schemas, timeline
+from tracekit import frames, schemas, timeline
 from tracekit.diagnostics import Diagnostic, diagnostics_table, require_events, summarise
 from tracekit.machine import Options, PictureLimits
+from tracekit.observed import hide, unobserved
 from tracekit.parsers import open_trace
-from tracekit.stream import BadLines
+from tracekit.sql import Database, frame_of
+from tracekit.stream import BadLines, EventStream
 from tracekit.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -25,25 +27,40 @@ if TYPE_CHECKING:
 def read(path: str | os.PathLike[str], *, strict: bool = False) -> Trace:
     """Reads a trace into memory. For one that does not fit there, see `analyze`.
 
-    path: a trace in the text format of docs/format.md, plain, gzip or zstd; `-` is standard input.
+    path: a trace in the text format of docs/format.md, plain, gzip or zstd, or what `tracekit convert` wrote; `-` is
+        standard input.
     strict: the first bad line raises BadLineError; otherwise bad lines are rows of `Trace.diagnostics`.
     Raises SourceError, NoEventsError, BadLineError.
     """
     with open_trace(path, strict=strict, whole=True) as stream:
-        batches = list(stream)
-        require_events(stream, sum(batch.num_rows for batch in batches))
-        return Trace(
-            path=stream.path,
-            metadata=stream.metadata,
-            _batches=batches,
-            _threads=stream.threads,
-            _names=stream.names,
-            _bad_lines=stream.bad_lines,
-            _truncated=stream.truncated,
-            _line_numbers=stream.line_numbers(),
-            _fault_lines=stream.fault_lines,
-            _interval=stream.check_interval,
-        )
+        return _kept(stream)
+
+
+def from_pandas(frame: pd.DataFrame, *, metadata: Mapping[str, str] | None = None) -> Trace:
+    """A trace from a frame of events in their order: thread, event, and what is known of ticks, checks and time.
+
+    metadata: e.g. `{"check-interval": "50"}`; otherwise what `Trace.to_pandas("events")` kept in `frame.attrs`.
+    Raises SchemaError for a column that is missing, SourceError for a value that no event can have, NoEventsError.
+    """
+    frames.register(from_pandas)
+    return _kept(frames.stream_of(frame, metadata))
+
+
+def _kept(stream: EventStream) -> Trace:
+    batches = list(stream)
+    require_events(stream, sum(batch.num_rows for batch in batches))
+    return Trace(
+        path=stream.path,
+        metadata=stream.metadata,
+        _batches=batches,
+        _threads=stream.threads,
+        _names=stream.names,
+        _bad_lines=stream.bad_lines,
+        _truncated=stream.truncated,
+        _line_numbers=stream.line_numbers(),
+        _fault_lines=stream.fault_lines,
+        _interval=stream.check_interval,
+    )
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,7 +84,9 @@ class Trace:
     @cached_property
     def timeline(self) -> Timeline:
         """Totals and all tables but the diagnostics."""
-        return timeline.run_kept(self._batches, self._threads, self._names, self._interval)
+        found = timeline.run_kept(self._batches, self._threads, self._names, self._interval)
+        unknown = unobserved(self.metadata)
+        return replace(found, tables={name: hide(name, table, unknown) for name, table in found.tables.items()})
 
     def run(self, options: Options, limits: PictureLimits | None = None) -> Timeline:
         """The trace through the state machine again, with other thresholds, for totals and findings.
@@ -144,7 +163,40 @@ class Trace:
         """
         if table not in schemas.TRACE_TABLES:
             raise ValueError(f"There is no table {table!r}; there are {', '.join(schemas.TRACE_TABLES)}.")
-        return schemas.to_pandas(getattr(self, table))
+        frames.register(from_pandas)
+        frame = schemas.to_pandas(getattr(self, table))
+        if table == "events":
+            frame.attrs[frames.ATTRS] = {"metadata": dict(self.metadata), "names": dict(self._names)}
+        return frame
+
+    @overload
+    def sql(self, query: str, *, arrow: Literal[False] = False) -> pd.DataFrame: ...
+
+    @overload
+    def sql(self, query: str, *, arrow: Literal[True]) -> pa.Table: ...
+
+    def sql(self, query: str, *, arrow: bool = False) -> pd.DataFrame | pa.Table:
+        """The rows that one SELECT over the tables of docs/tables.md finds. Findings: default thresholds.
+
+        arrow: as a `pyarrow.Table` instead of a DataFrame. Raises QueryError.
+        """
+        found = self._database.query(query)
+        return found if arrow else frame_of(found)
+
+    @cached_property
+    def _database(self) -> Database:
+        return Database(self._tables)
+
+    def _tables(self, tables: Sequence[str]) -> dict[str, pa.Table]:
+        found = None
+        made = {}
+        for table in tables:
+            if table in schemas.TRACE_TABLES:
+                made[table] = getattr(self, table)
+            else:
+                found = found or self.run(Options(worst=2**61))
+                made[table] = found.tables[table]
+        return made
 
     def __repr__(self) -> str:
         events, threads = self.timeline.totals.events, len(self._threads)

@@ -480,8 +480,8 @@ static bool read_trace(const bytes *trace, const options *o, result *r) {
                                 .long_hold = 1000, .ratio = 1.5, .worst = 3, .distinct_values = 20};
     tk_timeline *timeline = tk_timeline_new(o->interval, o->keep_rows, &options);
     CHECK(p && timeline);
-    const tk_picture_limits limits = {.bins = 100, .cells = 80, .rows = 40, .window_rows = 10, .windows = 3,
-                                      .window_waiters = 5};
+    const tk_picture_limits limits = {.bins = 100, .cells = 80, .rows = 40, .edge_rows = 15, .window_rows = 10, .windows = 3,
+                                      .window_waiters = 5, .rival_switches = 3};
     CHECK(tk_timeline_draw(timeline, &limits));
     fetched late[8];
     int held = 0, steps = 0;

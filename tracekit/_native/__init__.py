@@ -9,7 +9,7 @@ import ctypes as c
 import os
 from pathlib import Path
 
-ABI = 6
+ABI = 8
 LINE_CODES = 8
 ROW_CODES = 5
 FINDING_KINDS = 4
@@ -33,7 +33,11 @@ class PictureLimits(c.Structure):
     """tk_picture_limits"""
 
     _fields_ = tuple(
-        (name, c.c_int64) for name in ("bins", "cells", "rows", "window_rows", "windows", "window_waiters")
+        (name, c.c_int64)
+        for name in (
+            *("bins", "cells", "rows", "edge_rows"),
+            *("window_rows", "windows", "window_waiters", "rival_switches"),
+        )
     )
 
 

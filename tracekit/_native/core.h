@@ -15,7 +15,7 @@
 #error "the scanner reads eight characters as one little-endian number"
 #endif
 
-#define TK_ABI 6                 /* raised whenever a struct below changes */
+#define TK_ABI 8                 /* raised whenever a struct below changes */
 #define TK_EXPORT __attribute__((visibility("default")))
 #define TK_NULL INT64_MIN        /* a `-` in a column */
 #define TK_LINE_LIMIT (1 << 20)  /* bytes; a longer line is bad */
@@ -189,8 +189,9 @@ typedef struct {
 
 /* bins: at most so many. cells: so many of all threads, unless the bins get too few. rows: up to so many holds,
    contended waits and failed retries each the picture has all of them; else `window_rows` of each around so many
-   (`windows`) findings of each kind, unless more than `window_waiters` wait at their end. */
-typedef struct { int64_t bins, cells, rows, window_rows, windows, window_waiters; } tk_picture_limits;
+   (`windows`) findings of each kind, and `edge_rows` where the trace begins and ends, unless more than `window_waiters`
+   wait there. rival_switches: then a wait over more of them that is no battle has no rival. */
+typedef struct { int64_t bins, cells, rows, edge_rows, window_rows, windows, window_waiters, rival_switches; } tk_picture_limits;
 
 /* What one thread did in one bin: clock units in each state, the longest hold and wait that reach into it (their
    whole length), and how often it failed and released. */

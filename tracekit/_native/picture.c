@@ -18,8 +18,9 @@ picture *picture_new(const tk_picture_limits *limits) {
     picture *p = calloc(1, sizeof *p);
     if (!p) return NULL;
     p->limits = *limits;
+    const int64_t window = limits->window_rows > limits->edge_rows ? limits->window_rows : limits->edge_rows;
     /* One row more than a window may have, to know where the one before it ended. */
-    const int64_t rows = limits->rows > limits->window_rows ? limits->rows : limits->window_rows + 1;
+    const int64_t rows = limits->rows > window ? limits->rows : window + 1;
     if (!ring_init(&p->holds.items, &p->holds.mask, sizeof *p->holds.items, rows) ||
         !ring_init(&p->waits.items, &p->waits.mask, sizeof *p->waits.items, rows) ||
         !ring_init(&p->retries.items, &p->retries.mask, sizeof *p->retries.items, rows)) {
@@ -42,6 +43,7 @@ void picture_free(picture *p) {
         for (size_t i = 0; i < p->snapshots[kind].count; i++) snapshot_free(&p->snapshots[kind].items[i]);
         free(p->snapshots[kind].items);
     }
+    for (int i = 0; i < 2; i++) snapshot_free(&p->edges[i]);
     free(p->threads);
     free(p->holds.items);
     free(p->waits.items);
@@ -235,7 +237,7 @@ bool picture_wants(const picture *p, int kind, int64_t cost, int64_t start_seq) 
         size_t end, n = 0, reaching = 0;                                                            \
         FIRST_AFTER(ring, end_of, oldest, window->to, end);                                         \
         size_t first = end;                                                                         \
-        while (first > oldest && end - first < (size_t)p->limits.window_rows &&                     \
+        while (first > oldest && end - first < limit &&                                             \
                end_of((ring).items[(first - 1) & (ring).mask]) >= window->from)                     \
             first--;                                                                                \
         if (first) {                                                                                \
@@ -260,9 +262,10 @@ bool picture_wants(const picture *p, int kind, int64_t cost, int64_t start_seq) 
 #define WAIT_END(row) ((row).end)
 #define RETRY_CLOCK(row) ((row).clock)
 
-static bool take_rows(const picture *p, snapshot *s, const tk_picture_hold *open_hold, const tk_picture_wait *open_waits,
-                      size_t open_count) {
+static bool take_rows(const picture *p, snapshot *s, int64_t most, const tk_picture_hold *open_hold,
+                      const tk_picture_wait *open_waits, size_t open_count) {
     tk_window *window = &s->window;
+    const size_t limit = (size_t)most;
     int64_t covered = window->from;
     const tk_retry *none = NULL;
     COPY(p->holds, HOLD_START, HOLD_END, s->holds, s->hold_count, open_hold, (size_t)(open_hold != NULL));
@@ -277,7 +280,7 @@ bool picture_finding(picture *p, int kind, const tk_finding *found, const tk_pic
     const int64_t margin = (found->end - found->start) / 8;
     snapshot taken = {.cost = found->cost, .start_seq = found->start_seq};
     taken.window = (tk_window){found->start > margin ? found->start - margin : 0, found->end};
-    if (!take_rows(p, &taken, open_hold, open_waits, open_count)) {
+    if (!take_rows(p, &taken, p->limits.window_rows, open_hold, open_waits, open_count)) {
         snapshot_free(&taken);
         return false;
     }
@@ -302,7 +305,19 @@ bool picture_finding(picture *p, int kind, const tk_finding *found, const tk_pic
     return true;
 }
 
+bool picture_begins(const picture *p) {
+    const size_t rows = (size_t)p->limits.edge_rows;
+    return !p->begun && (p->holds.count >= rows || p->waits.count >= rows || p->retries.count >= rows);
+}
+
+bool picture_beginning(picture *p, int64_t clock, const tk_picture_hold *open_hold, const tk_picture_wait *open_waits,
+                       size_t open_count) {
+    p->edges[0].window = (tk_window){0, clock};
+    return take_rows(p, &p->edges[0], p->limits.edge_rows, open_hold, open_waits, open_count);
+}
+
 /* ---- the end ---- */
+
 
 #define APPEND(vector, from, n)                                                                              \
     do {                                                                                                     \
@@ -314,25 +329,31 @@ bool picture_finding(picture *p, int kind, const tk_finding *found, const tk_pic
         }                                                                                                    \
     } while (0)
 
+static bool append_snapshot(picture *p, const snapshot *s) {
+    if (!s->holds || s->window.from > s->window.to) return true; /* none, or so late that its rows were gone */
+    APPEND(p->all_holds, s->holds, s->hold_count);
+    APPEND(p->all_waits, s->waits, s->wait_count);
+    APPEND(p->all_retries, s->retries, s->retry_count);
+    APPEND(p->windows, &s->window, 1);
+    return true;
+}
+
 bool picture_finish(picture *p, int64_t clock) {
     fit(p, clock);
     for (int32_t i = 0; i < p->thread_count; i++) APPEND(p->all_cells, p->threads[i].items, p->threads[i].count);
-    const size_t limit = (size_t)p->limits.rows;
-    p->whole = p->holds.count <= limit && p->waits.count <= limit && p->retries.count <= limit;
+    p->whole = !picture_is_partial(p);
     if (p->whole) {
         APPEND(p->all_holds, p->holds.items, p->holds.count);
         APPEND(p->all_waits, p->waits.items, p->waits.count);
         APPEND(p->all_retries, p->retries.items, p->retries.count);
         return true;
     }
+    p->edges[1].window = (tk_window){0, clock};
+    if (!take_rows(p, &p->edges[1], p->limits.edge_rows, NULL, NULL, 0)) return false;
+    for (int i = 0; i < 2; i++)
+        if (!append_snapshot(p, &p->edges[i])) return false;
     for (int kind = 0; kind < TK_KINDS; kind++)
-        for (size_t i = 0; i < p->snapshots[kind].count; i++) {
-            const snapshot *s = &p->snapshots[kind].items[i];
-            if (s->window.from > s->window.to) continue; /* told so late that its rows were gone */
-            APPEND(p->all_holds, s->holds, s->hold_count);
-            APPEND(p->all_waits, s->waits, s->wait_count);
-            APPEND(p->all_retries, s->retries, s->retry_count);
-            APPEND(p->windows, &s->window, 1);
-        }
+        for (size_t i = 0; i < p->snapshots[kind].count; i++)
+            if (!append_snapshot(p, &p->snapshots[kind].items[i])) return false;
     return true;
 }

@@ -277,10 +277,19 @@ static void settle_blame(tk_timeline *t, const stretch *part, map *blame) {
 
 static void settle_rivals(tk_timeline *t, const wait *w, map *rivals) {
     int64_t before = w->busy_run_acquires;
-    for (int64_t i = w->busy_run; i < t->runs; i++) {
-        const run *r = &t->ring[i & (RING - 1)];
-        charge(t, rivals, r->thread, r->acquires - before);
+    if (t->runs - w->busy_run > 16 && map_is_dense(rivals, t->thread_count)) {
+        for (int64_t i = w->busy_run; i < t->runs; i++) {
+            const run *r = &t->ring[i & (RING - 1)];
+            rivals->sums[r->thread] += r->acquires;
+        }
+        rivals->sums[t->ring[w->busy_run & (RING - 1)].thread] -= before;
         before = 0;
+    } else {
+        for (int64_t i = w->busy_run; i < t->runs; i++) {
+            const run *r = &t->ring[i & (RING - 1)];
+            charge(t, rivals, r->thread, r->acquires - before);
+            before = 0;
+        }
     }
     charge(t, rivals, t->run_thread, t->run_acquires - before);
 }
@@ -379,22 +388,35 @@ static tk_picture_wait drawn_wait(const tk_timeline *t, const wait *w, int32_t t
                              w->contended, end_seq == NO_SEQ, w->truncated, {0}, w->failed_retries ? w->retry : -1};
 }
 
-/* The rows that lead to it, and what is open at its end as far as it has come. */
-static void draw_finding(tk_timeline *t, int kind, const tk_finding *finding) {
+/* What is open, as far as it has come, but for the wait of `closed`. False: so many wait that they are left out. */
+static bool open_rows(tk_timeline *t, int32_t closed, tk_picture_hold *hold) {
     t->open_rows.count = 0;
-    /* A battle's own wait is closed: its row is there. */
-    const int32_t closed = kind == TK_BATTLES ? finding->thread : NOBODY;
-    if (t->contended_open - (closed != NOBODY) > t->picture->limits.window_waiters) return;
+    *hold = (tk_picture_hold){t->hold_start_seq, NO_SEQ, t->hold_start, t->clock, t->hold_waited, t->holder, 0, true, false, 0};
+    if (t->contended_open - (closed != NOBODY) > t->picture->limits.window_waiters) return false;
     for (size_t i = 0; i < t->open_waits.count; i++) {
         const int32_t thread = t->open_waits.items[i];
         const wait *w = &t->threads[thread].wait;
-        if (!w->contended || thread == closed) continue;
-        KEEP(t->open_rows, drawn_wait(t, w, thread, NO_SEQ, main_rival(t, w)));
+        if (w->contended && thread != closed) KEEP(t->open_rows, drawn_wait(t, w, thread, NO_SEQ, main_rival(t, w)));
     }
-    const tk_picture_hold hold = {t->hold_start_seq, NO_SEQ, t->hold_start, t->clock, t->hold_waited, t->holder, 0, true,
-                                  false, 0};
+    return true;
+}
+
+/* The rows that lead to it, and what is open at its end. A battle's own wait is closed: its row is there. */
+static void draw_finding(tk_timeline *t, int kind, const tk_finding *finding) {
+    tk_picture_hold hold;
+    if (!open_rows(t, kind == TK_BATTLES ? finding->thread : NOBODY, &hold)) return;
     TRY(picture_finding(t->picture, kind, finding, t->holder != NOBODY ? &hold : NULL, t->open_rows.items,
                         t->open_rows.count));
+}
+
+/* `closed`: whose wait has just become a row. */
+static void draw_beginning(tk_timeline *t, int32_t closed) {
+    tk_picture_hold hold;
+    if (LIKELY(!picture_begins(t->picture))) return;
+    t->picture->begun = true;
+    if (!open_rows(t, closed, &hold)) return;
+    TRY(picture_beginning(t->picture, t->clock, t->holder != NOBODY ? &hold : NULL, t->open_rows.items,
+                          t->open_rows.count));
 }
 
 static void found(tk_timeline *t, int kind, tk_finding finding) {
@@ -425,10 +447,13 @@ static void close_wait(tk_timeline *t, int32_t thread, int64_t end_seq) {
     t->hold_wait_start = w->start;
     const bool battle = TK_ANALYZERS && w->lost_rounds >= t->options.min_rounds;
     if (battle || t->keep_rows || t->picture) {
-        const int32_t rival = w->contended ? main_rival(t, w) : NOBODY;
+        const bool drawn_rival = t->picture && (battle || !picture_is_partial(t->picture) ||
+                                                t->runs - w->busy_run <= t->picture->limits.rival_switches);
+        const int32_t rival = w->contended && (battle || t->keep_rows || drawn_rival) ? main_rival(t, w) : NOBODY;
         if (t->picture) {
-            const tk_picture_wait drawn = drawn_wait(t, w, thread, end_seq, rival);
+            const tk_picture_wait drawn = drawn_wait(t, w, thread, end_seq, drawn_rival ? rival : NOBODY);
             TRY(picture_wait(t->picture, &drawn));
+            draw_beginning(t, thread);
         }
         if (battle)
             found(t, TK_BATTLES, (tk_finding){t->clock - w->busy, w->busy_seq, end_seq, w->busy, t->clock,
@@ -547,6 +572,7 @@ static inline int64_t ticks_clock(const tk_timeline *t, int64_t ticks) {
 /* `ticks` are those of the RELEASE: where they are known a timed trace has a second clock. */
 static void draw_hold(tk_timeline *t, const tk_picture_hold *hold, int64_t ticks) {
     TRY(picture_hold(t->picture, hold));
+    draw_beginning(t, NOBODY);
     if (t->totals.timed && ticks != TK_NULL && t->last_checks != TK_NULL)
         TRY(picture_knot(t->picture, t->clock, ticks_clock(t, ticks)));
 }
@@ -667,7 +693,10 @@ static void contend(tk_timeline *t, int32_t thread, int64_t seq, bool retry, boo
         if (w->failed_retries == 1) w->retry = t->clock;
         const tk_retry row = {seq, t->clock, thread, t->holder, kind, 0};
         if (t->keep_rows) KEEP(t->retries, row);
-        if (t->picture) TRY(picture_retry(t->picture, &row));
+        if (t->picture) {
+            TRY(picture_retry(t->picture, &row));
+            draw_beginning(t, NOBODY);
+        }
     }
     if (!w->contended) {
         w->contended = true;

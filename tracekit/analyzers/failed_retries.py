@@ -11,6 +11,9 @@ from typing import Any
 from tracekit.analyzers.finding import NAMED, Finding, Story
 from tracekit.words import count, percent
 
+NEEDS = frozenset({"retries"})
+"""What a trace must tell for these to be seen (`tracekit.observed`)."""
+
 
 def explain(others: Sequence[Finding], story: Story) -> list[Finding]:
     """One finding for the threads that wait long for it and that no other finding explains."""

@@ -69,6 +69,7 @@ class Story:
     names: Mapping[str, str]
     threads: Mapping[str, Mapping[str, Any]]
     blame: Sequence[Mapping[str, Any]]
+    unobserved: frozenset[str]
 
     def share(self, duration: int) -> float:
         """Of the trace's duration; at most 1, since several may wait at once."""

@@ -13,9 +13,10 @@ from tracekit.cli.analyze import analyze
 from tracekit.cli.common import say
 from tracekit.cli.compare import compare
 from tracekit.cli.convert import convert
+from tracekit.cli.query import query
 from tracekit.cli.report import report
 
-COMMANDS = (analyze, report, compare, convert)
+COMMANDS = (analyze, report, query, convert, compare)
 
 app = typer.Typer(
     name="tracekit",

@@ -65,6 +65,7 @@ def analyze(
                     raise
                 say_error(error)
                 failed = True
+        failures = [failure for analysis in analyses for failure in _failures(analysis, failing, max_cost)]
         if analyses:
             if as_json:
                 from tracekit.reporters import json
@@ -80,7 +81,6 @@ def analyze(
                 say_faults(analysis)
         if failed:
             raise typer.Exit(2)
-        failures = [failure for analysis in analyses for failure in _failures(analysis, failing, max_cost)]
         for failure in failures:
             say(printable(failure))
         if failures:

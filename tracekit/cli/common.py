@@ -21,6 +21,7 @@ from tracekit.stream import Progress as ProgressCall
 from tracekit.words import printable
 
 PLAIN_WIDTH = 120  # columns where the output is no terminal
+WIDE = 10_000
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write into this file.")]
@@ -35,11 +36,12 @@ def say_faults(analysis: Analysis) -> None:
             say(printable(f"{where}: {found.count:,} {found.code}: {found.meaning}."))
 
 
-def as_text(parts: list[RenderableType], output: Path | None) -> str:
+def as_text(parts: list[RenderableType], output: Path | None, wide: bool = False) -> str:
+    """wide: lines may be as long as they want to be where the output is no terminal."""
     to_terminal = output is None and sys.stdout.isatty()
     text = io.StringIO()
     screen = Console(
-        file=text, width=None if to_terminal else PLAIN_WIDTH, no_color=None if to_terminal else True,
+        file=text, width=None if to_terminal else WIDE if wide else PLAIN_WIDTH, no_color=None if to_terminal else True,
         force_terminal=to_terminal, highlight=False, emoji=False, markup=False,
     )  # fmt: skip
     for place, part in enumerate(parts):
@@ -133,7 +135,8 @@ def say(sentence: str) -> None:
 
 
 def say_error(error: TracekitError) -> None:
-    say(printable(f"{error.message} {error.hint}"))
+    gap = "" if error.message.endswith("\n") else " "
+    say("\n".join(map(printable, f"{error.message}{gap}{error.hint}".split("\n"))))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tracekit.parsers import arrow, csv, jsonl, parquet, text
+from tracekit.parsers import arrow, csv, gecko, giltracer, jsonl, nsight, parquet, perf, text
 from tracekit.source import Source
 from tracekit.stream import EventStream
 
@@ -22,6 +22,10 @@ class Parser:
 
 PARSERS = (
     Parser(text.NAME, text.sniff, text.open_stream),
+    Parser(perf.NAME, perf.sniff, perf.open_stream),
+    Parser(giltracer.NAME, giltracer.sniff, giltracer.open_stream),
+    Parser(gecko.NAME, gecko.sniff, gecko.open_stream),
+    Parser(nsight.NAME, nsight.sniff, nsight.open_stream),
     Parser(parquet.NAME, parquet.sniff, parquet.open_stream),
     Parser(arrow.NAME, arrow.sniff, arrow.open_stream),
     Parser(csv.NAME, csv.sniff, csv.open_stream),

@@ -14,7 +14,7 @@ from rich.text import Text
 from tracekit.analysis import Analysis
 from tracekit.analyzers import KINDS
 from tracekit.comparison import Comparison
-from tracekit.reporters.sentences import facts, healthy
+from tracekit.reporters.sentences import facts, healthy, unobserved
 from tracekit.words import count, duration, percent, printable, share
 
 THREADS_SHOWN = 20
@@ -90,6 +90,7 @@ def _findings(analysis: Analysis, kinds: Sequence[str]) -> list[RenderableType]:
         lines.append(Text(told if lines else f"Nothing worth naming of {', '.join(kinds)}. {told}", style="bold"))
     elif not lines:
         lines.append(_healthy(analysis))
+    lines += _unobserved(analysis)
     cut = [kind for kind, found in analysis.totals.found.items() if kind in kinds and found.kept < found.count]
     for kind in cut:
         found = analysis.totals.found[kind]
@@ -97,6 +98,11 @@ def _findings(analysis: Analysis, kinds: Sequence[str]) -> list[RenderableType]:
         note = f"--json lists the {found.kept:,} costliest of {found.count:,} {which}; what is said here counts all."
         lines.append(Text(note, style="dim"))
     return lines
+
+
+def _unobserved(analysis: Analysis) -> list[Text]:
+    told = unobserved(analysis)
+    return [Text(told, style="dim")] if told else []
 
 
 def _healthy(analysis: Analysis) -> Text:
@@ -126,7 +132,10 @@ def _threads(analysis: Analysis) -> RenderableType:
             share(row["held"], analysis.duration),
             share(row["waited"], analysis.duration),
             share(row["contended_waits"], max(row["entries"], row["contended_waits"])),
-            *(f"{row[name]:,}" for name in ("failed_retries", "lost_rounds", "check_releases", "blocking_releases")),
+            *(
+                "-" if row[name] is None else f"{row[name]:,}"
+                for name in ("failed_retries", "lost_rounds", "check_releases", "blocking_releases")
+            ),
         )
     notes = "held, waited: share of the trace's duration. contended: share of its waits that found the GIL taken."
     more = analysis.threads.num_rows - THREADS_SHOWN

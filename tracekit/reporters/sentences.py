@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tracekit.analysis import Analysis
-from tracekit.words import count, duration, share
+from tracekit.analyzers import KINDS
+from tracekit.words import count, duration, printable, share
 
 
 def facts(analysis: Analysis) -> list[str]:
@@ -24,6 +25,8 @@ def facts(analysis: Analysis) -> list[str]:
     ]
     if totals.checks is not None:
         told.append(count(totals.checks, "check") if about.get("gil") != "new" else f"{totals.checks:,} forced")
+    if "sampled-every-us" in about:
+        told.append(f"sampled every {about['sampled-every-us']} µs: what is shorter is not in it")
     if about.get("lost", "0") != "0":
         told.append(f"{about['lost']} events lost by the recorder")
     return told
@@ -35,7 +38,21 @@ def healthy(analysis: Analysis) -> str:
         return "No time passes in this trace, so nothing can be said of how long anything took."
     used = {row["state"]: share(row["duration"], analysis.duration) for row in analysis.utilisation.to_pylist()}
     waits = sum(analysis.threads.column("contended_waits").to_pylist())
+    seen = [kind.replace("_", " ") for kind in KINDS if analysis.observed(kind)]
+    what = f"No {', '.join(seen)}" if analysis.unobserved else "No contention"
     return (
-        f"No contention worth naming: the GIL was held {used['held']} of the time, and free while somebody waited "
+        f"{what} worth naming: the GIL was held {used['held']} of the time, and free while somebody waited "
         f"{used['free_wanted']}; {count(waits, 'wait')} found it taken."
+    )
+
+
+def unobserved(analysis: Analysis) -> str:
+    """What cannot be said of this trace; empty where everything can."""
+    if not analysis.unobserved:
+        return ""
+    kinds = [kind.replace("_", " ") for kind in KINDS if not analysis.observed(kind)]
+    source = printable(analysis.metadata.get("source", "its source"))
+    return (
+        f"Not observed in this trace: {', '.join(sorted(analysis.unobserved))}, which {source} does not tell. "
+        f"So nothing can be said of {', '.join(kinds)}."
     )

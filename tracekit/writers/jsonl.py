@@ -19,15 +19,15 @@ def write(trace: TableStream, out: BinaryIO) -> None:
     out.write((json.dumps({KEY: header}, ensure_ascii=False) + "\n").encode())
     for _, events in trace.pieces("events"):
         for batch in events.to_batches():
-            out.write(event_lines(batch))
+            out.write(lines(batch))
 
 
-def event_lines(batch: pa.RecordBatch) -> bytes:
-    """A line for each row."""
+def lines(batch: pa.RecordBatch, end: str = "}\n") -> bytes:
+    """An object for each row of any table."""
     import pyarrow.compute as pc
 
     parts: list[Any] = []
     for place, (name, column) in enumerate(zip(batch.schema.names, batch.columns, strict=True)):
         values = pc.fill_null(texts(column, partial(json.dumps, ensure_ascii=False)), "null")
-        parts += [f'{", " if place else "{"}"{name}": ', values]
-    return join([*parts, "}\n"])
+        parts += [f"{', ' if place else '{'}{json.dumps(name)}: ", values]
+    return join([*parts, end])

@@ -9,17 +9,25 @@ import pyarrow as pa
 
 
 def texts(column: pa.Array, quote: Callable[[str], str] = str) -> pa.Array:
-    """A column's values as strings; null stays null. `quote` is applied to words only, once to each."""
+    """A column's values as strings; null and what is no number among floats are null.
+
+    `quote` is applied to all but numbers and booleans, once to each different value.
+    """
     import pyarrow.compute as pc
 
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+    kind = column.type
+    if pa.types.is_floating(kind):
+        return pc.if_else(pc.is_finite(column), column, None).cast(pa.string())
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind):
+        return column.cast(pa.string())
+    if pa.types.is_nested(kind):
+        column = pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string())
+    elif not pa.types.is_dictionary(kind):
+        column = column.cast(pa.string())
+    if not pa.types.is_dictionary(kind):
         column = column.dictionary_encode()
-    if pa.types.is_dictionary(column.type):
-        words = pa.array([quote(word) for word in column.dictionary.to_pylist()], pa.string())
-        return pc.take(words, column.indices)
-    if pa.types.is_nested(column.type):
-        return pa.array([None if value is None else quote(str(value)) for value in column.to_pylist()], pa.string())
-    return column.cast(pa.string())
+    words = pa.array([quote(word) for word in column.dictionary.to_pylist()], pa.string())
+    return pc.take(words, column.indices)
 
 
 def join(parts: Sequence[pa.Array | str]) -> bytes:

@@ -15,7 +15,7 @@ from tracekit.tablestream import TableStream
 
 GROUP_ROWS = 1 << 17
 """Rows of a row group: what a reader can skip by its statistics."""
-SORTED_ROWS = 1 << 19
+SORTED_ROWS = 1 << 18
 """So many rows are sorted by thread before they are written: a query for one thread skips the others' row groups."""
 _SORTED_BY = {"holds": "thread", "waits": "thread", "failed_retries": "thread"}
 
