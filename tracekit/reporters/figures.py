@@ -143,7 +143,7 @@ def _name(analysis: Drawable, thread: str | None) -> str:
     return escape(name if len(name) <= 28 else f"{name[:27]}…", quote=False)
 
 
-def _busiest(analysis: Drawable) -> list[str]:
+def busiest(analysis: Drawable) -> list[str]:
     """The threads that a figure has room for: those which held and waited most."""
     threads, held, waited = _columns(analysis.tables["threads"], "thread", "held", "waited")
     order = sorted(range(len(threads)), key=lambda i: -(held[i] + waited[i]))[:THREADS_SHOWN]
@@ -162,7 +162,7 @@ def _layout(rows: Sequence[str], **more: Any) -> dict[str, Any]:
 
 
 def _timeline(analysis: Drawable) -> Figure:
-    picture, threads = analysis.picture, _busiest(analysis)
+    picture, threads = analysis.picture, busiest(analysis)
     known = analysis.tables["threads"].column("thread").to_pylist()
     whole = max(1, analysis.duration)
     width = whole / COLUMNS
@@ -200,7 +200,7 @@ def _threads(analysis: Drawable) -> Figure:
     whole = max(1, analysis.duration)
     threads, held, waited = _columns(analysis.tables["threads"], "thread", "held", "waited")
     of = dict(zip(threads, zip(held, waited, strict=True), strict=True))
-    shown = _busiest(analysis)
+    shown = busiest(analysis)
     parts = {
         "held": [of[thread][0] for thread in shown],
         "waited": [of[thread][1] for thread in shown],
@@ -232,7 +232,7 @@ def _threads(analysis: Drawable) -> Figure:
 def _tell_threads(analysis: Drawable) -> str:
     whole = max(1, analysis.duration)
     rows = {row["thread"]: row for row in analysis.tables["threads"].to_pylist()}
-    shown = [(analysis.names[thread], rows[thread]) for thread in _busiest(analysis)[:6]]
+    shown = [(analysis.names[thread], rows[thread]) for thread in busiest(analysis)[:6]]
     shares = [
         f"{n} held {percent(row['held'] / whole)} and waited {percent(row['waited'] / whole)}" for n, row in shown
     ]
@@ -266,9 +266,9 @@ def _matrix(
 
 def _blame(analysis: Drawable) -> Figure:
     waiters, holders, durations = _columns(analysis.tables["blame"], "waiter", "holder", "duration")
-    shown = set(_busiest(analysis))
-    rows = [thread for thread in _busiest(analysis) if thread in waiters]
-    columns: list[str | None] = [thread for thread in _busiest(analysis) if thread in holders]
+    shown = set(busiest(analysis))
+    rows = [thread for thread in busiest(analysis) if thread in waiters]
+    columns: list[str | None] = [thread for thread in busiest(analysis) if thread in holders]
     columns += [None] if None in holders else []
     whole = max(1, analysis.duration)
     values = {
@@ -297,8 +297,8 @@ def _tell_blame(analysis: Drawable) -> str:
 
 def _handoffs(analysis: Drawable) -> Figure:
     givers, takers, counts = _columns(analysis.tables["handoffs"], "from", "to", "count")
-    rows = [thread for thread in _busiest(analysis) if thread in givers]
-    columns = [thread for thread in _busiest(analysis) if thread in takers]
+    rows = [thread for thread in busiest(analysis) if thread in givers]
+    columns = [thread for thread in busiest(analysis) if thread in takers]
     values = {
         (rows.index(giver), columns.index(taker)): float(number)
         for giver, taker, number in zip(givers, takers, counts, strict=True)
