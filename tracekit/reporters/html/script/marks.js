@@ -5,7 +5,7 @@ import { CLOCK, ORDER, TRUNCATED } from "./model.js";
 import { duration } from "./words.js";
 
 const FONT = '10.5px ui-sans-serif, system-ui, sans-serif';
-export const LABEL_ROOM = 50; // pixels an event, from which on events are named
+export const LABEL_ROOM = 40; // pixels an event, from which on events are named
 const MARK_ROOM = 12; // pixels a mark, from which on marks are drawn one by one
 const APART = 7; // pixels between two marks
 const KINDS_WOKEN = new Set([1, 3]); // lost round, hand-over: somebody released before this retry
@@ -89,7 +89,7 @@ function drawRetry(context, at, y, height, palette) {
 /** Names of the events where each has the room, and lengths inside long blocks. */
 export function drawLabels(context, row, frame) {
   const { lane, y, height } = row;
-  const { view, x, palette } = frame;
+  const { view, x, width, palette } = frame;
   if (height < 18) return;
   context.font = FONT;
   context.textBaseline = "middle";
@@ -97,6 +97,8 @@ export function drawLabels(context, row, frame) {
   context.fillStyle = palette.ink;
   if (view.axis === ORDER) {
     if (!frame.names) return;
+    const size = Math.min(11, (width / view.span) * 0.2);
+    context.font = FONT.replace("10.5", size.toFixed(1));
     for (const [seq, name] of frame.names.get(lane)) {
       pill(context, x(seq) + 3, y + height / 2 - 8, context.measureText(name).width + 5, 16, palette.label);
       context.fillStyle = palette.ink;
