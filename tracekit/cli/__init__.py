@@ -14,6 +14,7 @@ from tracekit.cli.common import say
 from tracekit.cli.compare import compare
 from tracekit.cli.convert import convert
 from tracekit.cli.query import query
+from tracekit.cli.record import RecordCommand, record
 from tracekit.cli.report import report
 
 COMMANDS = (analyze, report, query, convert, compare)
@@ -49,6 +50,7 @@ def _options(
 
 for command in COMMANDS:
     app.command()(command)
+app.command(cls=RecordCommand, context_settings={"allow_interspersed_args": False})(record)
 
 
 def main() -> None:

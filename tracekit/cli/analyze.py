@@ -87,6 +87,15 @@ def analyze(
             raise typer.Exit(1)
 
 
+def print_summary(trace: str) -> None:
+    """What `tracekit analyze TRACE` prints. Raises what `tracekit.analyze` raises."""
+    from tracekit.reporters import console
+
+    with progress_of(trace) as progress:
+        analysis = tracekit.analyze(trace, progress=progress)
+    write(as_text([console.render(analysis)], None), None, [trace])
+
+
 def _kinds(option: str, listed: str | None, otherwise: tuple[str, ...]) -> tuple[str, ...]:
     if listed is None:
         return otherwise

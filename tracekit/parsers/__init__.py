@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tracekit.parsers import arrow, csv, gecko, giltracer, jsonl, nsight, parquet, perf, text
+from tracekit.parsers import arrow, csv, gecko, giltracer, jsonl, nsight, parquet, perf, raw, text
 from tracekit.source import Source
 from tracekit.stream import EventStream
 
@@ -22,6 +22,7 @@ class Parser:
 
 PARSERS = (
     Parser(text.NAME, text.sniff, text.open_stream),
+    Parser(raw.NAME, raw.sniff, raw.open_stream),
     Parser(perf.NAME, perf.sniff, perf.open_stream),
     Parser(giltracer.NAME, giltracer.sniff, giltracer.open_stream),
     Parser(gecko.NAME, gecko.sniff, gecko.open_stream),

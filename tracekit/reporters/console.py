@@ -14,7 +14,7 @@ from rich.text import Text
 from tracekit.analysis import Analysis
 from tracekit.analyzers import KINDS
 from tracekit.comparison import Comparison
-from tracekit.reporters.sentences import facts, healthy, unobserved
+from tracekit.reporters.sentences import facts, healthy, not_observed
 from tracekit.words import count, duration, percent, printable, share
 
 THREADS_SHOWN = 20
@@ -90,7 +90,9 @@ def _findings(analysis: Analysis, kinds: Sequence[str]) -> list[RenderableType]:
         lines.append(Text(told if lines else f"Nothing worth naming of {', '.join(kinds)}. {told}", style="bold"))
     elif not lines:
         lines.append(_healthy(analysis))
-    lines += _unobserved(analysis)
+    told = not_observed(analysis)
+    if told:
+        lines.append(Text(printable(told), style="dim"))
     cut = [kind for kind, found in analysis.totals.found.items() if kind in kinds and found.kept < found.count]
     for kind in cut:
         found = analysis.totals.found[kind]
@@ -98,11 +100,6 @@ def _findings(analysis: Analysis, kinds: Sequence[str]) -> list[RenderableType]:
         note = f"--json lists the {found.kept:,} costliest of {found.count:,} {which}; what is said here counts all."
         lines.append(Text(note, style="dim"))
     return lines
-
-
-def _unobserved(analysis: Analysis) -> list[Text]:
-    told = unobserved(analysis)
-    return [Text(told, style="dim")] if told else []
 
 
 def _healthy(analysis: Analysis) -> Text:

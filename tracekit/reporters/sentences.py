@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tracekit.analysis import Analysis
 from tracekit.analyzers import KINDS
-from tracekit.words import count, duration, printable, share
+from tracekit.words import count, duration, share
 
 
 def facts(analysis: Analysis) -> list[str]:
@@ -46,13 +46,12 @@ def healthy(analysis: Analysis) -> str:
     )
 
 
-def unobserved(analysis: Analysis) -> str:
+def not_observed(analysis: Analysis) -> str:
     """What cannot be said of this trace; empty where everything can."""
     if not analysis.unobserved:
         return ""
     kinds = [kind.replace("_", " ") for kind in KINDS if not analysis.observed(kind)]
-    source = printable(analysis.metadata.get("source", "its source"))
     return (
-        f"Not observed in this trace: {', '.join(sorted(analysis.unobserved))}, which {source} does not tell. "
-        f"So nothing can be said of {', '.join(kinds)}."
+        f"Not observed in this trace: {', '.join(sorted(analysis.unobserved))}, which "
+        f"{analysis.metadata.get('source', 'its source')} does not tell. So nothing can be said of {', '.join(kinds)}."
     )

@@ -12,7 +12,7 @@ from tracekit.comparison import Comparison
 from tracekit.machine import FINDING_KINDS, Options
 from tracekit.reporters import figures
 from tracekit.reporters.html import payload
-from tracekit.reporters.sentences import facts, healthy, unobserved
+from tracekit.reporters.sentences import facts, healthy, not_observed
 from tracekit.words import count, duration, printable
 
 FIGURES = ("threads", "blame", "waits", "holds", "handoffs", "waiting")
@@ -117,7 +117,7 @@ def _findings(analysis: Analysis, spans: dict[str, list[dict[str, Any]]]) -> lis
 
 def _completeness(analysis: Analysis) -> list[dict[str, str]]:
     """What is missing from the trace or from the page, and what is wrong with it, the worst first."""
-    told = [{"severity": "info", "text": text} for text in [unobserved(analysis)] if text]
+    told = [{"severity": "info", "text": text} for text in [printable(not_observed(analysis))] if text]
     lost = analysis.metadata.get("lost", "0")
     if lost != "0":
         told.append({"severity": "error", "text": f"The recorder had to drop {printable(lost)} events."})
