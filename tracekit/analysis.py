@@ -19,6 +19,7 @@ from tracekit.machine import Options, PictureLimits, Totals
 from tracekit.observed import hide, unobserved
 from tracekit.parsers import open_trace
 from tracekit.picture import Picture
+from tracekit.reporters import figures, notebook
 from tracekit.stream import EVENTS, EventStream, Progress
 from tracekit.timeline import Timeline
 from tracekit.trace import Trace
@@ -26,6 +27,7 @@ from tracekit.words import duration, printable
 
 if TYPE_CHECKING:
     import pandas as pd
+    from plotly import graph_objects as go
 
 
 @dataclass(frozen=True, repr=False)
@@ -204,6 +206,18 @@ class Analysis:
         if table not in self.tables:
             raise ValueError(f"There is no table {table!r}; there are {', '.join(schemas.ANALYSIS_TABLES)}.")
         return schemas.to_pandas(self.tables[table])
+
+    def figure(self, name: str) -> go.Figure:
+        """One of the report's figures, for notebooks: timeline, blame, threads, waits, holds, handoffs or waiting.
+
+        Raises OptionError for one that there is not.
+        """
+        from plotly import graph_objects
+
+        return graph_objects.Figure(figures.figure(self, name))
+
+    def _repr_html_(self) -> str:
+        return notebook.render(self)
 
     def __repr__(self) -> str:
         named = f"{len(self.findings)} finding{'' if len(self.findings) == 1 else 's'}"

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tracekit.arrays import integers, numbers
+from tracekit.arrays import NULL, int64_values
 from tracekit.errors import OptionError
 from tracekit.machine import Rows
 from tracekit.picture import Picture
@@ -143,7 +143,7 @@ def _name(analysis: Drawable, thread: str | None) -> str:
     return escape(name if len(name) <= 28 else f"{name[:27]}…", quote=False)
 
 
-def _busiest(analysis: Drawable) -> list[str]:
+def busiest(analysis: Drawable) -> list[str]:
     """The threads that a figure has room for: those which held and waited most."""
     threads, held, waited = _columns(analysis.tables["threads"], "thread", "held", "waited")
     order = sorted(range(len(threads)), key=lambda i: -(held[i] + waited[i]))[:THREADS_SHOWN]
@@ -162,7 +162,7 @@ def _layout(rows: Sequence[str], **more: Any) -> dict[str, Any]:
 
 
 def _timeline(analysis: Drawable) -> Figure:
-    picture, threads = analysis.picture, _busiest(analysis)
+    picture, threads = analysis.picture, busiest(analysis)
     known = analysis.tables["threads"].column("thread").to_pylist()
     whole = max(1, analysis.duration)
     width = whole / COLUMNS
@@ -200,7 +200,7 @@ def _threads(analysis: Drawable) -> Figure:
     whole = max(1, analysis.duration)
     threads, held, waited = _columns(analysis.tables["threads"], "thread", "held", "waited")
     of = dict(zip(threads, zip(held, waited, strict=True), strict=True))
-    shown = _busiest(analysis)
+    shown = busiest(analysis)
     parts = {
         "held": [of[thread][0] for thread in shown],
         "waited": [of[thread][1] for thread in shown],
@@ -232,7 +232,7 @@ def _threads(analysis: Drawable) -> Figure:
 def _tell_threads(analysis: Drawable) -> str:
     whole = max(1, analysis.duration)
     rows = {row["thread"]: row for row in analysis.tables["threads"].to_pylist()}
-    shown = [(analysis.names[thread], rows[thread]) for thread in _busiest(analysis)[:6]]
+    shown = [(analysis.names[thread], rows[thread]) for thread in busiest(analysis)[:6]]
     shares = [
         f"{n} held {percent(row['held'] / whole)} and waited {percent(row['waited'] / whole)}" for n, row in shown
     ]
@@ -249,7 +249,7 @@ def _matrix(
     names = [[[row, column] for column in columns] for row in rows]
     data = {
         "type": "heatmap", "z": z, "text": text, "customdata": names, "xgap": 2, "ygap": 2, "zmin": 0,
-        "colorscale": [[0, f"rgba({colour},0.06)"], [1, f"rgba({colour},0.9)"]], "showscale": False,
+        "colorscale": [[0, f"rgba({colour},0.06)"], [1, f"rgba({colour},0.72)"]], "showscale": False,
         "hovertemplate": hover, "hoverongaps": False,
     }  # fmt: skip
     if len(columns) <= 8:
@@ -265,67 +265,87 @@ def _matrix(
 
 
 def _blame(analysis: Drawable) -> Figure:
-    waiters, holders, durations = _columns(analysis.tables["blame"], "waiter", "holder", "duration")
-    shown = set(_busiest(analysis))
-    rows = [thread for thread in _busiest(analysis) if thread in waiters]
-    columns: list[str | None] = [thread for thread in _busiest(analysis) if thread in holders]
-    columns += [None] if None in holders else []
-    whole = max(1, analysis.duration)
-    values = {
-        (rows.index(waiter), columns.index(holder)): length / whole
-        for waiter, holder, length in zip(waiters, holders, durations, strict=True)
-        if waiter in shown and (holder is None or holder in shown) and length
-    }
+    names, shown = analysis.tables["threads"].column("thread").to_pylist(), busiest(analysis)
+    waiters, holders, durations = _codes(analysis.tables["blame"], "waiter", "holder", "duration")
+    waiting, holding = set(waiters.tolist()), set(holders.tolist())
+    rows = [names.index(thread) for thread in shown if names.index(thread) in waiting]
+    columns = [names.index(thread) for thread in shown if names.index(thread) in holding]
+    columns += [NULL] if NULL in holding else []
     return _matrix(
-        [_name(analysis, thread) for thread in rows], [_name(analysis, thread) for thread in columns], values, percent,
+        *_cross(analysis, rows, columns, (waiters, holders, durations / max(1, analysis.duration))), percent,
         ("waits", "while this one holds"),
         "%{customdata[0]} waited %{text} of the trace<br>behind %{customdata[1]}<extra></extra>", "196,74,62",
     )  # fmt: skip
 
 
-def _tell_blame(analysis: Drawable) -> str:
-    rows = sorted(analysis.tables["blame"].to_pylist(), key=lambda row: -row["duration"])[:4]
-    whole = max(1, analysis.duration)
-    parts = [
-        f"{analysis.names[row['waiter']]} waited {percent(row['duration'] / whole)} of the trace while "
-        f"{'nobody' if row['holder'] is None else analysis.names[row['holder']]} held the GIL"
-        for row in rows
-        if row["duration"]
-    ]
-    return f"{'; '.join(parts)}." if parts else "Nobody waited."
-
-
 def _handoffs(analysis: Drawable) -> Figure:
-    givers, takers, counts = _columns(analysis.tables["handoffs"], "from", "to", "count")
-    rows = [thread for thread in _busiest(analysis) if thread in givers]
-    columns = [thread for thread in _busiest(analysis) if thread in takers]
-    values = {
-        (rows.index(giver), columns.index(taker)): float(number)
-        for giver, taker, number in zip(givers, takers, counts, strict=True)
-        if giver in rows and taker in columns
-    }
+    names, shown = analysis.tables["threads"].column("thread").to_pylist(), busiest(analysis)
+    givers, takers, counts = _codes(analysis.tables["handoffs"], "from", "to", "count")
+    giving, taking = set(givers.tolist()), set(takers.tolist())
+    rows = [names.index(thread) for thread in shown if names.index(thread) in giving]
+    columns = [names.index(thread) for thread in shown if names.index(thread) in taking]
     return _matrix(
-        [_name(analysis, thread) for thread in rows], [_name(analysis, thread) for thread in columns], values,
-        lambda value: f"{int(value):,}", ("from", "to"),
+        *_cross(analysis, rows, columns, (givers, takers, counts)), lambda value: f"{int(value):,}", ("from", "to"),
         "%{customdata[0]} handed the GIL to %{customdata[1]}<br>%{text} times<extra></extra>", "70,110,170",
     )  # fmt: skip
 
 
-def _tell_handoffs(analysis: Drawable) -> str:
-    rows = sorted(analysis.tables["handoffs"].to_pylist(), key=lambda row: -row["count"])[:4]
+def _codes(table: pa.Table, *names: str) -> list[npt.NDArray[Any]]:
+    """Columns as numbers: a thread as its place in the threads table, NULL where there is none."""
+    arrays = [table.column(name).combine_chunks() for name in names]
+    return [int64_values(array.indices if pa.types.is_dictionary(array.type) else array) for array in arrays]
+
+
+def _cross(
+    analysis: Drawable, rows: list[int], columns: list[int], cells: tuple[npt.NDArray[Any], ...]
+) -> tuple[list[str], list[str], dict[tuple[int, int], float]]:
+    """Labels of rows and columns, and the values where they meet. `cells`: row, column and value of each."""
+    names = analysis.tables["threads"].column("thread").to_pylist()
+    inside = np.isin(cells[0], rows) & np.isin(cells[1], columns) & (cells[2] > 0)
+    values = {
+        (rows.index(y), columns.index(x)): float(value)
+        for y, x, value in zip(*(each[inside].tolist() for each in cells), strict=True)
+    }
+    labels = [[_name(analysis, None if code == NULL else names[code]) for code in codes] for codes in (rows, columns)]
+    return labels[0], labels[1], values
+
+
+def _largest(analysis: Drawable, table: str, *columns: str) -> list[tuple[str, str, int]]:
+    """The four largest rows: two threads by name, and their number."""
+    names = [*analysis.tables["threads"].column("thread").to_pylist()]
+    first, second, sizes = _codes(analysis.tables[table], *columns)
+    places = np.argsort(-sizes, kind="stable")[:4]
+    told = [(first[place], second[place], int(sizes[place])) for place in places if sizes[place]]
+
+    def name(code: int) -> str:
+        return "nobody" if code == NULL else analysis.names[names[code]]
+
+    return [(name(a), name(b), number) for a, b, number in told]
+
+
+def _tell_blame(analysis: Drawable) -> str:
+    whole = max(1, analysis.duration)
     parts = [
-        f"{count(row['count'], 'time')} from {analysis.names[row['from']]} to {analysis.names[row['to']]}"
-        for row in rows
+        f"{waiter} waited {percent(length / whole)} of the trace while {holder} held the GIL"
+        for waiter, holder, length in _largest(analysis, "blame", "waiter", "holder", "duration")
+    ]
+    return f"{'; '.join(parts)}." if parts else "Nobody waited."
+
+
+def _tell_handoffs(analysis: Drawable) -> str:
+    parts = [
+        f"{count(number, 'time')} from {giver} to {taker}"
+        for giver, taker, number in _largest(analysis, "handoffs", "from", "to", "count")
     ]
     return f"The GIL went {'; '.join(parts)}." if parts else "The GIL never went from one thread to another."
 
 
 def _spread(analysis: Drawable, kind: str) -> Figure:
     """How long things took: a strip a thread on a log axis, taller where more of them lie, and three quantiles."""
-    quantiles = {row["thread"]: row for row in _of_kind(analysis.tables["distributions"], kind)}
+    quantiles = {row["thread"]: row for row in _of_kind(analysis, "distributions", kind)}
     order = sorted(quantiles, key=lambda thread: -(quantiles[thread]["p50"] * quantiles[thread]["count"]))
     shown = order[:THREADS_SHOWN]
-    buckets = [row for row in _of_kind(analysis.tables["histograms"], kind) if row["thread"] in shown]
+    buckets = [row for row in _of_kind(analysis, "histograms", kind) if row["thread"] in shown]
     labels = [_name(analysis, thread) for thread in shown]
     marks = [_quantile_marks([quantiles[thread] for thread in shown], labels, *mark, analysis.unit) for mark in _MARKS]
     axis = _log_axis(buckets, analysis.unit)
@@ -335,12 +355,15 @@ def _spread(analysis: Drawable, kind: str) -> Figure:
     return {"data": [_strips(buckets, parts, shown, labels, analysis.unit), *marks], "layout": layout}
 
 
-def _of_kind(table: pa.Table, kind: str) -> list[dict[str, Any]]:
-    column = table.column("kind").combine_chunks()
-    words = column.dictionary.to_pylist()
-    code = words.index(kind) if kind in words else -1
-    rows: list[dict[str, Any]] = table.take(integers(np.flatnonzero(numbers(column.indices) == code))).to_pylist()
-    return rows
+def _of_kind(analysis: Drawable, table: str, kind: str) -> list[dict[str, Any]]:
+    """The rows of a kind. Without Arrow's compute functions, whose import takes longer than all of this."""
+    found, threads = analysis.tables[table], analysis.tables["threads"].column("thread").to_pylist()
+    kinds = found.column("kind").combine_chunks().dictionary.to_pylist()
+    names = [name for name in found.column_names if name != "kind"]
+    code, *columns = _codes(found, "kind", *names)
+    inside = code == (kinds.index(kind) if kind in kinds else NULL)
+    rows = [dict(zip(names, row, strict=True)) for row in zip(*(c[inside].tolist() for c in columns), strict=True)]
+    return [row | {"thread": threads[row["thread"]]} for row in rows]
 
 
 _LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
@@ -406,7 +429,7 @@ def _log_axis(buckets: Sequence[Mapping[str, int]], unit: str) -> dict[str, Any]
 
 def _tell_spread(kind: str, what: str) -> Callable[[Drawable], str]:
     def tell(analysis: Drawable) -> str:
-        rows = [row for row in analysis.tables["distributions"].to_pylist() if row["kind"] == kind and row["count"]]
+        rows = [row for row in _of_kind(analysis, "distributions", kind) if row["count"]]
         rows.sort(key=lambda row: -row["max"])
         unit = analysis.unit
         parts = [

@@ -12,7 +12,7 @@ from tracekit.comparison import Comparison
 from tracekit.machine import FINDING_KINDS, Options
 from tracekit.reporters import figures
 from tracekit.reporters.html import payload
-from tracekit.reporters.sentences import facts, healthy
+from tracekit.reporters.sentences import facts, healthy, not_observed
 from tracekit.words import count, duration, printable
 
 FIGURES = ("threads", "blame", "waits", "holds", "handoffs", "waiting")
@@ -52,12 +52,18 @@ def content(analysis: Analysis) -> dict[str, Any]:
                 "title": figures.FIGURES[name].title,
                 "about": figures.FIGURES[name].about,
                 "text": figures.FIGURES[name].tell(analysis),
-                "figure": figures.figure(analysis, name),
+                "figure": _drawn(analysis, name),
             }
             for name in FIGURES
         ],
         "picture": payload.picture(analysis.picture),
     }
+
+
+def _drawn(analysis: Analysis, name: str) -> figures.Figure | None:
+    """The figure, or None where it has nothing to show."""
+    figure = figures.figure(analysis, name)
+    return figure if any(trace.get("z") or trace.get("x") for trace in figure["data"]) else None
 
 
 def _threads(analysis: Analysis) -> list[dict[str, Any]]:
@@ -111,7 +117,7 @@ def _findings(analysis: Analysis, spans: dict[str, list[dict[str, Any]]]) -> lis
 
 def _completeness(analysis: Analysis) -> list[dict[str, str]]:
     """What is missing from the trace or from the page, and what is wrong with it, the worst first."""
-    told = []
+    told = [{"severity": "info", "text": text} for text in [printable(not_observed(analysis))] if text]
     lost = analysis.metadata.get("lost", "0")
     if lost != "0":
         told.append({"severity": "error", "text": f"The recorder had to drop {printable(lost)} events."})

@@ -34,29 +34,39 @@ function themed(layout) {
   };
 }
 
+/** The same figure in the page's colours: numbers in cells that can be read, and nothing bright where little happens. */
+function tinted(trace) {
+  const { ink, grid } = colours(["ink", "grid"]);
+  const dull = (colour) => (colour === OFF ? grid : colour);
+  if (trace.type === "heatmap") trace.textfont = { color: ink };
+  if (trace.marker?.color) trace.marker.color = Array.isArray(trace.marker.color) ? trace.marker.color.map(dull) : dull(trace.marker.color);
+  return trace;
+}
+
+const OFF = "#c9d3dc"; // as in figures.py
 const CONFIG = { displaylogo: false, responsive: true, displayModeBar: false, doubleClick: false };
 
-/** A figure of the page: its title, the plot, and the same in words. */
+/** A figure of the page: its title, the plot, and the same in words; words alone where there is nothing to draw. */
 export class FigureBox {
   constructor({ name, title, about, text, figure }, whose) {
     this.figure = figure;
     this.plot = el("div", { class: "plot", role: "img", "aria-label": `${title}. ${text}`, "data-figure": name });
+    const heading = el("h3", {}, whose ? el("span", { class: "badge" }, whose) : null, title);
+    if (!figure) {
+      this.element = el("figure", {}, heading, el("p", { class: "quiet" }, text));
+      return;
+    }
     this.plot.style.minHeight = `${figure.layout.height}px`;
-    this.element = el(
-      "figure",
-      {},
-      el("h3", {}, whose ? el("span", { class: "badge" }, whose) : null, title),
-      el("p", { class: "quiet" }, about),
-      this.plot,
-      el("details", {}, el("summary", {}, "in words"), el("p", {}, text)),
-    );
+    const words = el("details", {}, el("summary", {}, "in words"), el("p", {}, text));
+    this.element = el("figure", {}, heading, el("p", { class: "quiet" }, about), this.plot, words);
   }
 
   async draw() {
+    if (!this.figure) return;
     this.wanted = true;
     const Plotly = await plotly();
     const { data, layout } = structuredClone(this.figure);
-    await Plotly.react(this.plot, data, themed(layout), CONFIG);
+    await Plotly.react(this.plot, data.map(tinted), themed(layout), CONFIG);
     this.plot.dataset.drawn = "yes";
   }
 }

@@ -150,14 +150,14 @@ function describeStretch(lane, axis, from, to) {
   for (let state = 0; state < STATES; state++) {
     if (shares[state] > 0) facts.push([STATE_NAMES[state], percent(Math.min(1, shares[state]))]);
   }
-  const longest = longestWait(lane, axis, begin, end);
-  if (longest) facts.push(["longest wait", duration(longest.length, trace.unit)]);
+  const worst = longestWait(lane, axis, begin, end);
+  if (worst) facts.push(["longest wait", duration(worst.length, trace.unit)]);
   const retries = retriesWithin(lane, axis, begin, end);
   if (retries) facts.push(["failed retries", integer(retries)]);
   if (axis === CLOCK) facts.push(["around", moment(trace, (begin + end) / 2)]);
   else facts.push(["events", `${integer(Math.round(begin))} – ${integer(Math.round(end))}`]);
   const stretch = axis === CLOCK ? duration(end - begin, trace.unit) : count(Math.round(end - begin), "event");
-  const state = STATES ? [RETRIED, BUSY, HELD, ENTERING].sort((a, b) => shares[b] - shares[a])[0] : null;
+  const [state] = [RETRIED, BUSY, HELD, ENTERING].sort((a, b) => shares[b] - shares[a]);
   return {
     title: lane.info.label,
     state: shares[state] > 0 ? state : null,

@@ -82,7 +82,7 @@ export class LaneList {
   }
 
   restore({ sort, filter, pin, fold, height }) {
-    if (sort in ORDERS) this.order = sort;
+    if (Object.hasOwn(ORDERS, sort ?? "")) this.order = sort;
     this.filter = filter ?? "";
     this.pinned = this.threads(pin);
     this.folded = this.threads(fold);

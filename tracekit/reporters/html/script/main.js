@@ -111,9 +111,9 @@ class Page {
     history.replaceState(null, "", fragment || location.href.split("#")[0]);
   }
 
-  restore() {
+  restore(fragment = location.hash) {
     this.timelines.forEach((timeline, i) => {
-      const said = readFragment(location.hash, i);
+      const said = readFragment(fragment, i);
       const axes = timeline.axes().map(([axis]) => axis);
       if (axes.includes(said.axis) && said.axis !== timeline.view.axis) timeline.view.use(said.axis);
       timeline.list.restore(said);
@@ -123,8 +123,9 @@ class Page {
   }
 
   listen() {
-    window.addEventListener("hashchange", () => {
-      if (location.hash !== this.written) this.restore();
+    window.addEventListener("hashchange", (event) => {
+      const { hash } = new URL(event.newURL); // the page may have written another one meanwhile
+      if (hash !== this.written) this.restore(hash);
     });
     dark.addEventListener("change", () => this.applyTheme());
     window.addEventListener("beforeprint", () => this.applyTheme("light"));

@@ -5,8 +5,9 @@ import { CLOCK, ORDER, TRUNCATED } from "./model.js";
 import { duration } from "./words.js";
 
 const FONT = '10.5px ui-sans-serif, system-ui, sans-serif';
-export const LABEL_ROOM = 50; // pixels an event, from which on events are named
+export const LABEL_ROOM = 40; // pixels an event, from which on events are named
 const MARK_ROOM = 12; // pixels a mark, from which on marks are drawn one by one
+const APART = 7; // pixels between two marks
 const KINDS_WOKEN = new Set([1, 3]); // lost round, hand-over: somebody released before this retry
 
 /** The indices of ascending `values` within [from, to], as `[begin, end)`. */
@@ -29,9 +30,12 @@ export function drawEvents(context, row, frame) {
   const held = lane.heldSpans(view.axis);
   const holds = within(held.end, view.from, view.to);
   if (roomy(holds, width)) {
+    let last = -Infinity;
     for (let i = holds[0]; i < holds[1]; i++) {
-      if (lane.holds.events[i] < 0) continue; // open
-      drawRelease(context, x(held.end[i]), y, height, lane.holds.kind[i], palette);
+      const at = x(held.end[i]);
+      if (lane.holds.events[i] < 0 || at - last < APART) continue; // open, or no room for itself
+      drawRelease(context, at, y, height, lane.holds.kind[i], palette);
+      last = at;
     }
     context.fillStyle = palette.edge;
     const begins = within(held.begin, view.from, view.to);
@@ -40,7 +44,13 @@ export function drawEvents(context, row, frame) {
   const marks = lane.retryMarks(view.axis);
   const retries = within(marks, view.from, view.to);
   if (roomy(retries, width)) {
-    for (let i = retries[0]; i < retries[1]; i++) drawRetry(context, x(marks[i]), y, height, palette);
+    let last = -Infinity;
+    for (let i = retries[0]; i < retries[1]; i++) {
+      const at = x(marks[i]);
+      if (at - last < APART) continue;
+      drawRetry(context, at, y, height, palette);
+      last = at;
+    }
   }
 }
 
@@ -87,7 +97,13 @@ export function drawLabels(context, row, frame) {
   context.fillStyle = palette.ink;
   if (view.axis === ORDER) {
     if (!frame.names) return;
-    for (const [seq, name] of frame.names.get(lane)) context.fillText(name, x(seq) + 5, y + height / 2);
+    const size = Math.min(11, (width / view.span) * 0.2);
+    context.font = FONT.replace("10.5", size.toFixed(1));
+    for (const [seq, name] of frame.names.get(lane)) {
+      pill(context, x(seq) + 3, y + height / 2 - 8, context.measureText(name).width + 5, 16, palette.label);
+      context.fillStyle = palette.ink;
+      context.fillText(name, x(seq) + 5.5, y + height / 2);
+    }
     return;
   }
   const unit = lane.trace.unit;

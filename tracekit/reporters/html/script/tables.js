@@ -162,7 +162,7 @@ export class Tables {
     return el(
       "tr",
       { onclick: (event) => this.choose(i, event.currentTarget) },
-      this.line(i).map((text, column) => el("td", { class: TEXT.has(table.columns[column].unit) ? "text" : null }, text)),
+      this.line(i).map((text, column) => el("td", { class: TEXT.has(table.columns[column].unit) ? (text.length > 60 ? "text long" : "text") : null }, text)),
       table.spans ? el("td", {}, span ? button("show", () => this.timeline.visit(span), { class: "link", "aria-label": `Show in the timeline: ${this.line(i)[0]}` }) : null) : null,
     );
   }
