@@ -31,6 +31,7 @@ LAYERS = [
     ["trace"],
     ["analysis"],
     ["checks", "comparison"],
+    ["pytest_plugin"],
     ["reporters", "reporters.console", "reporters.json"],
     [""],
     ["cli.common"],
