@@ -38,6 +38,7 @@ LAYERS = [
     ["reporters.notebook"],
     ["analysis"],
     ["checks", "comparison", "tablestream"],
+    ["pytest_plugin"],
     ["writers.lines", "writers.viewer", "querying", "pandas"],
     ["writers.text", "writers.parquet", "writers.arrow", "writers.csv", "writers.jsonl"],
     ["writers.chrome", "writers.firefox", "writers.perfetto"],

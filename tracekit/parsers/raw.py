@@ -39,6 +39,8 @@ _NO_TICKS = -(2**31)
 _SORTED_TOGETHER = 1 << 12  # events: an ENTRY is written late, but never by so many
 _EVENT_CODES = np.full(256, -1, np.int8)
 _EVENT_CODES[[1, 2, 3, 4, 5, 3 | _CHECK]] = [0, 1, 2, 3, 4, 2]
+_MOST_CHECKS = 10**12
+_YEAR_2200 = 230 * 365 * 86400 * 10**9
 _HINT = "Record again; what is damaged cannot be mended."
 
 Record = npt.NDArray[np.void]
@@ -63,7 +65,15 @@ class RawRecording(EventStream):
                 f"{self.path}: is a raw recording of version {header['version']}; this tracekit reads {VERSION}.",
                 "Read it with the tracekit that recorded it.",
             )
-        if header["header_bytes"] < _HEADER.itemsize or header["chunk_bytes"] <= _CHUNK.itemsize:
+        (first, first_ns), (last, last_ns) = header["anchors"].tolist()
+        self._rate = (last_ns - first_ns) / (last - first) if last > first else 0.0
+        room = int(header["header_bytes"]) - _HEADER.itemsize
+        if (
+            not 0 <= header["metadata_bytes"] <= room
+            or header["chunk_bytes"] <= _CHUNK.itemsize
+            or header["started"] >= _YEAR_2200
+            or not 1e-3 < self._rate < 1e3
+        ):
             raise self._damaged("its head makes no sense")
         self.header = header
         self._read = 0
@@ -85,9 +95,10 @@ class RawRecording(EventStream):
                 self.truncated = f"the file ends before the last {self.header['chunks'] - number} of its chunks"
                 break
             record = {_EVENTS: _RECORD, _THREADS: _THREAD}.get(int(head["kind"]))
-            if record is None and not head["count"]:
+            count = int(head["count"])
+            if record is None and not count:
                 continue  # the program ended while it was being made
-            if record is None or head["count"] * record.itemsize > size - _CHUNK.itemsize:
+            if record is None or count * record.itemsize > size - _CHUNK.itemsize or head["checks"] > _MOST_CHECKS:
                 raise self._damaged(f"there is no chunk at byte {start}")
             found.append((start, head))
         return sorted(found, key=lambda chunk: (-int(chunk[1]["kind"]), int(chunk[1]["order"])))
@@ -125,6 +136,8 @@ class RawRecording(EventStream):
                 kind, number, tid = int(row["kind"]), int(row["thread"]), int(row["tid"])
                 name = " ".join(row["text"].tobytes()[: int(row["length"])].decode("utf-8", "replace").split())
                 if kind == _NEW_THREAD:
+                    if number != len(self._numbers):
+                        raise self._damaged("its threads are not in order")
                     uses[tid] += 1
                     current[tid] = self._numbers[number] = str(tid) if uses[tid] == 1 else f"{tid}-{uses[tid]}"
                     name = name or early.pop(tid, "")
@@ -137,7 +150,7 @@ class RawRecording(EventStream):
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         checks, first = 0, True
-        codes = np.full(max(self._numbers, default=-1) + 1, -1, np.int64)
+        codes = np.full(len(self._numbers), -1, np.int64)
         for piece in self._sorted():
             if first:
                 checks, first = piece[1], False
@@ -188,7 +201,7 @@ class RawRecording(EventStream):
             numbers, first = np.unique(threads[new], return_index=True)
             for number in numbers[np.argsort(first)].tolist():
                 codes[number] = len(self.threads)
-                self.threads.append(self._numbers.get(number, f"thread-{number}"))
+                self.threads.append(self._numbers[number])
         ticks = records["ticks"]
         columns = [
             categories(codes[threads], strings(self.threads)),
@@ -203,9 +216,7 @@ class RawRecording(EventStream):
 
     def _nanoseconds(self, clocks: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
         """Of the monotonic clock, since the recording began."""
-        (first, first_ns), (last, last_ns) = self.header["anchors"].tolist()
-        rate = (last_ns - first_ns) / (last - first) if last > first else 1.0
-        return np.rint(clocks.astype(np.float64) * rate).astype(np.int64)
+        return np.rint(clocks.astype(np.float64) * self._rate).astype(np.int64)
 
     def position(self) -> tuple[int, int | None]:
         return self._read, self._source.size

@@ -62,6 +62,7 @@ static void in_forked_child(void) {
     tk_the_gil.holder = tk_the_gil.last_holder = NULL;
     tk_the_gil.drop_request = 0;
     tk_the_gil.recording++;
+    tk_threads_anew();
     tk_raw_forked();
     if (old_gil)
         tk_old_gil_forked();
@@ -120,6 +121,7 @@ TK_PUBLIC const char *tk_record_start(const char *base, const char *metadata, ui
         prepared = 1;
     }
     tk_the_gil.recording++;
+    tk_threads_anew();
     tk_the_gil.holder = tk_the_gil.last_holder = NULL;
     tk_the_gil.drop_request = 0;
     tk_the_gil.stopper = NULL;

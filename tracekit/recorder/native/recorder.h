@@ -87,6 +87,7 @@ void tk_raw_discard(void);
 /* threads.c */
 void tk_thread_begin(tk_thread *self);
 void tk_threads_prepare(void);
+void tk_threads_anew(void);
 
 /* Writes an event of the calling thread, under the guard. `clock`: tk_now() when it happened. */
 static inline void tk_event(tk_thread *self, uint32_t code, uint64_t clock, int32_t ticks) {

@@ -15,11 +15,15 @@ static uint32_t numbers;
 static pthread_key_t at_end;
 static char process_comm[COMM_BYTES];
 
+void tk_threads_anew(void) {
+    numbers = 0;
+}
+
 /* The thread has its first event in this recording. Under the guard. */
 void tk_thread_begin(tk_thread *self) {
     if (self->recording != tk_the_gil.recording) {
         self->recording = tk_the_gil.recording;
-        self->number = __atomic_fetch_add(&numbers, 1, __ATOMIC_RELAXED);
+        self->number = numbers++;
         self->tid = (uint32_t)syscall(SYS_gettid);
         self->last = 0;
         self->state = TK_IDLE;
