@@ -48,18 +48,15 @@ def fleet(
         from tracekit.fleet.summary import summarise
         from tracekit.reporters.fleet import html, json
 
-        interrupted = False
-        with _watched() as watcher:
-            try:
+        try:
+            with _watched() as watcher:
                 done = run(traces, output, scheduler=scheduler, resume=resume, checksum=checksum, watcher=watcher)
-            except KeyboardInterrupt:
-                interrupted = True
-        summary = summarise(output)
-        write(html.render(summary), output / "summary.html", ())
-        write(json.render(summary), output / "summary.json", ())
-        if interrupted:
+            summary = summarise(output)
+            write(html.render(summary), output / "summary.html", ())
+            write(json.render(summary), output / "summary.json", ())
+        except KeyboardInterrupt:
             say(f"Interrupted: {printable(str(output))} has what was done. Go on with --resume.")
-            raise typer.Exit(2)
+            raise typer.Exit(2) from None
         if as_json:
             write(json.render(summary), None, ())
         else:

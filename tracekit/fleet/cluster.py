@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 IN_FLIGHT = 2000
 """Tasks that the scheduler knows of at a time: enough for a thousand workers, few enough for any number of traces."""
+_LOGGERS = ("distributed", "distributed.client", "tornado", "tornado.application", "asyncio")
 _START = "Start it by `dask scheduler` and `dask worker ADDRESS`, or leave out --scheduler."
 
 
@@ -41,15 +44,15 @@ def connected(scheduler: str | None, traces: int) -> Iterator[Client]:
     from dask.system import CPU_COUNT
     from distributed import Client, LocalCluster
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is told in our words
+    for name in _LOGGERS:  # what goes wrong is told in our words
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if scheduler is None:
-        workers = max(1, min(CPU_COUNT, traces))
-        with (
-            LocalCluster(
-                n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL
-            ) as cluster,
-            Client(cluster) as client,
-        ):
+        with _uninterrupted():
+            cluster = LocalCluster(
+                n_workers=max(1, min(CPU_COUNT, traces)), threads_per_worker=1, dashboard_address="127.0.0.1:0",
+                silence_logs=logging.CRITICAL,
+            )  # fmt: skip
+        with cluster, Client(cluster) as client:
             yield client
         return
     try:
@@ -59,6 +62,19 @@ def connected(scheduler: str | None, traces: int) -> Iterator[Client]:
     with client:
         _require_same_version(client)
         yield client
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C reaches all processes of the terminal; those that are started meanwhile are deaf to it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _require_same_version(client: Client) -> None:
@@ -111,14 +127,14 @@ def _all(client: Client, jobs: Iterable[Job], in_flight: int) -> Iterator[Result
             return
         future, result = next(ready)
         job = flying.pop(future.key)
-        if future.status == "error":
+        future.release()
+        if isinstance(result, Result):  # whatever has become of the worker since
+            yield result
+        elif isinstance(result, tuple):
             error = result[1]
             yield job if isinstance(error, KilledWorker) else Result(job.place, failure=_failed(job, error))
-        elif future.status == "finished":
-            yield result
         else:
             raise TracekitError("The Dask scheduler is gone.", "Start it, and run this again with --resume.")
-        future.release()
 
 
 def _died(job: Job) -> Failure:

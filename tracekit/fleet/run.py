@@ -62,7 +62,7 @@ def run(
     found, missing = places.find(named, folder)
     if not found and not missing:
         raise TracekitError("No trace is named.", "Name files, folders or addresses.")
-    empty = dataset.prepare(folder, resume)
+    begun = not dataset.prepare(folder, resume)
     spool = Spool(folder)
     try:
         spool.want(place.trace for place in found)
@@ -72,12 +72,8 @@ def run(
         jobs = _jobs(spool, found, checksum)
         with ExitStack() as stack:
             if jobs and not client:
-                try:
-                    client = stack.enter_context(cluster.connected(scheduler, len(jobs)))
-                except BaseException:
-                    if empty:
-                        spool.remove()
-                    raise
+                client = stack.enter_context(cluster.connected(scheduler, len(jobs)))
+            begun = True
             try:
                 if client:
                     _work(client, jobs, spool, len(found) - len(jobs), len(found), watcher)
@@ -85,7 +81,7 @@ def run(
                 dataset.write(spool, folder)
         return Outcome(len(found) + len(missing), *spool.counts())
     finally:
-        spool.close()
+        spool.close(remove=not begun)
 
 
 def _jobs(spool: Spool, found: Iterable[Place], checksum: bool) -> list[Job]:

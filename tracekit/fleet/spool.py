@@ -114,12 +114,10 @@ class Spool:
             analyzed, failed = self._database.execute(query).fetchone()
             return int(analyzed), int(failed)
 
-    def remove(self) -> None:
-        """Leaves nothing behind, of a run that did not come to begin."""
-        self._database.close()
-        self.path.unlink()
-
-    def close(self) -> None:
+    def close(self, remove: bool = False) -> None:
+        """remove: leave nothing behind, of a run that did not come to begin."""
         with self._told():
             self._database.commit()
             self._database.close()
+        if remove:
+            self.path.unlink()
