@@ -16,7 +16,7 @@ from tracekit.analyzers.finding import Finding, Group, Story
 from tracekit.diagnostics import Diagnostic, require_events, summarise
 from tracekit.errors import NotObservedError, OptionError
 from tracekit.machine import Options, Totals
-from tracekit.observed import hide, unobserved
+from tracekit.observed import hide_all, unobserved
 from tracekit.parsers import open_trace
 from tracekit.stream import EVENTS, EventStream, Progress
 from tracekit.timeline import Timeline
@@ -222,8 +222,7 @@ def _analysis(
     bad_lines: int,
     options: Options,
 ) -> Analysis:
-    unknown = unobserved(metadata)
-    tables = {name: hide(name, table, unknown) for name, table in found.tables.items()}
+    tables = hide_all(found.tables, metadata)
     return Analysis(path, found.unit, found.totals, metadata, tables, found.groups, diagnostics, bad_lines, options)
 
 
