@@ -232,7 +232,7 @@ def test_later_versions_are_refused(tmp_path: Path) -> None:
     folder = converted(SAMPLES / "slide-battle.log", tmp_path / "t.parquet")
     with_metadata(folder / "waits.parquet", schema=b"waits/2")
     with pytest.raises(tracekit.SchemaError, match="waits/2"):
-        tracekit.query(folder, "select 1")
+        tracekit.query(folder, "select 1 from waits")
     with pytest.raises(tracekit.SchemaError, match="this is the table holds, not events"):
         tracekit.read(folder / "holds.parquet")
 
@@ -311,7 +311,7 @@ def test_every_writer_is_registered_once() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("out", OUTS)
 def test_memory_does_not_grow_with_the_trace(out: str, tmp_path: Path) -> None:
-    """The peak for four times as many events is about the same, there and back."""
+    """There and back. Peaks vary; all tables in memory would be 1 GB more for the larger trace."""
     make = [sys.executable, str(ROOT / "benchmarks" / "make_trace.py"), str(SAMPLES / "py27-echo-convoy-timed.log")]
 
     def peak(source: Path, target: Path) -> int:
@@ -334,5 +334,5 @@ def test_memory_does_not_grow_with_the_trace(out: str, tmp_path: Path) -> None:
         assert back.read_bytes() == source.read_bytes()
         os.unlink(back)
     (small, small_back), (large, large_back) = peaks
-    assert large < 1.3 * small + 30, peaks
-    assert large_back < 1.3 * small_back + 30, peaks
+    assert large < small + 250, peaks
+    assert large_back < small_back + 250, peaks

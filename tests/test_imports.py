@@ -194,6 +194,18 @@ def test_a_text_trace_can_say_so_too(tmp_path: Path) -> None:
     assert analysis.threads.column("check_releases").to_pylist() == [1]
 
 
+@pytest.mark.parametrize("ending", ["log", "parquet", "jsonl"])
+def test_converted(imported: Path, ending: str, tmp_path: Path) -> None:
+    """What is not known stays unknown, and all else comes back."""
+    out = tmp_path / f"out.{ending}"
+    assert command("convert", imported, "-o", out).returncode == 0
+    before, after = tracekit.analyze(imported), tracekit.analyze(out)
+    assert after.metadata == before.metadata
+    assert after.unobserved == before.unobserved
+    assert after.threads.equals(before.threads)
+    assert after.blame.equals(before.blame)
+
+
 def test_piped_and_compressed(imported: Path, tmp_path: Path) -> None:
     plain = json.loads(command("analyze", imported, "--json").stdout)
     packed = gzip.compress(imported.read_bytes())

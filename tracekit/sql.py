@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -12,13 +14,15 @@ import pyarrow as pa
 
 from tracekit import schemas
 from tracekit.errors import TracekitError
+from tracekit.header import check_stamp
+from tracekit.parsers.columnar import unreadable
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _HINT = "`tracekit query TRACE --tables` shows the tables, `--schema TABLE` the columns of one."
 _LOCKED = "A query reads this trace and nothing else: no other file, no network, no extension."
-Derive = Callable[[Sequence[str]], Mapping[str, pa.Table]]
+Derive = Callable[[Sequence[str]], Mapping[str, pa.Table | Path]]
 
 
 class QueryError(TracekitError):
@@ -29,23 +33,26 @@ class Database:
     """The tables of `schemas.TABLES` of one trace, for as many queries as wanted.
 
     files: tables that are Parquet files; they are read in place, and only what a query needs of them. derive: makes
-    those of the others that it is given, when SQL names them first. DuckDB can reach no other file, no network, no
-    extension, and change no setting.
+    those of the others that it is given, when SQL names them first; it may write them into `room`, an empty folder that
+    is removed in the end. DuckDB can reach no other file, no network, no extension, and change no setting.
     """
 
-    def __init__(self, derive: Derive, files: Mapping[str, Path] | None = None) -> None:
+    def __init__(
+        self, derive: Derive, files: Mapping[str, Path] | None = None, room: TemporaryDirectory[str] | None = None
+    ) -> None:
         import duckdb
 
         self._derive = derive
-        self._loaded = set(files or ())
+        self._files = dict(files or {})
+        self._room = room
+        self._loaded: set[str] = set()
         self._connection = duckdb.connect(":memory:")
         run = self._connection.execute
-        names = {table: re.sub(r"([*?[])", r"[\1]", str(file)) for table, file in (files or {}).items()}  # no patterns
-        allowed = {*names.values(), *map(str, (files or {}).values())}
+        allowed = {name for file in self._files.values() for name in (str(file), _no_pattern(file))}
         run(f"SET allowed_paths = [{', '.join(map(_quoted, sorted(allowed)))}]")
+        if room:
+            run(f"SET allowed_directories = [{_quoted(os.path.join(room.name, ''))}]")
         run("SET enable_external_access = false")
-        for table, name in names.items():
-            run(f"CREATE VIEW {table} AS SELECT * FROM read_parquet({_quoted(name)}, hive_partitioning = false)")
         run("SET python_enable_replacements = false")  # SQL's names are tables, not Python's variables
         run("SET lock_configuration = true")
 
@@ -84,15 +91,35 @@ class Database:
             raise QueryError(f"This is {kind}; a trace can only be read, with SELECT.", _HINT)
 
     def _load(self, sql: str) -> None:
-        """Makes the tables that it names; a word in it that only looks like one costs time, no more."""
+        """Opens or makes the tables that it names; a word in it that only looks like one costs time, no more."""
         words = set(re.findall(r"\w+", sql.lower()))
         missing = [table for table in schemas.TABLES if table in words and table not in self._loaded]
-        for table, rows in (self._derive(missing) if missing else {}).items():
-            self._connection.register(table, rows)
-            self._loaded.add(table)
+        derived = [table for table in missing if table not in self._files]
+        for table, rows in (self._derive(derived) if derived else {}).items():
+            if isinstance(rows, Path):
+                self._files[table] = rows
+            else:
+                self._connection.register(table, rows)
+        for table in missing:
+            if table in self._files:
+                self._open(table, self._files[table])
+        self._loaded.update(missing)
+
+    def _open(self, table: str, file: Path) -> None:
+        import pyarrow.parquet as pq
+
+        try:
+            stamp = (pq.read_schema(file).metadata or {}).get(b"tracekit.schema")
+        except (pa.ArrowException, OSError) as error:
+            raise unreadable(str(file), error) from error
+        check_stamp(stamp.decode("utf-8", "replace") if stamp else None, table, str(file))
+        source = f"read_parquet({_quoted(_no_pattern(file))}, hive_partitioning = false)"
+        self._connection.execute(f"CREATE VIEW {table} AS SELECT * FROM {source}")
 
     def close(self) -> None:
         self._connection.close()
+        if self._room:
+            self._room.cleanup()
 
     def __enter__(self) -> Database:
         return self
@@ -107,6 +134,11 @@ def frame_of(found: pa.Table) -> pd.DataFrame:
     """What a query found as a DataFrame: Int64 where an integer is null."""
     fields = [field.with_nullable(found.column(place).null_count > 0) for place, field in enumerate(found.schema)]
     return schemas.to_pandas(pa.Table.from_arrays(found.columns, schema=pa.schema(fields)))
+
+
+def _no_pattern(file: Path) -> str:
+    """Its name for DuckDB, to which `*`, `?` and `[` say more."""
+    return re.sub(r"([*?[])", r"[\1]", str(file))
 
 
 def _quoted(text: str) -> str:
