@@ -4,7 +4,7 @@
 
 Needs `pip install tracekit[bench]`. The traces are made once and kept in DIR. Each run is a process of its own, the
 contenders take turns, the files lie in the page cache; figures are medians over the runs. Nothing fails for being slow:
-each goal is met or missed, and that is printed. `--full` adds an analysis of 100 million events (a file of 2.2 GB).
+each goal is met or missed, and that is printed. `--full` takes 100 million events too (a file of 2.2 GB).
 """
 
 from __future__ import annotations
@@ -55,10 +55,18 @@ ANALYSIS = {
     "polars, held and waited only": "polars_analyze",
     "tracekit.analyze without analyzers": "tracekit_without_analyzers",
 }
+QUERIES = {
+    "one thread's waits, counted and summed": (
+        "select count(*), sum(duration), max(duration) from waits where thread = 't2'"
+    ),
+    "its ten longest waits, all columns": "select * from waits where thread = 't2' order by duration desc limit 10",
+    "all waits, by thread": "select thread, count(*), sum(duration) from waits group by thread",
+    "all events, by kind": "select event, count(*) from events group by event",
+}
 LIMITS = {"read in 256 KB pieces": "raw_read", "read, and count newlines": "raw_newlines"}
 FLOORS = {"timed": 25e6, "blanks": 25e6, "threads512": 3e6, "bad1": 20e6}
 FLOOR_EVENTS = {"timed": 10_000_000, "blanks": 10_000_000, "threads512": 2_000_000, "bad1": 10_000_000}
-SCAN_GOAL, TABLE_GOAL, ANALYSIS_GOAL, ANALYZERS_GOAL, PEAK_GOAL, START_GOAL = 8, 5, 10, 0.8, 200, 0.5
+SCAN_GOAL, TABLE_GOAL, ANALYSIS_GOAL, ANALYZERS_GOAL, PEAK_GOAL, START_GOAL, QUERY_GOAL = 8, 5, 10, 0.8, 200, 0.5, 1
 
 
 @dataclass(frozen=True)
@@ -270,6 +278,29 @@ class Bench:
                 self.goals.add(f"Analysing {runs.events:,} events: peak memory, MB", f"< {PEAK_GOAL}", f"{peak:.0f}",
                                peak < PEAK_GOAL)  # fmt: skip
 
+    def queries(self, events: int) -> None:
+        """Of a trace as Parquet: making it, and asking it, each time in a process of its own."""
+        trace = self.trace("plain", events)
+        folder = trace.with_suffix(".parquet")
+        warm(trace)
+        note(f"{trace.name}: convert")
+        _, seconds, peak = execute([sys.executable, "-m", "tracekit", "convert", str(trace), "-o", str(folder)])
+        size = sum(file.stat().st_size for file in folder.iterdir())
+        rows = [("convert the text to the folder", f"{seconds:.2f}", "", f"{peak:,.0f}")]
+        for label, sql in QUERIES.items():
+            note(f"{folder.name}: {label}")
+            runs = [execute([sys.executable, "-m", "tracekit", "query", str(folder), sql]) for _ in range(self.runs)]
+            times = [run[1] for run in runs]
+            spread = f"{min(times):.2f} to {max(times):.2f}"
+            rows.append((label, f"{median(times):.2f}", spread, f"{max(run[2] for run in runs):,.0f}"))
+            if label == next(iter(QUERIES)):
+                self.goals.add(f"{events:,} events as Parquet: {label}, whole process, s", f"< {QUERY_GOAL}",
+                               f"{median(times):.2f}", median(times) < QUERY_GOAL)  # fmt: skip
+        title = (
+            f"A trace as Parquet, {events:,} events: {size / 1e6:,.0f} MB, as text {trace.stat().st_size / 1e6:,.0f} MB"
+        )
+        print_table(title, ["", "whole process, s", "least to most", "peak MB"], rows)
+
     def floors(self) -> None:
         rows = []
         for shape, goal in FLOORS.items():
@@ -326,7 +357,7 @@ def main() -> None:
     parser.add_argument("--dir", type=Path, default=Path(tempfile.gettempdir()) / "tracekit-benchmarks")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="2 million events, one run: does it work at all?")
-    parser.add_argument("--full", action="store_true", help="also analyse 100 million events")
+    parser.add_argument("--full", action="store_true", help="100 million events too")
     wanted = parser.parse_args()
     bench = Bench(wanted.dir, 2_000_000 if wanted.quick else wanted.events, 1 if wanted.quick else wanted.runs)
     trace = bench.trace("plain", bench.events)
@@ -335,6 +366,7 @@ def main() -> None:
     bench.reading(trace, "Reading as a stream", STREAMING, SCAN_GOAL)
     bench.reading(trace, "Reading to a table in memory", TABLE, TABLE_GOAL)
     bench.analysis(trace, wanted.full)
+    bench.queries(100_000_000 if wanted.full else bench.events)
     bench.floors()
     bench.short()
     print_table("Goals", ["", "goal", "found", ""], bench.goals.rows)

@@ -124,9 +124,11 @@ limits = st.builds(
     bins=st.sampled_from([1, 2, 7, 64, 300]),
     cells=st.sampled_from([1, 20, 100, 1 << 18]),
     rows=st.sampled_from([0, 1, 4, 1 << 17]),
+    edge_rows=st.sampled_from([1, 3, 6, 4096]),
     window_rows=st.sampled_from([1, 2, 5, 256]),
     windows=st.sampled_from([0, 1, 3, 100]),
     window_waiters=st.sampled_from([0, 1, 4096]),
+    rival_switches=st.sampled_from([0, 1, 64]),
 )
 
 
@@ -176,6 +178,7 @@ def test_conservation(text: bytes) -> None:
             blamed[waiter] += duration
         # Rows are sorted, threads are not: compare what does not depend on it.
         assert sorted(blamed) == sorted(row["waited"] for row in rows)
+        contended = (LAYOUTS["waits"].names or ()).index("contended")
         end = 0
         for _start_seq, _end_seq, start_clock, end_clock, *_ in found["holds"]:
             assert end <= start_clock <= end_clock
@@ -185,7 +188,7 @@ def test_conservation(text: bytes) -> None:
         for count, p50, p90, p99, most, *_ in found["distributions"]:
             assert count > 0
             assert p50 <= p90 <= p99 <= most
-        assert sum(row["contended_waits"] for row in rows) == sum(wait[13] for wait in found["waits"])
+        assert sum(row["contended_waits"] for row in rows) == sum(wait[contended] for wait in found["waits"])
 
 
 def analysis_of(text: bytes, **thresholds: Any) -> tracekit.Analysis:

@@ -5,8 +5,20 @@ from importlib.metadata import PackageNotFoundError, version
 from tracekit.analysis import Analysis, analyze
 from tracekit.checks import CheckFailed, check
 from tracekit.comparison import Comparison, compare
-from tracekit.errors import BadLineError, NoEventsError, OptionError, SchemaError, SourceError, TracekitError
-from tracekit.trace import Trace, read
+from tracekit.errors import (
+    BadLineError,
+    NoEventsError,
+    NotObservedError,
+    OptionError,
+    RecordError,
+    SchemaError,
+    SourceError,
+    TracekitError,
+)
+from tracekit.querying import query
+from tracekit.recording import Recording, record
+from tracekit.sql import QueryError
+from tracekit.trace import Trace, from_pandas, read
 
 try:
     __version__ = version("tracekit")
@@ -19,7 +31,11 @@ __all__ = [
     "CheckFailed",
     "Comparison",
     "NoEventsError",
+    "NotObservedError",
     "OptionError",
+    "QueryError",
+    "RecordError",
+    "Recording",
     "SchemaError",
     "SourceError",
     "Trace",
@@ -27,5 +43,8 @@ __all__ = [
     "analyze",
     "check",
     "compare",
+    "from_pandas",
+    "query",
     "read",
+    "record",
 ]

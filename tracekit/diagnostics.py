@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
+from tracekit import schemas
+from tracekit.arrays import optional_integers, strings, words_as_categories
 from tracekit.errors import NoEventsError
-from tracekit.machine import Faults, Totals
-from tracekit.stream import LINE_CODES, SENTENCES, BadLines, EventStream
+from tracekit.machine import FAULT_CODES, SEVERITIES, Faults, Rows, Totals
+from tracekit.stream import SENTENCES, BadLine, BadLines, EventStream
 
 MEANINGS = {
     **SENTENCES,
@@ -46,13 +52,54 @@ def summarise(
     bad: BadLines, truncated: str | None, totals: Totals, line_of: Callable[[Faults], int | None]
 ) -> tuple[Diagnostic, ...]:
     """Errors first, then in the order of their first lines. `line_of`: where a fault came first."""
-    found = [Diagnostic(code, "error", bad.counts[code], bad.first[code]) for code in LINE_CODES if code in bad.counts]
+    found = [Diagnostic(code, "error", bad.counts[code], bad.first[code]) for code in bad.counts]
     found += [Diagnostic(faults.code, faults.severity, faults.count, line_of(faults)) for faults in totals.faults]
     if truncated:
         found.append(Diagnostic("truncated-input", "error", 1, None, truncated))
     if totals.first_clock is None:
         found.append(Diagnostic("no-clock", "info", 1, None))
     return tuple(sorted(found, key=lambda d: (d.severity != "error", d.first_line or 2**62)))
+
+
+def diagnostics_table(
+    bad: Sequence[BadLine],
+    faults: Rows,
+    line_of: Callable[[int], int | None],
+    threads: Sequence[str],
+    summary: Sequence[Diagnostic],
+    unit: str,
+) -> pa.Table:
+    """The table `diagnostics`: bad lines and faulty events in the order of their lines, then what concerns all.
+
+    faults: rows of `machine.FAULT`. line_of: from a seq to its line. summary: of the trace; may hold more.
+    """
+    seqs = faults["seq"].tolist()
+    fault_lines = [line_of(seq) for seq in seqs]
+    whole = [d for d in summary if d.code in ("no-clock", "truncated-input")]
+    places = [bad_line.line for bad_line in bad] + [line or seq for line, seq in zip(fault_lines, seqs, strict=True)]
+    order = np.argsort(places, kind="stable")
+
+    def column(of_bad: list[Any], of_fault: list[Any], of_whole: list[Any]) -> list[Any]:
+        both = of_bad + of_fault
+        return [both[place] for place in order] + of_whole
+
+    none_bad, none_fault, none_whole = [None] * len(bad), [None] * len(faults), [None] * len(whole)
+    fault_codes = [FAULT_CODES[code] for code in faults["code"]]
+    fault_severities = [SEVERITIES[error] for error in faults["error"]]
+    names = [threads[thread] for thread in faults["thread"]]
+    severities = column(["error"] * len(bad), fault_severities, [d.severity for d in whole])
+    return schemas.table(
+        "diagnostics",
+        unit,
+        {
+            "code": words_as_categories(column([b.code for b in bad], fault_codes, [d.code for d in whole])),
+            "severity": words_as_categories(severities),
+            "line": optional_integers(column([b.line for b in bad], fault_lines, none_whole)),
+            "seq": optional_integers(column(none_bad, seqs, none_whole)),
+            "thread": words_as_categories(column(none_bad, names, none_whole)),
+            "text": strings(column([b.text for b in bad], none_fault, none_whole)),
+        },
+    )
 
 
 def require_events(stream: EventStream, events: int) -> None:

@@ -1,7 +1,8 @@
 """What a state machine of docs/analyses.md takes and gives: the row layouts that its two implementations share.
 
 `timeline.PlainMachine` is the one to read; `_native.timeline.NativeMachine` is the fast one, and its C structs have
-these layouts. Clocks count from the trace's first known one; a seq, thread or rival of -1 is none.
+these layouts. Clocks count from the trace's first known one, tick clocks from the first known tick clock; a seq, thread
+or rival of -1 is none.
 """
 
 from __future__ import annotations
@@ -42,18 +43,19 @@ THREAD = _layout(
 )  # fmt: skip
 BLAME = _layout(duration="i8", waiter="i4", holder="i4")
 HOLD = _layout(
-    start_seq="i8", end_seq="i8", start_clock="i8", end_clock="i8", waited="i8",
-    thread="i4", release_kind="u1", open="u1", truncated="u1",
+    start_seq="i8", end_seq="i8", start_clock="i8", end_clock="i8", start_tick_clock="i8", end_tick_clock="i8",
+    waited="i8", thread="i4", release_kind="u1", open="u1", truncated="u1",
 )  # fmt: skip
 WAIT = _layout(
     entry_seq="i8", busy_seq="i8", end_seq="i8", entry_clock="i8", busy_clock="i8", end_clock="i8",
+    entry_tick_clock="i8", busy_tick_clock="i8", end_tick_clock="i8",
     failed_retries="i8", lost_rounds="i8", timeouts="i8", hand_overs="i8", passes="i8",
     thread="i4", rival="i4", contended="u1", open="u1", truncated="u1",
 )  # fmt: skip
-SWITCH = _layout(seq="i8", gap="i8", from_thread="i4", to_thread="i4")
+SWITCH = _layout(seq="i8", gap="i8", clock="i8", tick_clock="i8", from_thread="i4", to_thread="i4")
 FAULT = _layout(seq="i8", thread="i4", code="u1", error="u1")
 
-RETRY = _layout(seq="i8", thread="i4", holder="i4", kind="i4", padding="i4")
+RETRY = _layout(seq="i8", clock="i8", thread="i4", holder="i4", kind="i4", padding="i4")
 DISTRIBUTION = _layout(count="i8", p50="i8", p90="i8", p99="i8", max="i8", thread="i4", kind="i4")
 HANDOFF = _layout(count="i8", from_thread="i4", to_thread="i4")
 WAITING = _layout(waiters="i8", duration="i8")
@@ -148,8 +150,11 @@ class Wait:
     thread: int
     entry_seq: int
     start: int
+    start_ticks: int
     busy_seq: int = NO_SEQ
     busy: int = 0
+    busy_ticks: int = 0
+    busy_switches: int = 0  # of the trace, at its first BUSY or RETRY
     failed_retries: int = 0
     lost_rounds: int = 0
     timeouts: int = 0
@@ -180,6 +185,7 @@ class Hold:
     thread: int
     seq: int
     start: int
+    start_ticks: int
     checks: int
     wait: Wait | None
     waited: int
@@ -198,17 +204,21 @@ class PictureLimits:
         cells: at most so many bins of all threads together, but for traces of so many threads that the bins would
             become fewer than 64.
         rows: a trace of no more holds, contended waits and failed retries, each, is kept whole;
-        window_rows: otherwise so many of each around one finding,
+        edge_rows: otherwise so many of each where it begins and where it ends,
+        window_rows: and so many around one finding,
         windows: and so many findings of each kind, the costliest,
-        window_waiters: unless more threads than this wait at its end.
+        window_waiters: unless more threads than this wait at a window's end;
+        rival_switches: and a wait over more switches, that is no battle, then has no rival.
     """
 
     bins: int = 8192
     cells: int = 1 << 18
     rows: int = 1 << 17
+    edge_rows: int = 4096
     window_rows: int = 256
     windows: int = 100
     window_waiters: int = 4096
+    rival_switches: int = 64
 
 
 CELL = _layout(
@@ -224,12 +234,11 @@ PICTURE_WAIT = _layout(
     failed_retries="i8", lost_rounds="i8", timeouts="i8", hand_overs="i8", passes="i8",
     thread="i4", rival="i4", contended="u1", open="u1", truncated="u1", retry="i8",
 )  # fmt: skip
-PICTURE_RETRY = _layout(seq="i8", thread="i4", holder="i4", kind="i4", padding="i4", clock="i8")
 WINDOW = _layout(start="i8", end="i8")
 KNOT = _layout(clock="i8", ticks="i8")
 
 PICTURE_LAYOUTS = {
-    "cells": CELL, "holds": PICTURE_HOLD, "waits": PICTURE_WAIT, "retries": PICTURE_RETRY,
+    "cells": CELL, "holds": PICTURE_HOLD, "waits": PICTURE_WAIT, "retries": RETRY,
     "windows": WINDOW, "knots": KNOT,
 }  # fmt: skip
 """What a machine gives for a picture; `picture.Picture` says what they mean."""
@@ -258,9 +267,7 @@ class Totals:
     """Of a whole trace. `first_clock` is None while no clock is known, `checks` while no count of them is.
 
     `free_wanted` is how long nobody held the GIL while somebody waited. `exact`: no duration was rounded.
-    `has_ticks`: some row told a tick clock.
-
-    `first_tick_clock` is that of a timed trace whose rows are kept: nothing else needs its second clock.
+    `has_ticks`: some row told a tick clock. `first_tick_clock` is that of a timed trace; None while it is not known.
     """
 
     events: int
@@ -317,3 +324,9 @@ class Machine(Protocol):
 
     def clocks(self) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]]:
         """For each batch the rows' clock and, in a timed trace, tick clock. Only where rows are kept."""
+
+    def forget(self) -> None:
+        """Drops what `clocks`, `findings` and `rows` have given so far of the tables from `holds` on.
+
+        For a trace whose rows do not all fit in memory: call it after each batch.
+        """

@@ -1,8 +1,8 @@
 """What a timeline draws of a trace of any length: each state's share in bins over everything, and exact rows.
 
 A picture is collected in the one pass that also finds everything else, in bounded memory. While there are few rows it
-has all of them; of a longer trace it has those around the costliest findings. `PlainPicture` is the executable reading,
-and the oracle of `_native/picture.c`.
+has all of them; of a longer trace it has those around the costliest findings, and where it begins and ends.
+`PlainPicture` is the executable reading, and the oracle of `_native/picture.c`.
 """
 
 from __future__ import annotations
@@ -143,14 +143,14 @@ class DrawnWait(NamedTuple):
 
 
 class DrawnRetry(NamedTuple):
-    """A row of `machine.PICTURE_RETRY`."""
+    """A row of `machine.RETRY`."""
 
     seq: int
+    end: int
     thread: int
     holder: int
     kind: int
     padding: int
-    end: int
 
     @property
     def start(self) -> int:
@@ -175,36 +175,71 @@ class PlainPicture:
         self.knots: list[tuple[int, int]] = []
         self._contended: list[DrawnWait] = []
         self._snapshots: dict[str, list[_Snapshot]] = {kind: [] for kind in FINDING_KINDS}
+        self._begun = False
+        self._beginning: list[_Snapshot] = []
 
     def wait(self, row: DrawnWait) -> None:
         self.waits.append(row)
         if row.contended:
             self._contended.append(row)
 
+    @property
+    def partial(self) -> bool:
+        """Whether the trace has more rows than a picture of all of it may have."""
+        return self._most_rows > self.limits.rows
+
+    @property
+    def begins(self) -> bool:
+        """Whether there are just as many rows as the window at the trace's beginning shall have."""
+        return not self._begun and self._most_rows >= self.limits.edge_rows
+
+    def beginning(self, clock: int, holding: Sequence[DrawnHold], waiting: Sequence[DrawnWait]) -> None:
+        """See `finding`."""
+        self._begun = True
+        if len(waiting) <= self.limits.window_waiters:
+            self._beginning = [self._snapshot(0, 0, (0, clock), self.limits.edge_rows, holding, waiting)]
+
     def finding(self, kind: str, found: FoundRow, holding: Sequence[DrawnHold], waiting: Sequence[DrawnWait]) -> None:
         """`holding` and `waiting`: what is still open, with the finding's moment as its end."""
         if len(waiting) > self.limits.window_waiters:
             return
         start = max(found.start_clock - (found.end_clock - found.start_clock) // 8, 0)
-        end = found.end_clock
-        covered = start
+        window = start, found.end_clock
+        self._snapshots[kind].append(
+            self._snapshot(found.cost, found.start_seq, window, self.limits.window_rows, holding, waiting)
+        )
+
+    @property
+    def _most_rows(self) -> int:
+        return max(len(self.holds), len(self._contended), len(self.retries))
+
+    def _snapshot(
+        self,
+        cost: int,
+        start_seq: int,
+        window: tuple[int, int],
+        limit: int,
+        holding: Sequence[DrawnHold],
+        waiting: Sequence[DrawnWait],
+    ) -> _Snapshot:
+        covered, end = window
         rows = []
         kept: tuple[Sequence[Any], ...] = (self.holds, self._contended, self.retries)
         for all_rows, still in zip(kept, (holding, waiting, ()), strict=True):
-            chosen, bound = self._choose(all_rows, start, end)
+            chosen, bound = self._choose(all_rows, *window, limit)
             rows.append([*chosen, *still])
             covered = max(covered, bound)
-        self._snapshots[kind].append(_Snapshot(found.cost, found.start_seq, (covered, end), rows))
+        return _Snapshot(cost, start_seq, (covered, end), rows)
 
-    def _choose(self, rows: Sequence[Any], start: int, end: int) -> tuple[list[Any], int]:
+    def _choose(self, rows: Sequence[Any], start: int, end: int, limit: int) -> tuple[list[Any], int]:
         """The rows of this window among the newest, and from when on none of them is missing."""
         room = 1
-        while room < max(self.limits.rows, self.limits.window_rows + 1):
+        while room < max(self.limits.rows, self.limits.window_rows + 1, self.limits.edge_rows + 1):
             room *= 2
         oldest = max(0, len(rows) - room)
         beyond = next((place for place in range(oldest, len(rows)) if rows[place].end > end), len(rows))
         first = beyond
-        while first > oldest and beyond - first < self.limits.window_rows and rows[first - 1].end >= start:
+        while first > oldest and beyond - first < limit and rows[first - 1].end >= start:
             first -= 1
         bound = 0
         if first:
@@ -226,19 +261,21 @@ class PlainPicture:
             "windows": [],
             "knots": list(knots.values()),
         }
-        whole = max(len(self.holds), len(self._contended), len(self.retries)) <= self.limits.rows
-        if not whole:
-            chosen = [
+        if self.partial:
+            edges = [*self._beginning, self._snapshot(0, 0, (0, duration), self.limits.edge_rows, (), ())]
+            costliest = [
                 snapshot
                 for kept in self._snapshots.values()
                 for snapshot in sorted(kept, key=lambda s: (-s.cost, s.start_seq))[: self.limits.windows]
-                if snapshot.window[0] <= snapshot.window[1]
             ]
+            chosen = [snapshot for snapshot in edges + costliest if snapshot.window[0] <= snapshot.window[1]]
             for place, name in enumerate(("holds", "waits", "retries")):
                 rows[name] = [row for snapshot in chosen for row in snapshot.rows[place]]
             rows["windows"] = [snapshot.window for snapshot in chosen]
         return RawPicture(
-            shift, whole, {name: np.array([tuple(row) for row in rows[name]], PICTURE_LAYOUTS[name]) for name in rows}
+            shift,
+            not self.partial,
+            {name: np.array([tuple(row) for row in rows[name]], PICTURE_LAYOUTS[name]) for name in rows},
         )
 
     def _shift(self, duration: int) -> int:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import os
 import select
 import stat
 import sys
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from types import TracebackType
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import zstandard
 
 from tracekit.errors import SourceError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 HEAD_BYTES = 1 << 16
 _COMPRESSED_PIECE = 1 << 12  # small: of a piece with damage in it nothing comes out
@@ -51,19 +55,20 @@ class Source:
         truncated: once all is read: why the input ended too early, else None.
     """
 
-    def __init__(self, path: str | os.PathLike[str], file: BinaryIO | None = None) -> None:
-        """`file`: read this open file instead, and let its owner close it; `path` then is its name only.
+    def __init__(self, path: str | os.PathLike[str], shown: str | None = None, file: BinaryIO | None = None) -> None:
+        """shown: the name for messages. file: read this open file instead, and let its owner close it.
 
         Raises SourceError: it is missing, a directory, not readable, or empty.
         """
-        self.path = os.fspath(path)
+        self._on_disk = os.fspath(path)
+        self.path = shown or self._on_disk
         self.truncated: str | None = None
         self._file = file
         self._error: SourceError | None = None
         self._pump: threading.Thread | None = None
         self._closing = False
         self._pipe: int | None = None
-        self._fd = -1 if file else _open(self.path)
+        self._fd = -1 if file else _open(self._on_disk)
         try:
             status = None if file else os.fstat(self._fd)
             self.size = status.st_size if status and stat.S_ISREG(status.st_mode) else None
@@ -122,6 +127,12 @@ class Source:
         if not finished:
             self.truncated = "the compressed data ends before its end mark"
 
+    @property
+    def plain_file(self) -> str | None:
+        """The path of a file with these very bytes, if there is one: they come neither from a pipe nor compressed."""
+        plain = self.size is not None and self._on_disk != "-" and self._decompressed is None
+        return self._on_disk if plain else None
+
     def chunks(self) -> Iterator[bytes]:
         """What stands behind `head`."""
         if self._decompressed is not None:
@@ -129,6 +140,18 @@ class Source:
         else:
             while piece := self._read(_PIECE):
                 yield piece
+
+    def file(self, format_name: str) -> str:
+        """The file's path, for formats in which a reader must jump about. Raises SourceError: it is no plain file."""
+        if self.plain_file is None and self._decompressed is not None:
+            raise SourceError(f"{self.path}: {format_name} inside gzip or zstd cannot be read.", "Unpack it first.")
+        if self.plain_file is None:
+            raise SourceError(f"{self.path}: {format_name} cannot be read from a pipe.", "Name a file.")
+        return self.plain_file
+
+    def reader(self) -> io.BufferedReader:
+        """All of it from `head` on, as a file, for a library's reader."""
+        return io.BufferedReader(_Reader(chain((self.head,), self.chunks())), _PIECE)
 
     def descriptor(self) -> int:
         """A file descriptor from which what stands behind `head` can be read; it stays this object's."""
@@ -186,6 +209,41 @@ class Source:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def lines(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
+    """The lines of all chunks without LF and CR; of one that is longer than `limit` only so much that this shows."""
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            yield line.removesuffix(b"\r")
+        rest = rest[: limit + 2]
+    if rest:
+        yield rest.removesuffix(b"\r")
+
+
+class _Reader(io.RawIOBase):
+    """Chunks as a file."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer) -> int:
+        room = memoryview(buffer).cast("B")
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._rest = memoryview(chunk)
+        size = min(len(room), len(self._rest))
+        room[:size] = self._rest[:size]
+        self._rest = self._rest[size:]
+        return size
 
 
 def _open(path: str) -> int:

@@ -25,28 +25,22 @@ from tracekit.arrays import (
     strings,
     words_as_categories,
 )
-from tracekit.machine import DISTRIBUTIONS, NO_SEQ, RELEASE_KINDS, RETRY_KINDS, Machine
+from tracekit.machine import DISTRIBUTIONS, NO_SEQ, RELEASE_KINDS, RETRY_KINDS, Machine, Totals
 
 
 class Tables:
-    """Of a machine that has finished. One method a table, each of `schemas.table`."""
+    """Of a machine's rows. One method a table, each of `schemas.table`.
 
-    def __init__(self, machine: Machine, threads: list[str]) -> None:
+    totals: of the whole trace; those of a machine that has finished are known to it.
+    """
+
+    def __init__(self, machine: Machine, threads: list[str], totals: Totals | None = None) -> None:
         self._machine = machine
-        totals = self.totals = machine.totals()
+        totals = self.totals = totals or machine.totals()
         self.unit = "ns" if totals.timed else "ticks"
         self._first = totals.first_clock or 0
+        self._first_tick = totals.first_tick_clock if totals.timed else totals.first_clock
         self._threads = strings(threads)
-        clocks = machine.clocks()
-        if totals.timed:
-            ticks = [ticks for _, ticks in clocks if ticks is not None]
-            self._first_tick, known = totals.first_tick_clock or 0, totals.first_tick_clock is not None
-        else:
-            ticks = [clock for clock, _ in clocks]
-            self._first_tick, known = self._first, totals.first_clock is not None
-        self._clocks = np.concatenate([clock for clock, _ in clocks]) if clocks else np.empty(0, np.int64)
-        self._ticks = np.concatenate(ticks) if ticks and known else None
-        self._tick_batches = ticks if known else None
 
     def thread(self, codes: npt.NDArray[Any]) -> pa.Array:
         return categories(codes, self._threads)
@@ -58,18 +52,13 @@ class Tables:
     def clock(self, clocks: npt.NDArray[Any], null: npt.NDArray[np.bool_] | None = None) -> pa.Array:
         return integers(clocks + self._first, null)
 
-    def _tick_clock(self, seqs: npt.NDArray[Any], at_end: bool = False) -> pa.Array:
-        """The tick clock at these events; of none the trace's last, or null."""
-        if self._ticks is None or not len(self._ticks):
-            return no_integers(len(seqs))
-        values = self._ticks[seqs] + self._first_tick  # -1 takes the last
-        return integers(values, None if at_end else seqs == NO_SEQ)
+    def _tick_clock(self, clocks: npt.NDArray[Any], null: npt.NDArray[np.bool_] | None = None) -> pa.Array:
+        return no_integers(len(clocks)) if self._first_tick is None else integers(clocks + self._first_tick, null)
 
-    def events(self, batches: Sequence[pa.RecordBatch]) -> pa.Table:
+    def events(self, batches: Sequence[pa.RecordBatch], seq: int = 0) -> pa.Table:
+        """Of the batches whose clocks the machine has; `seq` is that of the first event."""
         columns: dict[str, list[pa.Array]] = {name: [] for name in schemas.load("events").arrow(self.unit).names}
-        seq = 0
-        for place, batch in enumerate(batches):
-            clock = self._machine.clocks()[place][0]
+        for batch, (clock, tick_clock) in zip(batches, self._machine.clocks(), strict=True):
             columns["seq"].append(integers(np.arange(seq, seq + batch.num_rows)))
             columns["thread"].append(categories(numbers(batch.column("thread").indices), self._threads))
             event = batch.column("event")
@@ -78,11 +67,7 @@ class Tables:
                 values = int64_values(batch.column(name))
                 columns[name].append(integers(values, values == NULL))
             columns["clock"].append(integers(clock + self._first))
-            columns["tick_clock"].append(
-                integers(self._tick_batches[place] + self._first_tick)
-                if self._tick_batches is not None
-                else no_integers(batch.num_rows)
-            )
+            columns["tick_clock"].append(self._tick_clock(clock if tick_clock is None else tick_clock))
             seq += batch.num_rows
         fields = schemas.load("events").arrow(self.unit)
         return schemas.table("events", self.unit, {f.name: pa.chunked_array(columns[f.name], f.type) for f in fields})
@@ -118,8 +103,8 @@ class Tables:
                 "end_seq": self.seq(rows["end_seq"]),
                 "start_clock": self.clock(rows["start_clock"]),
                 "end_clock": self.clock(rows["end_clock"]),
-                "start_tick_clock": self._tick_clock(rows["start_seq"]),
-                "end_tick_clock": self._tick_clock(rows["end_seq"], at_end=True),
+                "start_tick_clock": self._tick_clock(rows["start_tick_clock"]),
+                "end_tick_clock": self._tick_clock(rows["end_tick_clock"]),
                 "duration": integers(rows["end_clock"] - rows["start_clock"]),
                 "waited": integers(rows["waited"], rows["waited"] == NULL),
                 "release_kind": categories(rows["release_kind"], strings(RELEASE_KINDS)),
@@ -142,9 +127,9 @@ class Tables:
                 "entry_clock": self.clock(rows["entry_clock"], rows["entry_seq"] == NO_SEQ),
                 "busy_clock": self.clock(rows["busy_clock"], rows["busy_seq"] == NO_SEQ),
                 "end_clock": self.clock(rows["end_clock"]),
-                "entry_tick_clock": self._tick_clock(rows["entry_seq"]),
-                "busy_tick_clock": self._tick_clock(rows["busy_seq"]),
-                "end_tick_clock": self._tick_clock(rows["end_seq"], at_end=True),
+                "entry_tick_clock": self._tick_clock(rows["entry_tick_clock"], rows["entry_seq"] == NO_SEQ),
+                "busy_tick_clock": self._tick_clock(rows["busy_tick_clock"], rows["busy_seq"] == NO_SEQ),
+                "end_tick_clock": self._tick_clock(rows["end_tick_clock"]),
                 "duration": integers(rows["end_clock"] - rows["entry_clock"]),
                 "contended": flags(rows["contended"]),
                 **{name: integers(rows[name]) for name in counts},
@@ -164,7 +149,7 @@ class Tables:
                 "thread": self.thread(rows["thread"]),
                 "holder": self.thread(rows["holder"]),
                 "kind": categories(rows["kind"], strings(RETRY_KINDS)),
-                "clock": self.clock(self._clocks[rows["seq"]]),
+                "clock": self.clock(rows["clock"]),
             },
         )
 
@@ -229,16 +214,15 @@ class Tables:
 
     def switches(self) -> pa.Table:
         rows = self._machine.rows("switches")
-        seqs = rows["seq"]
         return schemas.table(
             "switches",
             self.unit,
             {
-                "seq": integers(seqs),
+                "seq": integers(rows["seq"]),
                 "from": self.thread(rows["from_thread"]),
                 "to": self.thread(rows["to_thread"]),
-                "clock": self.clock(self._clocks[seqs]),
-                "tick_clock": self._tick_clock(seqs),
+                "clock": self.clock(rows["clock"]),
+                "tick_clock": self._tick_clock(rows["tick_clock"]),
                 "gap": integers(rows["gap"], rows["gap"] == NULL),
             },
         )

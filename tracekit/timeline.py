@@ -116,6 +116,7 @@ class PlainMachine:
         self._convoys = Convoys(options)
         self._frozen = FrozenSignals(options)
         self._found: dict[str, list[FoundRow]] = {kind: [] for kind in FINDING_KINDS}
+        self._forgotten = dict.fromkeys(FINDING_KINDS, 0)
         self._faults: dict[tuple[int, int], list[int]] = {}
         self._rows: dict[str, list[tuple[int, ...]]] = {table: [] for table in LAYOUTS}
         self._clocks: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]] = []
@@ -169,11 +170,11 @@ class PlainMachine:
                 self._fault("entry-while-waiting", error, thread)
                 if self._hold:
                     self._hold.timeouts.pop(thread, None)
-            self._waits[thread] = Wait(thread, self._seq, self._clock)
+            self._waits[thread] = Wait(thread, self._seq, self._clock, self._ticks.now)
         elif event in (BUSY, RETRY):
             if not wait:
                 self._fault("missing-entry", error, thread)
-                wait = self._waits[thread] = Wait(thread, NO_SEQ, self._clock)
+                wait = self._waits[thread] = Wait(thread, NO_SEQ, self._clock, self._ticks.now)
             self._contend(wait, event)
         elif event == ACQUIRE:
             if not wait:
@@ -183,7 +184,7 @@ class PlainMachine:
                 self._close_hold(self._seq, UNKNOWN, truncated=True)
             waited = self._close_wait(wait, self._seq) if wait else NULL
             self._acquired(thread)
-            self._hold = Hold(thread, self._seq, self._clock, checks, wait, waited)
+            self._hold = Hold(thread, self._seq, self._clock, self._ticks.now, checks, wait, waited)
         else:
             if holds:
                 self._close_hold(self._seq, self._release_kind(checks), ticks)
@@ -249,12 +250,14 @@ class PlainMachine:
                     kind = HAND_OVER
                     wait.hand_overs += 1
                     totals.hand_overs += 1
-            row = self._seq, wait.thread, self._hold.thread if self._hold else NOBODY, kind, 0
+            row = self._seq, self._clock, wait.thread, self._hold.thread if self._hold else NOBODY, kind, 0
             self._keep("retries", *row)
             if self._picture:
-                self._picture.retries.append(DrawnRetry(*row, self._clock))
+                self._picture.retries.append(DrawnRetry(*row))
+                self._draw_beginning()
         if not wait.contended:
-            wait.busy_seq, wait.busy = self._seq, self._clock
+            wait.busy_seq, wait.busy, wait.busy_ticks = self._seq, self._clock, self._ticks.now
+            wait.busy_switches = self._switches
         wait.acquires_since_mark = wait.reacquires_since_mark = 0
 
     def _acquired(self, thread: int) -> None:
@@ -271,7 +274,7 @@ class PlainMachine:
                 latency = self._free_wanted - self._free_wanted_at_release
                 self._threads[thread].durations[SWITCH_LATENCY][latency] += 1
             gap = NULL if self._last_release is None else self._clock - self._last_release
-            self._keep("switches", self._seq, gap, self._last_acquirer, thread)
+            self._keep("switches", self._seq, gap, self._clock, self._ticks.now, self._last_acquirer, thread)
         self._last_acquirer = thread
         self._last_change = (thread, ACQUIRE)
         self._last_release = None
@@ -290,10 +293,14 @@ class PlainMachine:
         totals.held += held
         totals.releases[kind] += 1
         totals.durations[HOLD][held] += 1
-        row = self._hold_row(hold, end_seq, kind, truncated)
-        self._keep("holds", *row)
+        is_open = end_seq == NO_SEQ
+        self._keep(
+            "holds", hold.seq, end_seq, hold.start, self._clock, hold.start_ticks, self._ticks.now, hold.waited,
+            hold.thread, kind, is_open, truncated,
+        )  # fmt: skip
         if self._picture:
-            self._picture.holds.append(row)
+            self._picture.holds.append(self._drawn_hold(hold, end_seq, kind, truncated))
+            self._draw_beginning()
             if self._timed and NULL not in (ticks, self._last_checks):
                 self._picture.knots.append((self._clock, self._tick_clock(ticks)))
         others_wait = any(wait.contended and wait.thread != hold.thread for wait in self._waits.values())
@@ -316,18 +323,26 @@ class PlainMachine:
         totals.durations[WAIT][waited] += 1
         if wait.contended:
             totals.durations[CONTENDED_WAIT][waited] += 1
-        row = self._wait_row(wait, end_seq)
-        self._keep("waits", *row[:-1])  # all but the retry
+        self._keep(
+            "waits", wait.entry_seq, wait.busy_seq, end_seq, wait.start, wait.busy, self._clock,
+            wait.start_ticks, wait.busy_ticks, self._ticks.now,
+            wait.failed_retries, wait.lost_rounds, wait.timeouts, wait.hand_overs, wait.passes.total(),
+            wait.thread, wait.rival, wait.contended, end_seq == NO_SEQ, wait.entry_seq == NO_SEQ,
+        )  # fmt: skip
         if self._picture:
-            self._picture.wait(row)
+            drawn = self._drawn_wait(wait, end_seq)
+            quick = self._switches - wait.busy_switches <= self._picture.limits.rival_switches
+            wanted = quick or not self._picture.partial or wait.lost_rounds >= self._options.min_rounds
+            self._picture.wait(drawn if wanted else drawn._replace(rival=NOBODY))
+            self._draw_beginning()
         self._find("battles", battle(wait, end_seq, self._clock, self._options))
         return waited
 
-    def _hold_row(self, hold: Hold, end_seq: int, kind: int, truncated: bool) -> DrawnHold:
+    def _drawn_hold(self, hold: Hold, end_seq: int, kind: int, truncated: bool) -> DrawnHold:
         is_open = end_seq == NO_SEQ
         return DrawnHold(hold.seq, end_seq, hold.start, self._clock, hold.waited, hold.thread, kind, is_open, truncated)
 
-    def _wait_row(self, wait: Wait, end_seq: int) -> DrawnWait:
+    def _drawn_wait(self, wait: Wait, end_seq: int) -> DrawnWait:
         return DrawnWait(
             wait.entry_seq, wait.busy_seq, end_seq, wait.start, wait.busy, self._clock,
             wait.failed_retries, wait.lost_rounds, wait.timeouts, wait.hand_overs, wait.passes.total(),
@@ -340,9 +355,16 @@ class PlainMachine:
             return
         self._found[kind].append(found)
         if self._picture:
-            holding = [self._hold_row(self._hold, NO_SEQ, UNKNOWN, False)] if self._hold else []
-            waiting = [self._wait_row(w, NO_SEQ) for w in self._waits.values() if w.contended]
-            self._picture.finding(kind, found, holding, waiting)
+            self._picture.finding(kind, found, *self._open_rows())
+
+    def _draw_beginning(self) -> None:
+        if self._picture and self._picture.begins:
+            self._picture.beginning(self._clock, *self._open_rows())
+
+    def _open_rows(self) -> tuple[list[DrawnHold], list[DrawnWait]]:
+        """What is open, as far as it has come."""
+        holding = [self._drawn_hold(self._hold, NO_SEQ, UNKNOWN, False)] if self._hold else []
+        return holding, [self._drawn_wait(wait, NO_SEQ) for wait in self._waits.values() if wait.contended]
 
     def finish(self) -> None:
         if self._hold:
@@ -358,7 +380,7 @@ class PlainMachine:
             events=self._seq,
             timed=self._timed,
             first_clock=(self._time if self._timed else self._ticks).first,
-            first_tick_clock=self._ticks.first if self._timed and self.keep_rows else None,
+            first_tick_clock=self._ticks.first if self._timed else None,
             duration=self._clock,
             switches=self._switches,
             held=sum(thread.held for thread in self._threads),
@@ -421,11 +443,17 @@ class PlainMachine:
         return np.array(rows, GROUP)
 
     def findings(self, kind: str) -> Rows:
-        costliest = sorted(self._found[kind], key=lambda row: (-row.cost, row.start_seq))
+        costliest = sorted(self._found[kind][self._forgotten[kind] :], key=lambda row: (-row.cost, row.start_seq))
         return np.array(costliest[: self._options.worst], FINDING)
 
     def clocks(self) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]]:
         return self._clocks
+
+    def forget(self) -> None:
+        self._clocks.clear()
+        for rows in self._rows.values():
+            rows.clear()
+        self._forgotten = {kind: len(rows) for kind, rows in self._found.items()}
 
 
 def grouped(rows: Sequence[FoundRow]) -> dict[tuple[int, int], list[FoundRow]]:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, overload
 
-import numpy as np
 import pyarrow as pa
 
-from tracekit import schemas, timeline
-from tracekit.arrays import optional_integers, strings, words_as_categories
-from tracekit.diagnostics import Diagnostic, require_events, summarise
-from tracekit.machine import FAULT_CODES, SEVERITIES, Options, PictureLimits
+from tracekit import frames, schemas, timeline
+from tracekit.diagnostics import Diagnostic, diagnostics_table, require_events, summarise
+from tracekit.machine import Options, PictureLimits
+from tracekit.observed import hide, unobserved
 from tracekit.parsers import open_trace
-from tracekit.stream import BadLines, LineNumbers
+from tracekit.sql import Database, frame_of
+from tracekit.stream import BadLines, EventStream
 from tracekit.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -27,24 +27,40 @@ if TYPE_CHECKING:
 def read(path: str | os.PathLike[str], *, strict: bool = False) -> Trace:
     """Reads a trace into memory. For one that does not fit there, see `analyze`.
 
-    path: a trace in the text format of docs/format.md, plain, gzip or zstd; `-` is standard input.
+    path: a trace in the text format of docs/format.md, plain, gzip or zstd, or what `tracekit convert` wrote; `-` is
+        standard input.
     strict: the first bad line raises BadLineError; otherwise bad lines are rows of `Trace.diagnostics`.
     Raises SourceError, NoEventsError, BadLineError.
     """
     with open_trace(path, strict=strict, whole=True) as stream:
-        batches = list(stream)
-        require_events(stream, sum(batch.num_rows for batch in batches))
-        return Trace(
-            path=stream.path,
-            metadata=stream.metadata,
-            _batches=batches,
-            _threads=stream.threads,
-            _names=stream.names,
-            _bad_lines=stream.bad_lines,
-            _truncated=stream.truncated,
-            _line_numbers=LineNumbers(stream.line_gaps),
-            _interval=stream.check_interval,
-        )
+        return _kept(stream)
+
+
+def from_pandas(frame: pd.DataFrame, *, metadata: Mapping[str, str] | None = None) -> Trace:
+    """A trace from a frame of events in their order: thread, event, and what is known of ticks, checks and time.
+
+    metadata: e.g. `{"check-interval": "50"}`; otherwise what `Trace.to_pandas("events")` kept in `frame.attrs`.
+    Raises SchemaError for a column that is missing, SourceError for a value that no event can have, NoEventsError.
+    """
+    frames.register(from_pandas)
+    return _kept(frames.stream_of(frame, metadata))
+
+
+def _kept(stream: EventStream) -> Trace:
+    batches = list(stream)
+    require_events(stream, sum(batch.num_rows for batch in batches))
+    return Trace(
+        path=stream.path,
+        metadata=stream.metadata,
+        _batches=batches,
+        _threads=stream.threads,
+        _names=stream.names,
+        _bad_lines=stream.bad_lines,
+        _truncated=stream.truncated,
+        _line_numbers=stream.line_numbers(),
+        _fault_lines=stream.fault_lines,
+        _interval=stream.check_interval,
+    )
 
 
 @dataclass(frozen=True, repr=False)
@@ -61,13 +77,16 @@ class Trace:
     _names: dict[str, str] = field(repr=False)
     _bad_lines: BadLines = field(repr=False)
     _truncated: str | None = field(repr=False)
-    _line_numbers: LineNumbers = field(repr=False)
+    _line_numbers: Callable[[int], int | None] = field(repr=False)
+    _fault_lines: dict[tuple[str, str], int] = field(repr=False)
     _interval: int = field(repr=False)
 
     @cached_property
     def timeline(self) -> Timeline:
         """Totals and all tables but the diagnostics."""
-        return timeline.run_kept(self._batches, self._threads, self._names, self._interval)
+        found = timeline.run_kept(self._batches, self._threads, self._names, self._interval)
+        unknown = unobserved(self.metadata)
+        return replace(found, tables={name: hide(name, table, unknown) for name, table in found.tables.items()})
 
     def run(self, options: Options, limits: PictureLimits | None = None) -> Timeline:
         """The trace through the state machine again, with other thresholds, for totals and findings.
@@ -117,40 +136,20 @@ class Trace:
     @cached_property
     def diagnostics(self) -> pa.Table:
         """Bad lines and faulty events in the order of their lines, then what concerns the trace as a whole."""
-        faults = self.timeline.faults
-        fault_lines = [self._line_numbers(seq) for seq in faults["seq"].tolist()]
-        bad = self._bad_lines.lines
-        whole = [d for d in self.summary if d.code in ("no-clock", "truncated-input")]
-        order = np.argsort([bad_line.line for bad_line in bad] + fault_lines, kind="stable")
-
-        def column(of_bad: list[Any], of_fault: list[Any], of_whole: list[Any]) -> list[Any]:
-            both = of_bad + of_fault
-            return [both[place] for place in order] + of_whole
-
-        none_bad, none_fault, none_whole = [None] * len(bad), [None] * len(faults), [None] * len(whole)
-        fault_codes = [FAULT_CODES[code] for code in faults["code"]]
-        fault_severities = [SEVERITIES[error] for error in faults["error"]]
-        threads = [self._threads[thread] for thread in faults["thread"]]
-        return schemas.table(
-            "diagnostics",
-            self.unit,
-            {
-                "code": words_as_categories(column([b.code for b in bad], fault_codes, [d.code for d in whole])),
-                "severity": words_as_categories(
-                    column(["error"] * len(bad), fault_severities, [d.severity for d in whole])
-                ),
-                "line": optional_integers(column([b.line for b in bad], fault_lines, none_whole)),
-                "seq": optional_integers(column(none_bad, faults["seq"].tolist(), none_whole)),
-                "thread": words_as_categories(column(none_bad, threads, none_whole)),
-                "text": strings(column([b.text for b in bad], none_fault, none_whole)),
-            },
+        return diagnostics_table(
+            self._bad_lines.lines, self.timeline.faults, self._line_numbers, self._threads, self.summary, self.unit
         )
 
     @cached_property
     def summary(self) -> tuple[Diagnostic, ...]:
         """The diagnostics counted by code and severity."""
         return summarise(
-            self._bad_lines, self._truncated, self.timeline.totals, lambda faults: self._line_numbers(faults.first_seq)
+            self._bad_lines,
+            self._truncated,
+            self.timeline.totals,
+            lambda faults: (
+                self._fault_lines.get((faults.code, faults.severity)) or self._line_numbers(faults.first_seq)
+            ),
         )
 
     @property
@@ -164,7 +163,40 @@ class Trace:
         """
         if table not in schemas.TRACE_TABLES:
             raise ValueError(f"There is no table {table!r}; there are {', '.join(schemas.TRACE_TABLES)}.")
-        return schemas.to_pandas(getattr(self, table))
+        frames.register(from_pandas)
+        frame = schemas.to_pandas(getattr(self, table))
+        if table == "events":
+            frame.attrs[frames.ATTRS] = {"metadata": dict(self.metadata), "names": dict(self._names)}
+        return frame
+
+    @overload
+    def sql(self, query: str, *, arrow: Literal[False] = False) -> pd.DataFrame: ...
+
+    @overload
+    def sql(self, query: str, *, arrow: Literal[True]) -> pa.Table: ...
+
+    def sql(self, query: str, *, arrow: bool = False) -> pd.DataFrame | pa.Table:
+        """The rows that one SELECT over the tables of docs/tables.md finds. Findings: default thresholds.
+
+        arrow: as a `pyarrow.Table` instead of a DataFrame. Raises QueryError.
+        """
+        found = self._database.query(query)
+        return found if arrow else frame_of(found)
+
+    @cached_property
+    def _database(self) -> Database:
+        return Database(self._tables)
+
+    def _tables(self, tables: Sequence[str]) -> dict[str, pa.Table]:
+        found = None
+        made = {}
+        for table in tables:
+            if table in schemas.TRACE_TABLES:
+                made[table] = getattr(self, table)
+            else:
+                found = found or self.run(Options(worst=2**61))
+                made[table] = found.tables[table]
+        return made
 
     def __repr__(self) -> str:
         events, threads = self.timeline.totals.events, len(self._threads)

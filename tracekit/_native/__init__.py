@@ -10,7 +10,7 @@ import os
 from contextvars import ContextVar
 from pathlib import Path
 
-ABI = 5
+ABI = 8
 LINE_CODES = 8
 ROW_CODES = 5
 FINDING_KINDS = 4
@@ -34,7 +34,11 @@ class PictureLimits(c.Structure):
     """tk_picture_limits"""
 
     _fields_ = tuple(
-        (name, c.c_int64) for name in ("bins", "cells", "rows", "window_rows", "windows", "window_waiters")
+        (name, c.c_int64)
+        for name in (
+            *("bins", "cells", "rows", "edge_rows"),
+            *("window_rows", "windows", "window_waiters", "rival_switches"),
+        )
     )
 
 
@@ -126,6 +130,7 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
             *(f"picture_{table}" for table in ("cells", "holds", "waits", "retries", "windows", "knots")),
         )
     },
+    "tk_timeline_forget": (None, (c.c_void_p,)),
     "tk_timeline_findings": (c.c_void_p, (c.c_void_p, c.c_int32, c.POINTER(c.c_int64))),
     "tk_timeline_groups": (c.c_void_p, (c.c_void_p, c.c_int32, c.POINTER(c.c_int64))),
     "tk_pipeline_new": (

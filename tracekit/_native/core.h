@@ -15,7 +15,7 @@
 #error "the scanner reads eight characters as one little-endian number"
 #endif
 
-#define TK_ABI 5                 /* raised whenever a struct below changes */
+#define TK_ABI 8                 /* raised whenever a struct below changes */
 #define TK_EXPORT __attribute__((visibility("default")))
 #define TK_NULL INT64_MIN        /* a `-` in a column */
 #define TK_LINE_LIMIT (1 << 20)  /* bytes; a longer line is bad */
@@ -139,7 +139,7 @@ typedef struct {
 } tk_distribution;
 typedef struct { int64_t count; int32_t from, to; } tk_handoff;
 typedef struct { int64_t waiters, duration; } tk_waiting;
-typedef struct { int64_t seq; int32_t thread, holder, kind, padding; } tk_retry; /* kind: 0 none, 1 lost round, 2 timeout, 3 hand-over */
+typedef struct { int64_t seq, clock; int32_t thread, holder, kind, padding; } tk_retry; /* kind: 0 none, 1 lost round, 2 timeout, 3 hand-over */
 
 typedef struct {
     int64_t counts[TK_EVENTS];
@@ -157,21 +157,22 @@ typedef struct {
 
 typedef struct { int64_t duration; int32_t waiter, holder; } tk_blame;
 
-/* Release kinds: 0 unknown, 1 check, 2 blocking. A `seq` of -1 is none. Clocks count from the trace's first. */
+/* Release kinds: 0 unknown, 1 check, 2 blocking. A `seq` of -1 is none. Clocks count from the trace's first, tick
+   clocks from its first tick clock. */
 typedef struct {
-    int64_t start_seq, end_seq, start, end, waited; /* waited: TK_NULL without a wait */
+    int64_t start_seq, end_seq, start, end, start_ticks, end_ticks, waited; /* waited: TK_NULL without a wait */
     int32_t thread;
     uint8_t release, open, truncated, padding;
 } tk_hold;
 
 typedef struct {
-    int64_t entry_seq, busy_seq, end_seq, start, busy, end;
+    int64_t entry_seq, busy_seq, end_seq, start, busy, end, start_ticks, busy_ticks, end_ticks;
     int64_t failed_retries, lost_rounds, timeouts, hand_overs, passes;
     int32_t thread, rival;
     uint8_t contended, open, truncated, padding[5];
 } tk_wait;
 
-typedef struct { int64_t seq, gap; int32_t from, to; } tk_switch;
+typedef struct { int64_t seq, gap, clock, ticks; int32_t from, to; } tk_switch;
 typedef struct { int64_t seq; int32_t thread; uint8_t code, error, padding[2]; } tk_fault;
 
 /* The columns of one batch. `codes` turns `thread` into the trace's codes; NULL: they are. */
@@ -188,8 +189,9 @@ typedef struct {
 
 /* bins: at most so many. cells: so many of all threads, unless the bins get too few. rows: up to so many holds,
    contended waits and failed retries each the picture has all of them; else `window_rows` of each around so many
-   (`windows`) findings of each kind, unless more than `window_waiters` wait at their end. */
-typedef struct { int64_t bins, cells, rows, window_rows, windows, window_waiters; } tk_picture_limits;
+   (`windows`) findings of each kind, and `edge_rows` where the trace begins and ends, unless more than `window_waiters`
+   wait there. rival_switches: then a wait over more of them that is no battle has no rival. */
+typedef struct { int64_t bins, cells, rows, edge_rows, window_rows, windows, window_waiters, rival_switches; } tk_picture_limits;
 
 /* What one thread did in one bin: clock units in each state, the longest hold and wait that reach into it (their
    whole length), and how often it failed and released. */
@@ -198,8 +200,19 @@ typedef struct {
     int32_t bin, thread, retries, checks, blocking, padding;
 } tk_cell;
 
-typedef struct { tk_wait wait; int64_t retry; } tk_picture_wait; /* retry: clock of the first failed one; -1 */
-typedef struct { tk_retry retry; int64_t clock; } tk_picture_retry;
+typedef struct {
+    int64_t start_seq, end_seq, start, end, waited;
+    int32_t thread;
+    uint8_t release, open, truncated, padding;
+} tk_picture_hold;
+
+typedef struct {
+    int64_t entry_seq, busy_seq, end_seq, start, busy, end, failed_retries, lost_rounds, timeouts, hand_overs, passes;
+    int32_t thread, rival;
+    uint8_t contended, open, truncated, padding[5];
+    int64_t retry; /* clock of the first failed one; -1 */
+} tk_picture_wait;
+
 typedef struct { int64_t from, to; } tk_window; /* of the clock: in it every row is there */
 typedef struct { int64_t clock, tick_clock; } tk_knot;
 typedef struct { int64_t low, high, count; int32_t thread, kind; } tk_bucket; /* of durations from low to below high */
@@ -227,6 +240,8 @@ TK_EXPORT const tk_wait *tk_timeline_waits(tk_timeline *timeline, int64_t *count
 TK_EXPORT const tk_switch *tk_timeline_switches(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_fault *tk_timeline_faults(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_retry *tk_timeline_retries(tk_timeline *timeline, int64_t *count);
+/* Drops the rows given so far of these five tables and the findings: for a trace of which not all rows fit in memory. */
+TK_EXPORT void tk_timeline_forget(tk_timeline *timeline);
 TK_EXPORT const tk_finding *tk_timeline_findings(tk_timeline *timeline, int32_t kind, int64_t *count);
 TK_EXPORT const tk_finding_group *tk_timeline_groups(tk_timeline *timeline, int32_t kind, int64_t *count);
 TK_EXPORT const tk_distribution *tk_timeline_distributions(tk_timeline *timeline, int64_t *count);
@@ -234,9 +249,9 @@ TK_EXPORT const tk_handoff *tk_timeline_handoffs(tk_timeline *timeline, int64_t 
 TK_EXPORT const tk_waiting *tk_timeline_waiting(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_bucket *tk_timeline_histograms(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_cell *tk_timeline_picture_cells(tk_timeline *timeline, int64_t *count);
-TK_EXPORT const tk_hold *tk_timeline_picture_holds(tk_timeline *timeline, int64_t *count);
+TK_EXPORT const tk_picture_hold *tk_timeline_picture_holds(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_picture_wait *tk_timeline_picture_waits(tk_timeline *timeline, int64_t *count);
-TK_EXPORT const tk_picture_retry *tk_timeline_picture_retries(tk_timeline *timeline, int64_t *count);
+TK_EXPORT const tk_retry *tk_timeline_picture_retries(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_window *tk_timeline_picture_windows(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_knot *tk_timeline_picture_knots(tk_timeline *timeline, int64_t *count);
 

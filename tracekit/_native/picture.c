@@ -18,8 +18,9 @@ picture *picture_new(const tk_picture_limits *limits) {
     picture *p = calloc(1, sizeof *p);
     if (!p) return NULL;
     p->limits = *limits;
+    const int64_t window = limits->window_rows > limits->edge_rows ? limits->window_rows : limits->edge_rows;
     /* One row more than a window may have, to know where the one before it ended. */
-    const int64_t rows = limits->rows > limits->window_rows ? limits->rows : limits->window_rows + 1;
+    const int64_t rows = limits->rows > window ? limits->rows : window + 1;
     if (!ring_init(&p->holds.items, &p->holds.mask, sizeof *p->holds.items, rows) ||
         !ring_init(&p->waits.items, &p->waits.mask, sizeof *p->waits.items, rows) ||
         !ring_init(&p->retries.items, &p->retries.mask, sizeof *p->retries.items, rows)) {
@@ -42,6 +43,7 @@ void picture_free(picture *p) {
         for (size_t i = 0; i < p->snapshots[kind].count; i++) snapshot_free(&p->snapshots[kind].items[i]);
         free(p->snapshots[kind].items);
     }
+    for (int i = 0; i < 2; i++) snapshot_free(&p->edges[i]);
     free(p->threads);
     free(p->holds.items);
     free(p->waits.items);
@@ -148,7 +150,7 @@ static bool spread(picture *p, int32_t thread, int64_t from, int64_t to, size_t 
 
 #define FIELD(name) offsetof(tk_cell, name)
 
-bool picture_hold(picture *p, const tk_hold *hold) {
+bool picture_hold(picture *p, const tk_picture_hold *hold) {
     fit(p, hold->end);
     p->holds.items[p->holds.count++ & p->holds.mask] = *hold;
     const int64_t held = hold->end - hold->start;
@@ -167,28 +169,27 @@ bool picture_hold(picture *p, const tk_hold *hold) {
 }
 
 bool picture_wait(picture *p, const tk_picture_wait *wait) {
-    const tk_wait *w = &wait->wait;
-    const int64_t busy = w->contended ? w->busy : w->end, retry = wait->retry < 0 ? w->end : wait->retry;
-    const int64_t whole = w->end - w->start;
-    fit(p, w->end);
-    if (w->contended) p->waits.items[p->waits.count++ & p->waits.mask] = *wait;
+    const int64_t busy = wait->contended ? wait->busy : wait->end, retry = wait->retry < 0 ? wait->end : wait->retry;
+    const int64_t whole = wait->end - wait->start;
+    fit(p, wait->end);
+    if (wait->contended) p->waits.items[p->waits.count++ & p->waits.mask] = *wait;
     if (!whole) return true;
-    tk_cell *cell = newest_cell(p, w->thread, w->start, w->end);
-    if (cell && !w->contended) {
+    tk_cell *cell = newest_cell(p, wait->thread, wait->start, wait->end);
+    if (cell && !wait->contended) {
         cell->entering += whole;
         raise_to(&cell->longest_wait, whole);
         return true;
     }
-    return (busy == w->start || spread(p, w->thread, w->start, busy, FIELD(entering), FIELD(longest_wait), whole)) &&
-           (retry == busy || !w->contended ||
-            spread(p, w->thread, busy, retry, FIELD(busy), FIELD(longest_wait), whole)) &&
-           (w->end == retry || spread(p, w->thread, retry, w->end, FIELD(retried), FIELD(longest_wait), whole));
+    return (busy == wait->start || spread(p, wait->thread, wait->start, busy, FIELD(entering), FIELD(longest_wait), whole)) &&
+           (retry == busy || !wait->contended ||
+            spread(p, wait->thread, busy, retry, FIELD(busy), FIELD(longest_wait), whole)) &&
+           (wait->end == retry || spread(p, wait->thread, retry, wait->end, FIELD(retried), FIELD(longest_wait), whole));
 }
 
-bool picture_retry(picture *p, const tk_picture_retry *retry) {
+bool picture_retry(picture *p, const tk_retry *retry) {
     fit(p, retry->clock);
     p->retries.items[p->retries.count++ & p->retries.mask] = *retry;
-    tk_cell *cell = cell_of(p, retry->retry.thread, retry->clock >> p->shift);
+    tk_cell *cell = cell_of(p, retry->thread, retry->clock >> p->shift);
     if (!cell) return false;
     cell->retries++;
     return true;
@@ -236,7 +237,7 @@ bool picture_wants(const picture *p, int kind, int64_t cost, int64_t start_seq) 
         size_t end, n = 0, reaching = 0;                                                            \
         FIRST_AFTER(ring, end_of, oldest, window->to, end);                                         \
         size_t first = end;                                                                         \
-        while (first > oldest && end - first < (size_t)p->limits.window_rows &&                     \
+        while (first > oldest && end - first < limit &&                                             \
                end_of((ring).items[(first - 1) & (ring).mask]) >= window->from)                     \
             first--;                                                                                \
         if (first) {                                                                                \
@@ -257,15 +258,16 @@ bool picture_wants(const picture *p, int kind, int64_t cost, int64_t start_seq) 
 
 #define HOLD_START(row) ((row).start)
 #define HOLD_END(row) ((row).end)
-#define WAIT_START(row) ((row).wait.start)
-#define WAIT_END(row) ((row).wait.end)
+#define WAIT_START(row) ((row).start)
+#define WAIT_END(row) ((row).end)
 #define RETRY_CLOCK(row) ((row).clock)
 
-static bool take_rows(const picture *p, snapshot *s, const tk_hold *open_hold, const tk_picture_wait *open_waits,
-                      size_t open_count) {
+static bool take_rows(const picture *p, snapshot *s, int64_t most, const tk_picture_hold *open_hold,
+                      const tk_picture_wait *open_waits, size_t open_count) {
     tk_window *window = &s->window;
+    const size_t limit = (size_t)most;
     int64_t covered = window->from;
-    const tk_picture_retry *none = NULL;
+    const tk_retry *none = NULL;
     COPY(p->holds, HOLD_START, HOLD_END, s->holds, s->hold_count, open_hold, (size_t)(open_hold != NULL));
     COPY(p->waits, WAIT_START, WAIT_END, s->waits, s->wait_count, open_waits, open_count);
     COPY(p->retries, RETRY_CLOCK, RETRY_CLOCK, s->retries, s->retry_count, none, (size_t)0);
@@ -273,12 +275,12 @@ static bool take_rows(const picture *p, snapshot *s, const tk_hold *open_hold, c
     return true;
 }
 
-bool picture_finding(picture *p, int kind, const tk_finding *found, const tk_hold *open_hold,
+bool picture_finding(picture *p, int kind, const tk_finding *found, const tk_picture_hold *open_hold,
                      const tk_picture_wait *open_waits, size_t open_count) {
     const int64_t margin = (found->end - found->start) / 8;
     snapshot taken = {.cost = found->cost, .start_seq = found->start_seq};
     taken.window = (tk_window){found->start > margin ? found->start - margin : 0, found->end};
-    if (!take_rows(p, &taken, open_hold, open_waits, open_count)) {
+    if (!take_rows(p, &taken, p->limits.window_rows, open_hold, open_waits, open_count)) {
         snapshot_free(&taken);
         return false;
     }
@@ -303,7 +305,19 @@ bool picture_finding(picture *p, int kind, const tk_finding *found, const tk_hol
     return true;
 }
 
+bool picture_begins(const picture *p) {
+    const size_t rows = (size_t)p->limits.edge_rows;
+    return !p->begun && (p->holds.count >= rows || p->waits.count >= rows || p->retries.count >= rows);
+}
+
+bool picture_beginning(picture *p, int64_t clock, const tk_picture_hold *open_hold, const tk_picture_wait *open_waits,
+                       size_t open_count) {
+    p->edges[0].window = (tk_window){0, clock};
+    return take_rows(p, &p->edges[0], p->limits.edge_rows, open_hold, open_waits, open_count);
+}
+
 /* ---- the end ---- */
+
 
 #define APPEND(vector, from, n)                                                                              \
     do {                                                                                                     \
@@ -315,25 +329,31 @@ bool picture_finding(picture *p, int kind, const tk_finding *found, const tk_hol
         }                                                                                                    \
     } while (0)
 
+static bool append_snapshot(picture *p, const snapshot *s) {
+    if (!s->holds || s->window.from > s->window.to) return true; /* none, or so late that its rows were gone */
+    APPEND(p->all_holds, s->holds, s->hold_count);
+    APPEND(p->all_waits, s->waits, s->wait_count);
+    APPEND(p->all_retries, s->retries, s->retry_count);
+    APPEND(p->windows, &s->window, 1);
+    return true;
+}
+
 bool picture_finish(picture *p, int64_t clock) {
     fit(p, clock);
     for (int32_t i = 0; i < p->thread_count; i++) APPEND(p->all_cells, p->threads[i].items, p->threads[i].count);
-    const size_t limit = (size_t)p->limits.rows;
-    p->whole = p->holds.count <= limit && p->waits.count <= limit && p->retries.count <= limit;
+    p->whole = !picture_is_partial(p);
     if (p->whole) {
         APPEND(p->all_holds, p->holds.items, p->holds.count);
         APPEND(p->all_waits, p->waits.items, p->waits.count);
         APPEND(p->all_retries, p->retries.items, p->retries.count);
         return true;
     }
+    p->edges[1].window = (tk_window){0, clock};
+    if (!take_rows(p, &p->edges[1], p->limits.edge_rows, NULL, NULL, 0)) return false;
+    for (int i = 0; i < 2; i++)
+        if (!append_snapshot(p, &p->edges[i])) return false;
     for (int kind = 0; kind < TK_KINDS; kind++)
-        for (size_t i = 0; i < p->snapshots[kind].count; i++) {
-            const snapshot *s = &p->snapshots[kind].items[i];
-            if (s->window.from > s->window.to) continue; /* told so late that its rows were gone */
-            APPEND(p->all_holds, s->holds, s->hold_count);
-            APPEND(p->all_waits, s->waits, s->wait_count);
-            APPEND(p->all_retries, s->retries, s->retry_count);
-            APPEND(p->windows, &s->window, 1);
-        }
+        for (size_t i = 0; i < p->snapshots[kind].count; i++)
+            if (!append_snapshot(p, &p->snapshots[kind].items[i])) return false;
     return true;
 }

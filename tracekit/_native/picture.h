@@ -15,9 +15,9 @@ typedef TK_VECTOR(tk_cell) cells;
 typedef struct {
     int64_t cost, start_seq;
     tk_window window;
-    tk_hold *holds;
+    tk_picture_hold *holds;
     tk_picture_wait *waits;
-    tk_picture_retry *retries;
+    tk_retry *retries;
     size_t hold_count, wait_count, retry_count;
 } snapshot;
 
@@ -29,16 +29,18 @@ typedef struct picture {
     cells *threads;
     size_t threads_room;
     int32_t thread_count;
-    RING_OF(tk_hold) holds;
+    RING_OF(tk_picture_hold) holds;
     RING_OF(tk_picture_wait) waits;
-    RING_OF(tk_picture_retry) retries;
+    RING_OF(tk_retry) retries;
+    snapshot edges[2]; /* the trace's first and last rows */
+    bool begun;
     struct { snapshot *items; size_t count, cheapest; } snapshots[TK_KINDS];
     TK_VECTOR(tk_knot) knots;
 
     TK_VECTOR(tk_cell) all_cells;
-    TK_VECTOR(tk_hold) all_holds;
+    TK_VECTOR(tk_picture_hold) all_holds;
     TK_VECTOR(tk_picture_wait) all_waits;
-    TK_VECTOR(tk_picture_retry) all_retries;
+    TK_VECTOR(tk_retry) all_retries;
     TK_VECTOR(tk_window) windows;
 } picture;
 
@@ -46,16 +48,26 @@ typedef struct picture {
 picture *picture_new(const tk_picture_limits *limits);
 void picture_free(picture *p);
 bool picture_add_threads(picture *p, int32_t count);
-bool picture_hold(picture *p, const tk_hold *hold);
+bool picture_hold(picture *p, const tk_picture_hold *hold);
 /* Of any wait; only a contended one is kept as a row. */
 bool picture_wait(picture *p, const tk_picture_wait *wait);
-bool picture_retry(picture *p, const tk_picture_retry *retry);
+bool picture_retry(picture *p, const tk_retry *retry);
 bool picture_knot(picture *p, int64_t clock, int64_t tick_clock);
+/* Whether the trace has more rows than a picture of all of it may have. */
+static inline bool picture_is_partial(const picture *p) {
+    const size_t rows = (size_t)p->limits.rows;
+    return p->holds.count > rows || p->waits.count > rows || p->retries.count > rows;
+}
+
 /* Whether a finding of this cost would be kept with its rows. */
 bool picture_wants(const picture *p, int kind, int64_t cost, int64_t start_seq);
-/* `open_holds` and `open_waits`: what is still open, with its end at the finding's. */
-bool picture_finding(picture *p, int kind, const tk_finding *found, const tk_hold *open_hold,
+/* `open_hold` and `open_waits`: what is still open, with its end at the finding's. */
+bool picture_finding(picture *p, int kind, const tk_finding *found, const tk_picture_hold *open_hold,
                      const tk_picture_wait *open_waits, size_t open_count);
+/* Whether there are as many rows as the window at the trace's beginning shall have. */
+bool picture_begins(const picture *p);
+bool picture_beginning(picture *p, int64_t clock, const tk_picture_hold *open_hold, const tk_picture_wait *open_waits,
+                       size_t open_count);
 bool picture_finish(picture *p, int64_t clock);
 
 #endif

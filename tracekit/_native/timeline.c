@@ -36,7 +36,7 @@ typedef struct taken {
 typedef struct {
     bool open, contended, truncated;
     uint32_t place; /* in open_waits */
-    int64_t entry_seq, busy_seq, start, busy;
+    int64_t entry_seq, busy_seq, start, busy, start_ticks, busy_ticks;
     int64_t retry;                 /* clock of its first failed retry */
     int64_t run, run_held;         /* where it began: the run, and how long that had been held */
     int64_t busy_run, busy_run_acquires;
@@ -73,7 +73,7 @@ struct tk_timeline {
     int64_t clock, tick_clock, last_checks;
 
     int32_t holder;
-    int64_t hold_start, hold_start_seq, hold_checks;
+    int64_t hold_start, hold_start_seq, hold_start_ticks, hold_checks;
     int64_t hold_number, hold_timeouts, hold_most_timeouts; /* sum over its waiters, and the most of one */
     bool hold_most_stale;                                   /* the wait that had the most was dropped */
     /* The wait that led to it: its length (TK_NULL: none), where it began, and where its blame can be found. */
@@ -236,6 +236,9 @@ static void fault(tk_timeline *t, int code, bool error, int32_t thread, int64_t 
     if (t->keep_rows) KEEP(t->faults, (tk_fault){seq, thread, (uint8_t)code, error, {0}});
 }
 
+/* The tick clock, where rows are kept. */
+static inline int64_t tick_clock(const tk_timeline *t) { return t->totals.timed ? t->tick_clock : t->clock; }
+
 /* ---- runs: who held how much since a wait began ---- */
 
 /* How long the current run's thread has held the GIL in it. */
@@ -274,10 +277,19 @@ static void settle_blame(tk_timeline *t, const stretch *part, map *blame) {
 
 static void settle_rivals(tk_timeline *t, const wait *w, map *rivals) {
     int64_t before = w->busy_run_acquires;
-    for (int64_t i = w->busy_run; i < t->runs; i++) {
-        const run *r = &t->ring[i & (RING - 1)];
-        charge(t, rivals, r->thread, r->acquires - before);
+    if (t->runs - w->busy_run > 16 && map_is_dense(rivals, t->thread_count)) {
+        for (int64_t i = w->busy_run; i < t->runs; i++) {
+            const run *r = &t->ring[i & (RING - 1)];
+            rivals->sums[r->thread] += r->acquires;
+        }
+        rivals->sums[t->ring[w->busy_run & (RING - 1)].thread] -= before;
         before = 0;
+    } else {
+        for (int64_t i = w->busy_run; i < t->runs; i++) {
+            const run *r = &t->ring[i & (RING - 1)];
+            charge(t, rivals, r->thread, r->acquires - before);
+            before = 0;
+        }
     }
     charge(t, rivals, t->run_thread, t->run_acquires - before);
 }
@@ -328,7 +340,7 @@ static void start_run(tk_timeline *t, int32_t thread, int64_t seq) {
         t->totals.switches++;
         if (t->keep_rows)
             KEEP(t->switches, (tk_switch){seq, t->released ? t->clock - t->last_release_clock : TK_NULL,
-                                          t->run_thread, thread});
+                                          t->clock, tick_clock(t), t->run_thread, thread});
         TRY(map_add(&t->threads[t->run_thread].handoffs, thread, 1));
         if (t->released)
             TRY(histogram_add(&t->threads[thread].durations[TK_SWITCH_LATENCY],
@@ -350,6 +362,7 @@ static void open_wait(tk_timeline *t, int32_t thread, int64_t seq, bool truncate
     w->entry_seq = truncated ? NO_SEQ : seq;
     w->busy_seq = NO_SEQ;
     w->start = t->clock;
+    w->start_ticks = tick_clock(t);
     w->run = t->runs;
     w->run_held = held_in_run(t);
     w->failed_retries = w->lost_rounds = w->timeouts = w->hand_overs = w->hold_timeouts = 0;
@@ -367,33 +380,43 @@ static void forget_wait(tk_timeline *t, wait *w) {
     spare_taken(t, &w->taken);
 }
 
-static tk_wait wait_row(tk_timeline *t, const wait *w, int32_t thread, int64_t end_seq, int32_t rival) {
-    return (tk_wait){w->entry_seq, w->busy_seq, end_seq, w->start, w->contended ? w->busy : 0, t->clock,
-                     w->failed_retries, w->lost_rounds, w->timeouts, w->hand_overs,
-                     w->contended ? t->acquires - w->acquires_at_busy : 0, thread, rival,
-                     w->contended, end_seq == NO_SEQ, w->truncated, {0}};
+static int64_t passes(const tk_timeline *t, const wait *w) { return w->contended ? t->acquires - w->acquires_at_busy : 0; }
+
+static tk_picture_wait drawn_wait(const tk_timeline *t, const wait *w, int32_t thread, int64_t end_seq, int32_t rival) {
+    return (tk_picture_wait){w->entry_seq, w->busy_seq, end_seq, w->start, w->contended ? w->busy : 0, t->clock,
+                             w->failed_retries, w->lost_rounds, w->timeouts, w->hand_overs, passes(t, w), thread, rival,
+                             w->contended, end_seq == NO_SEQ, w->truncated, {0}, w->failed_retries ? w->retry : -1};
 }
 
-static tk_picture_wait picture_row(const tk_wait *row, const wait *w) {
-    return (tk_picture_wait){*row, w->failed_retries ? w->retry : -1};
-}
-
-/* The rows that lead to it, and what is open at its end as far as it has come. */
-static void draw_finding(tk_timeline *t, int kind, const tk_finding *finding) {
+/* What is open, as far as it has come, but for the wait of `closed`. False: so many wait that they are left out. */
+static bool open_rows(tk_timeline *t, int32_t closed, tk_picture_hold *hold) {
     t->open_rows.count = 0;
-    /* A battle's own wait is closed: its row is there. */
-    const int32_t closed = kind == TK_BATTLES ? finding->thread : NOBODY;
-    if (t->contended_open - (closed != NOBODY) > t->picture->limits.window_waiters) return;
+    *hold = (tk_picture_hold){t->hold_start_seq, NO_SEQ, t->hold_start, t->clock, t->hold_waited, t->holder, 0, true, false, 0};
+    if (t->contended_open - (closed != NOBODY) > t->picture->limits.window_waiters) return false;
     for (size_t i = 0; i < t->open_waits.count; i++) {
         const int32_t thread = t->open_waits.items[i];
         const wait *w = &t->threads[thread].wait;
-        if (!w->contended || thread == closed) continue;
-        const tk_wait row = wait_row(t, w, thread, NO_SEQ, main_rival(t, w));
-        KEEP(t->open_rows, picture_row(&row, w));
+        if (w->contended && thread != closed) KEEP(t->open_rows, drawn_wait(t, w, thread, NO_SEQ, main_rival(t, w)));
     }
-    const tk_hold hold = {t->hold_start_seq, NO_SEQ, t->hold_start, t->clock, t->hold_waited, t->holder, 0, true, false, 0};
+    return true;
+}
+
+/* The rows that lead to it, and what is open at its end. A battle's own wait is closed: its row is there. */
+static void draw_finding(tk_timeline *t, int kind, const tk_finding *finding) {
+    tk_picture_hold hold;
+    if (!open_rows(t, kind == TK_BATTLES ? finding->thread : NOBODY, &hold)) return;
     TRY(picture_finding(t->picture, kind, finding, t->holder != NOBODY ? &hold : NULL, t->open_rows.items,
                         t->open_rows.count));
+}
+
+/* `closed`: whose wait has just become a row. */
+static void draw_beginning(tk_timeline *t, int32_t closed) {
+    tk_picture_hold hold;
+    if (LIKELY(!picture_begins(t->picture))) return;
+    t->picture->begun = true;
+    if (!open_rows(t, closed, &hold)) return;
+    TRY(picture_beginning(t->picture, t->clock, t->holder != NOBODY ? &hold : NULL, t->open_rows.items,
+                          t->open_rows.count));
 }
 
 static void found(tk_timeline *t, int kind, tk_finding finding) {
@@ -424,16 +447,22 @@ static void close_wait(tk_timeline *t, int32_t thread, int64_t end_seq) {
     t->hold_wait_start = w->start;
     const bool battle = TK_ANALYZERS && w->lost_rounds >= t->options.min_rounds;
     if (battle || t->keep_rows || t->picture) {
-        const int32_t rival = w->contended ? main_rival(t, w) : NOBODY;
-        const tk_wait row = wait_row(t, w, thread, end_seq, rival);
+        const bool drawn_rival = t->picture && (battle || !picture_is_partial(t->picture) ||
+                                                t->runs - w->busy_run <= t->picture->limits.rival_switches);
+        const int32_t rival = w->contended && (battle || t->keep_rows || drawn_rival) ? main_rival(t, w) : NOBODY;
         if (t->picture) {
-            const tk_picture_wait drawn = picture_row(&row, w);
+            const tk_picture_wait drawn = drawn_wait(t, w, thread, end_seq, drawn_rival ? rival : NOBODY);
             TRY(picture_wait(t->picture, &drawn));
+            draw_beginning(t, thread);
         }
         if (battle)
             found(t, TK_BATTLES, (tk_finding){t->clock - w->busy, w->busy_seq, end_seq, w->busy, t->clock,
-                                              {w->lost_rounds, w->failed_retries, row.passes}, thread, rival});
-        if (t->keep_rows) KEEP(t->waits, row);
+                                              {w->lost_rounds, w->failed_retries, passes(t, w)}, thread, rival});
+        if (t->keep_rows)
+            KEEP(t->waits, (tk_wait){w->entry_seq, w->busy_seq, end_seq, w->start, w->contended ? w->busy : 0, t->clock,
+                                     w->start_ticks, w->contended ? w->busy_ticks : 0, tick_clock(t),
+                                     w->failed_retries, w->lost_rounds, w->timeouts, w->hand_overs, passes(t, w), thread,
+                                     rival, w->contended, end_seq == NO_SEQ, w->truncated, {0}});
     }
     spare_taken(t, &t->hold_taken);
     t->hold_taken = w->taken;
@@ -445,6 +474,7 @@ static inline void open_hold(tk_timeline *t, int32_t thread, int64_t seq, int64_
     t->holder = thread;
     t->hold_start = t->clock;
     t->hold_start_seq = seq;
+    t->hold_start_ticks = tick_clock(t);
     t->hold_checks = checks;
     t->hold_number++;
     t->hold_timeouts = t->hold_most_timeouts = 0;
@@ -540,8 +570,9 @@ static inline int64_t ticks_clock(const tk_timeline *t, int64_t ticks) {
 }
 
 /* `ticks` are those of the RELEASE: where they are known a timed trace has a second clock. */
-static void draw_hold(tk_timeline *t, const tk_hold *hold, int64_t ticks) {
+static void draw_hold(tk_timeline *t, const tk_picture_hold *hold, int64_t ticks) {
     TRY(picture_hold(t->picture, hold));
+    draw_beginning(t, NOBODY);
     if (t->totals.timed && ticks != TK_NULL && t->last_checks != TK_NULL)
         TRY(picture_knot(t->picture, t->clock, ticks_clock(t, ticks)));
 }
@@ -555,11 +586,16 @@ static inline __attribute__((always_inline)) void close_hold(tk_timeline *t, int
     totals->check_releases += kind == KIND_CHECK;
     totals->blocking_releases += kind == KIND_BLOCKING;
     t->run_held += held;
-    const tk_hold row = {t->hold_start_seq, end_seq, t->hold_start, t->clock, t->hold_waited, thread, (uint8_t)kind,
-                         end_seq == NO_SEQ, truncated, 0};
-    if (UNLIKELY(t->picture != NULL)) draw_hold(t, &row, ticks);
+    if (UNLIKELY(t->picture != NULL)) {
+        const tk_picture_hold row = {t->hold_start_seq, end_seq, t->hold_start, t->clock, t->hold_waited, thread,
+                                     (uint8_t)kind, end_seq == NO_SEQ, truncated, 0};
+        draw_hold(t, &row, ticks);
+    }
     if (TK_ANALYZERS) analyze_hold(t, thread, held, end_seq, kind, ticks);
-    if (t->keep_rows) KEEP(t->holds, row);
+    if (t->keep_rows)
+        KEEP(t->holds, (tk_hold){t->hold_start_seq, end_seq, t->hold_start, t->clock, t->hold_start_ticks,
+                                 tick_clock(t), t->hold_waited, thread, (uint8_t)kind, end_seq == NO_SEQ, truncated,
+                                 0});
     t->holder = NOBODY;
 }
 
@@ -597,7 +633,7 @@ static inline void advance(tk_timeline *t, const tk_columns *c, int64_t row, siz
     if (totals->timed) {
         if (c->time && c->time[row] != TK_NULL)
             set_clock(&t->clock, &totals->first_clock, &totals->clock_known, c->time[row]);
-        if (both_clocks && ticks_known)
+        if (ticks_known && (both_clocks || UNLIKELY(!totals->tick_clock_known)))
             set_clock(&t->tick_clock, &totals->first_tick_clock, &totals->tick_clock_known,
                       ticks_clock(t, c->ticks[row]));
     } else if (ticks_known) {
@@ -655,15 +691,19 @@ static void contend(tk_timeline *t, int32_t thread, int64_t seq, bool retry, boo
             }
         }
         if (w->failed_retries == 1) w->retry = t->clock;
-        const tk_retry row = {seq, thread, t->holder, kind, 0};
+        const tk_retry row = {seq, t->clock, thread, t->holder, kind, 0};
         if (t->keep_rows) KEEP(t->retries, row);
-        if (t->picture) TRY(picture_retry(t->picture, &(tk_picture_retry){row, t->clock}));
+        if (t->picture) {
+            TRY(picture_retry(t->picture, &row));
+            draw_beginning(t, NOBODY);
+        }
     }
     if (!w->contended) {
         w->contended = true;
         t->contended_open++;
         w->busy_seq = seq;
         w->busy = t->clock;
+        w->busy_ticks = tick_clock(t);
         w->busy_run = t->runs;
         w->busy_run_acquires = t->run_acquires;
         w->acquires_at_busy = t->acquires;
@@ -759,7 +799,7 @@ static inline bool reacquire_at_once(tk_timeline *t, const tk_columns *c, int64_
     t->hold_contended = false;
     totals->waited += t->hold_waited;
     if (UNLIKELY(t->picture && t->hold_waited))
-        TRY(picture_wait(t->picture, &(tk_picture_wait){{.start = t->hold_wait_start, .end = t->clock, .thread = thread}, -1}));
+        TRY(picture_wait(t->picture, &(tk_picture_wait){.start = t->hold_wait_start, .end = t->clock, .thread = thread, .retry = -1}));
     if (TK_ANALYZERS) TRY(histogram_add(&t->threads[thread].durations[TK_WAIT], t->hold_waited, &t->distinct));
     t->acquires++;
     t->reacquires++;
@@ -849,6 +889,11 @@ TABLE(switches, tk_switch)
 TABLE(faults, tk_fault)
 TABLE(retries, tk_retry)
 
+void tk_timeline_forget(tk_timeline *t) {
+    t->holds.count = t->waits.count = t->switches.count = t->faults.count = t->retries.count = 0;
+    for (int kind = 0; kind < TK_KINDS; kind++) t->findings[kind].kept.count = 0;
+}
+
 const tk_finding *tk_timeline_findings(tk_timeline *t, int32_t kind, int64_t *count) {
     *count = (int64_t)t->findings[kind].kept.count;
     return t->findings[kind].kept.items;
@@ -918,8 +963,8 @@ int32_t tk_timeline_picture_whole(const tk_timeline *t) { return t->picture->who
     }
 
 PICTURE_TABLE(cells, all_cells, tk_cell)
-PICTURE_TABLE(holds, all_holds, tk_hold)
+PICTURE_TABLE(holds, all_holds, tk_picture_hold)
 PICTURE_TABLE(waits, all_waits, tk_picture_wait)
-PICTURE_TABLE(retries, all_retries, tk_picture_retry)
+PICTURE_TABLE(retries, all_retries, tk_retry)
 PICTURE_TABLE(windows, windows, tk_window)
 PICTURE_TABLE(knots, knots, tk_knot)

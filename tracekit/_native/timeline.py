@@ -126,6 +126,10 @@ class NativeMachine:
         rows = {name: self._rows(f"picture_{name}", layout) for name, layout in PICTURE_LAYOUTS.items()}
         return RawPicture(shift, bool(whole), rows)
 
+    def forget(self) -> None:
+        self._c.tk_timeline_forget(self.native_handle)
+        self._clocks.clear()
+
     def _view(self, address: int, count: int, layout: np.dtype[Any]) -> Rows:
         if count < 0:
             raise MemoryError
@@ -134,7 +138,9 @@ class NativeMachine:
         raw: Any = (c.c_char * (count * layout.itemsize)).from_address(address)
         raw.machine = self  # the view keeps the rows alive
         view: Rows = np.frombuffer(raw, layout)
-        return view
+        # Columns of several rows are copied when they become Arrow's; those of one are contiguous as they stand here,
+        # and would change with the next row that is kept in this place.
+        return view.copy() if count == 1 else view
 
     def clocks(self) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]]:
         return self._clocks

@@ -21,6 +21,7 @@ from tracekit.stream import Progress as ProgressCall
 from tracekit.words import printable
 
 PLAIN_WIDTH = 120  # columns where the output is no terminal
+WIDE = 10_000
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write into this file.")]
@@ -35,11 +36,12 @@ def say_faults(analysis: Analysis) -> None:
             say(printable(f"{where}: {found.count:,} {found.code}: {found.meaning}."))
 
 
-def as_text(parts: list[RenderableType], output: Path | None) -> str:
+def as_text(parts: list[RenderableType], output: Path | None, wide: bool = False) -> str:
+    """wide: lines may be as long as they want to be where the output is no terminal."""
     to_terminal = output is None and sys.stdout.isatty()
     text = io.StringIO()
     screen = Console(
-        file=text, width=None if to_terminal else PLAIN_WIDTH, no_color=None if to_terminal else True,
+        file=text, width=None if to_terminal else WIDE if wide else PLAIN_WIDTH, no_color=None if to_terminal else True,
         force_terminal=to_terminal, highlight=False, emoji=False, markup=False,
     )  # fmt: skip
     for place, part in enumerate(parts):
@@ -51,31 +53,49 @@ def as_text(parts: list[RenderableType], output: Path | None) -> str:
 
 
 def write(text: str, output: Path | None, traces: Sequence[str]) -> None:
-    """To standard output, or beside the file and then in its place: a file is there whole or not at all."""
+    """To standard output, or into a file."""
     if output is None:
         _print(text)
         return
+    with beside(output, traces) as file:
+        file.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def beside(output: Path, traces: Sequence[str], folder: bool = False) -> Iterator[Path]:
+    """A new file (or folder) beside the output, which takes its place in the end: it is there whole or not at all."""
     try:
         output = output.resolve()
         if any(trace != "-" and os.path.samefile(trace, output) for trace in traces if output.exists()):
             raise OptionError(f"{output}: -o names the trace itself.", "Name another file with -o.")
-        if output.exists() and not output.is_file():
-            output.write_text(text, encoding="utf-8")  # a pipe or a device: nothing to put in its place
+        if output.exists() and not output.is_file() and not output.is_dir():
+            yield output  # a pipe or a device: nothing to put in its place
             return
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=output.parent, prefix=f".{output.name}.", delete=False
-        ) as file:
-            try:
-                file.write(text)
-                file.flush()
-                mode = output.stat().st_mode & 0o777 if output.exists() else 0o666 & ~_umask()
-                os.chmod(file.name, mode)
-                os.replace(file.name, output)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+        _check_replaceable(output, folder)
+        umask = _umask()
+        mode = output.stat().st_mode & 0o777 if output.exists() else (0o777 if folder else 0o666) & ~umask
+        with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as room:
+            made = Path(room) / output.name
+            if folder:
+                made.mkdir()
+            yield made
+            os.chmod(made, mode)
+            if folder and output.exists():
+                os.replace(output, Path(room) / "before")
+            os.replace(made, output)
     except OSError as error:
-        raise TracekitError(f"{output}: cannot be written: {error.strerror}.", "Name another file with -o.") from error
+        raise TracekitError(
+            f"{output}: cannot be written: {error.strerror or error}.", "Name another file with -o."
+        ) from error
+
+
+def _check_replaceable(output: Path, folder: bool) -> None:
+    if output.is_dir() and not folder:
+        raise OptionError(f"{output}: is a folder.", "Name a file with -o.")
+    if folder and output.exists():
+        inside = list(output.iterdir()) if output.is_dir() else None
+        if inside is None or any(path.suffix != ".parquet" for path in inside):
+            raise OptionError(f"{output}: is there already, and is no folder of tables.", "Name another one with -o.")
 
 
 def _print(text: str) -> None:
@@ -115,7 +135,8 @@ def say(sentence: str) -> None:
 
 
 def say_error(error: TracekitError) -> None:
-    say(printable(f"{error.message} {error.hint}"))
+    gap = "" if error.message.endswith("\n") else " "
+    say("\n".join(map(printable, f"{error.message}{gap}{error.hint}".split("\n"))))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from tracekit.parsers import text
+from tracekit.parsers import arrow, csv, gecko, giltracer, jsonl, nsight, parquet, perf, raw, text
 from tracekit.source import Source
 from tracekit.stream import EventStream
 
@@ -21,20 +21,37 @@ class Parser:
     open: Callable[[Source, bool, bool], EventStream]
 
 
-PARSERS = (Parser(text.NAME, text.sniff, text.open_stream),)
+PARSERS = (
+    Parser(text.NAME, text.sniff, text.open_stream),
+    Parser(raw.NAME, raw.sniff, raw.open_stream),
+    Parser(perf.NAME, perf.sniff, perf.open_stream),
+    Parser(giltracer.NAME, giltracer.sniff, giltracer.open_stream),
+    Parser(gecko.NAME, gecko.sniff, gecko.open_stream),
+    Parser(nsight.NAME, nsight.sniff, nsight.open_stream),
+    Parser(parquet.NAME, parquet.sniff, parquet.open_stream),
+    Parser(arrow.NAME, arrow.sniff, arrow.open_stream),
+    Parser(csv.NAME, csv.sniff, csv.open_stream),
+    Parser(jsonl.NAME, jsonl.sniff, jsonl.open_stream),
+)
 
 
 def open_trace(
-    path: str | os.PathLike[str], *, strict: bool = False, whole: bool = False, file: BinaryIO | None = None
+    path: str | os.PathLike[str],
+    *,
+    strict: bool = False,
+    whole: bool = False,
+    shown: str | None = None,
+    file: BinaryIO | None = None,
 ) -> EventStream:
     """Opens a trace with the parser that recognises it. `-` is standard input.
 
     file: read this open file instead, e.g. one of an object store; it stays the caller's to close.
     strict: the first bad line raises BadLineError. whole: all of it will be
     kept in memory, so all bad lines too, not only the first 1000.
-    Raises SourceError.
+    shown: what to call it. Raises SourceError.
     """
-    source = Source(path, file)
+    path = os.fspath(path)
+    source = Source(path if file else parquet.events_of(path), shown or path, file)
     try:
         parser = max(PARSERS, key=lambda parser: parser.sniff(source.head))
         return parser.open(source, strict, whole)

@@ -1,0 +1,101 @@
+"""The prompt of `tracekit query TRACE`: SQL line by line, with history and completion."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tracekit import schemas
+from tracekit.cli.common import say, say_error
+from tracekit.errors import TracekitError
+
+PROMPT, MORE = "tracekit> ", "      ..> "
+HELP = """\
+One SELECT, ended by ; or an empty line. Also .tables, .schema TABLE, .help, .quit (or Ctrl-D). Tab completes names."""
+_HISTORY_LINES = 1000
+_KEYWORDS = ("select", "from", "where", "group by", "order by", "limit", "count(*)", "sum(", "max(", "quantile_cont(")
+
+
+def ask(trace: str, answer: Callable[[str], None], about: Callable[[str | None], None]) -> None:
+    """Asks until the input ends. answer: runs SQL. about: shows the tables, or the columns of one."""
+    say(f"{trace}: {len(schemas.TABLES)} tables. {HELP}")
+    with _line_editing():
+        for statement in _statements():
+            try:
+                command, _, argument = statement.partition(" ")
+                if command in (".quit", ".exit"):
+                    return
+                if command == ".help":
+                    say(HELP)
+                elif command in (".tables", ".schema"):
+                    about(argument.strip() or None)
+                elif command.startswith("."):
+                    say(f"There is no {command}. {HELP}")
+                else:
+                    answer(statement)
+            except TracekitError as error:
+                say_error(error)
+            except KeyboardInterrupt:
+                say("Interrupted.")
+
+
+def _statements() -> Iterator[str]:
+    lines: list[str] = []
+    while True:
+        try:
+            line = input(MORE if lines else PROMPT).rstrip()
+        except EOFError:
+            print()
+            return
+        except KeyboardInterrupt:
+            print()
+            lines.clear()
+            continue
+        if line.strip():
+            lines.append(line)
+        whole = "\n".join(lines).strip()
+        if whole and (not line.strip() or whole.startswith(".") or whole.endswith(";")):
+            lines.clear()
+            yield whole.rstrip(";")
+
+
+@contextmanager
+def _line_editing() -> Iterator[None]:
+    """History in a file and completion, where this Python has readline; without it the prompt works all the same."""
+    try:
+        import readline
+    except ImportError:
+        yield
+        return
+    history = _history_file()
+    with suppress(OSError):  # there is none yet
+        readline.read_history_file(history)
+    words = _words()
+
+    def complete(start: str, number: int) -> str | None:
+        fitting = [word for word in words if word.startswith(start.lower())]
+        return fitting[number] if number < len(fitting) else None
+
+    readline.set_completer(complete)
+    readline.parse_and_bind("tab: complete")
+    readline.set_history_length(_HISTORY_LINES)
+    try:
+        yield
+    finally:
+        try:
+            history.parent.mkdir(parents=True, exist_ok=True)
+            readline.write_history_file(history)
+        except OSError as error:
+            say(f"{history}: the history cannot be kept: {error.strerror}.")
+
+
+def _words() -> list[str]:
+    columns = {column.name for table in schemas.TABLES for column in schemas.load(table).columns}
+    return sorted({*schemas.TABLES, *columns, *_KEYWORDS})
+
+
+def _history_file() -> Path:
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "tracekit" / "query_history"

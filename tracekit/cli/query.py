@@ -1,0 +1,108 @@
+"""`tracekit query`."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tracekit import schemas
+from tracekit.cli.common import Output, as_text, beside, outcome, progress_of, write
+from tracekit.errors import OptionError
+from tracekit.querying import open_database
+from tracekit.sql import Database
+from tracekit.writers.rows import ROW_FORMATS
+
+FORMATS = ("table", *ROW_FORMATS)
+
+
+def query(
+    trace: Annotated[str, typer.Argument(metavar="TRACE", help="A trace; `-` is standard input.")],
+    sql: Annotated[
+        str | None, typer.Argument(metavar="[SQL]", help="One SELECT; without it, a prompt on a terminal.")
+    ] = None,
+    row_format: Annotated[
+        str | None,
+        typer.Option("--format", metavar="FORMAT", help=f"One of {', '.join(FORMATS)}; else by -o's ending."),
+    ] = None,
+    output: Output = None,
+    tables: Annotated[bool, typer.Option("--tables", help="Show the tables that there are.")] = False,
+    schema: Annotated[str | None, typer.Option(metavar="TABLE", help="Show the columns of a table.")] = None,
+) -> None:
+    """Ask a trace in SQL: SELECT over its tables (docs/tables.md), by DuckDB. It only reads."""
+    with outcome():
+        if tables or schema is not None:
+            _about(schema, output, trace)
+            return
+        chosen = _format(row_format, output)
+        if sql is None:
+            if not (sys.stdin and sys.stdin.isatty() and sys.stdout and sys.stdout.isatty()):
+                raise OptionError(
+                    "There is no SQL, and no terminal to ask for it.",
+                    'Write e.g. tracekit query TRACE "select thread, held from threads".',
+                )
+            from tracekit.cli.prompt import ask
+
+            with open_database(trace) as database:
+                ask(
+                    trace,
+                    lambda statement: _answer(database, statement, chosen, output, trace),
+                    lambda table: _about(table, None, trace),
+                )
+            return
+        with progress_of(trace) as progress, open_database(trace, progress) as database:
+            _answer(database, sql, chosen, output, trace)
+
+
+def _about(table: str | None, output: Path | None, trace: str) -> None:
+    """Shows the columns of a table, or what tables there are."""
+    from tracekit.reporters import rows
+
+    shown = rows.render_tables() if table is None else rows.render_schema(_check_table(table))
+    write(as_text([shown], output), output, [trace])
+
+
+def _answer(database: Database, sql: str, chosen: str, output: Path | None, trace: str) -> None:
+    """Runs the SQL and writes what it finds."""
+    found = database.query(sql)
+    if chosen == "table":
+        from tracekit.reporters import rows
+
+        width = _terminal_width() if output is None else None
+        write(as_text([rows.render(found, width)], output, wide=True), output, [trace])
+        return
+    if output is None:
+        if chosen == "parquet" and sys.stdout.isatty():
+            raise OptionError("--format parquet is nothing for a terminal.", "Name a file with -o.")
+        made = io.BytesIO()
+        ROW_FORMATS[chosen](found, made)
+        sys.stdout.buffer.write(made.getbuffer())
+        sys.stdout.flush()
+        return
+    with beside(output, [trace]) as path, path.open("wb") as file:
+        ROW_FORMATS[chosen](found, file)
+
+
+def _check_table(name: str) -> str:
+    """The name of a table. Raises OptionError."""
+    if name.lower() not in schemas.TABLES:
+        raise OptionError(f"There is no table {name!r}.", f"There are {', '.join(schemas.TABLES)}.")
+    return name.lower()
+
+
+def _terminal_width() -> int | None:
+    """Of standard output, if that is a terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _format(name: str | None, output: Path | None) -> str:
+    if name is None:
+        ending = output.suffix.lower().removeprefix(".") if output else ""
+        return ending if ending in ROW_FORMATS else "table"
+    if name not in FORMATS:
+        raise OptionError(f"--format: there is no format {name!r}.", f"There are {', '.join(FORMATS)}.")
+    return name

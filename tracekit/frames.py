@@ -1,0 +1,101 @@
+"""DataFrames of events: what they keep of a trace beside its columns, and the accessor `df.gil`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pyarrow as pa
+
+from tracekit import schemas
+from tracekit.errors import SchemaError
+from tracekit.machine import Options
+from tracekit.parsers.columnar import COLUMNS, OPTIONAL, ColumnarStream
+from tracekit.timeline import Timeline
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ATTRS = "tracekit"
+"""The key of `DataFrame.attrs` that holds a trace's metadata and names."""
+
+
+class TraceLike(Protocol):
+    """What the accessor needs of a `Trace`."""
+
+    def to_pandas(self, table: str) -> pd.DataFrame: ...
+    def run(self, options: Options) -> Timeline: ...
+
+
+def stream_of(frame: pd.DataFrame, metadata: Mapping[str, str] | None) -> ColumnarStream:
+    """The rows of a frame, in their order, as a stream. Raises SchemaError: a column that is needed is missing."""
+    missing = [name for name in COLUMNS if name not in OPTIONAL and name not in frame.columns]
+    if missing:
+        raise SchemaError(
+            f"The frame has no column {missing[0]}.", "It needs thread and event, and may have ticks, checks and time."
+        )
+    columns = [name for name in COLUMNS if name in frame.columns]
+    try:
+        table = pa.Table.from_pandas(frame[columns], preserve_index=False)
+    except (pa.ArrowException, TypeError) as error:
+        raise SchemaError(
+            f"The frame cannot be read: {error}.", "docs/tables.md describes the table events."
+        ) from error
+    rows = len(frame)
+    stream = ColumnarStream("DataFrame", None, iter(table.to_batches()), lambda: (rows, rows), lambda: None)
+    kept: Any = frame.attrs.get(ATTRS) or {}
+    stream.metadata = dict(kept.get("metadata", {})) if metadata is None else dict(metadata)
+    stream.names = dict(kept.get("names", {}))
+    return stream
+
+
+def register(from_pandas: Callable[[pd.DataFrame], TraceLike]) -> None:
+    """Gives every DataFrame the accessor `gil`, once."""
+    import pandas as pd
+
+    if hasattr(pd.DataFrame, "gil"):
+        return
+
+    class Gil:
+        """A frame of events, with the columns of `trace.events`, as a trace. Its tables as DataFrames: docs/tables.md.
+
+        Thresholds are those of `analyze`. Raises AttributeError for a frame that has not the columns.
+        """
+
+        def __init__(self, frame: pd.DataFrame) -> None:
+            try:
+                self.trace = from_pandas(frame)
+            except SchemaError as error:
+                raise AttributeError(f"df.gil is for a frame of events. {error}") from error
+
+        def holds(self) -> pd.DataFrame:
+            return self.trace.to_pandas("holds")
+
+        def waits(self) -> pd.DataFrame:
+            return self.trace.to_pandas("waits")
+
+        def switches(self) -> pd.DataFrame:
+            return self.trace.to_pandas("switches")
+
+        def threads(self) -> pd.DataFrame:
+            return self.trace.to_pandas("threads")
+
+        def blame(self) -> pd.DataFrame:
+            return self.trace.to_pandas("blame")
+
+        def battles(self, **thresholds: Any) -> pd.DataFrame:
+            return self._findings("battles", thresholds)
+
+        def convoys(self, **thresholds: Any) -> pd.DataFrame:
+            return self._findings("convoys", thresholds)
+
+        def frozen_signals(self, **thresholds: Any) -> pd.DataFrame:
+            return self._findings("frozen_signals", thresholds)
+
+        def long_holds(self, **thresholds: Any) -> pd.DataFrame:
+            return self._findings("long_holds", thresholds)
+
+        def _findings(self, kind: str, thresholds: dict[str, Any]) -> pd.DataFrame:
+            return schemas.to_pandas(self.trace.run(Options(**{"worst": 2**61} | thresholds)).tables[kind])
+
+    pd.api.extensions.register_dataframe_accessor("gil")(Gil)

@@ -1,0 +1,93 @@
+"""What a trace tells beside its events, as one JSON object: formats of tables carry it along."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tracekit.errors import SchemaError
+from tracekit.stream import BAD_LINE_TEXTS, BadLine, BadLines, EventStream
+
+VERSION = 1
+KEY = "tracekit.trace"
+"""Where a format of tables has it in its metadata."""
+LATER = "Update tracekit: a later version wrote this."
+
+
+@dataclass(frozen=True)
+class Header:
+    """Of a trace that is all read; the attributes are those of `EventStream`.
+
+    unit: of its clock, `ns` or `ticks`.
+    """
+
+    unit: str
+    metadata: dict[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    bad_lines: BadLines = field(default_factory=BadLines)
+    fault_lines: dict[tuple[str, str], int] = field(default_factory=dict)
+    truncated: str | None = None
+
+    def to_json(self) -> str:
+        """One line."""
+        told = asdict(self) | {
+            "version": VERSION,
+            "fault_lines": [[*fault, line] for fault, line in self.fault_lines.items()],
+            "bad_lines": {
+                "counts": self.bad_lines.counts,
+                "first": self.bad_lines.first,
+                "lines": [[bad.line, bad.code, bad.text] for bad in self.bad_lines.lines[:BAD_LINE_TEXTS]],
+            },
+        }
+        return json.dumps(told, ensure_ascii=False)
+
+    def tell(self, stream: EventStream) -> None:
+        """Gives a stream what is known here."""
+        stream.metadata = dict(self.metadata)
+        stream.names = dict(self.names)
+        stream.bad_lines = self.bad_lines
+        stream.fault_lines = dict(self.fault_lines)
+        stream.truncated = self.truncated
+
+
+def from_json(text: str | bytes, path: str) -> Header:
+    """Raises SchemaError: it is of a later version, or no header."""
+    try:
+        told: dict[str, Any] = json.loads(text)
+        if told["version"] > VERSION:
+            raise SchemaError(
+                f"{path}: its header has version {told['version']}; this tracekit reads {VERSION}.", LATER
+            )
+        bad = told["bad_lines"]
+        return Header(
+            unit=str(told["unit"]),
+            metadata=_words(told["metadata"]),
+            names=_words(told["names"]),
+            bad_lines=BadLines(
+                {str(code): int(count) for code, count in bad["counts"].items()},
+                {str(code): int(line) for code, line in bad["first"].items()},
+                [BadLine(int(line), str(code), text) for line, code, text in bad["lines"]],
+            ),
+            fault_lines={(str(code), str(severity)): int(line) for code, severity, line in told["fault_lines"]},
+            truncated=told["truncated"],
+        )
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise SchemaError(f"{path}: its tracekit header is damaged ({error}).", "Convert the trace again.") from error
+
+
+def _words(told: dict[str, Any]) -> dict[str, str]:
+    return {str(key): str(value) for key, value in told.items()}
+
+
+def check_stamp(stamp: str | None, table: str, path: str) -> None:
+    """Whether this is schema `table` in a version that can be read; no stamp is any. Raises SchemaError."""
+    if stamp is None:
+        return
+    name, _, version = stamp.partition("/")
+    if name != table:
+        raise SchemaError(
+            f"{path}: this is the table {name}, not {table}.", "Name the folder or the file of the events."
+        )
+    if not version.isdigit() or int(version) > VERSION:
+        raise SchemaError(f"{path}: its schema is {stamp}; this tracekit reads {table}/{VERSION}.", LATER)

@@ -1,0 +1,50 @@
+"""Events as Arrow IPC, files (Feather V2) and streams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from tracekit.header import KEY, from_json
+from tracekit.parsers.columnar import ColumnarStream, events_columns, unreadable
+from tracekit.source import Source
+from tracekit.stream import EventStream
+
+NAME = "arrow"
+_FILE, _STREAM = b"ARROW1", b"\xff\xff\xff\xff"
+
+
+def sniff(head: bytes) -> float:
+    return float(head.startswith((_FILE, _STREAM)))
+
+
+def open_stream(source: Source, strict: bool, whole: bool) -> EventStream:
+    """A stream of the events. An IPC file cannot come from a pipe, an IPC stream can."""
+    path = source.path
+    try:
+        if source.head.startswith(_FILE):
+            file = pa.memory_map(source.file("An Arrow file"))
+            reader = pa.ipc.open_file(file)
+            batches = (reader.get_batch(place) for place in range(reader.num_record_batches))
+        else:
+            file = pa.PythonFile(source.reader(), mode="r")
+            reader = pa.ipc.open_stream(file)
+            batches = iter(reader)
+    except (pa.ArrowException, OSError) as error:
+        raise unreadable(path, error) from error
+    columns = events_columns(reader.schema, path)
+    told = (reader.schema.metadata or {}).get(KEY.encode())
+
+    def selected() -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield batch.select(columns)
+
+    def position() -> tuple[int, int | None]:
+        return (file.tell() if not file.closed else 0), source.size
+
+    def close() -> None:
+        file.close()
+        source.close()
+
+    return ColumnarStream(path, from_json(told, path) if told else None, selected(), position, close)

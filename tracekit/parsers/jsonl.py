@@ -1,0 +1,60 @@
+"""Events as JSON lines, objects with at least `thread` and `event`; before them may stand `convert`'s header."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from tracekit.header import KEY, from_json
+from tracekit.parsers.columnar import COLUMNS, ColumnarStream, unreadable
+from tracekit.source import Source
+from tracekit.stream import EventStream
+
+NAME = "jsonl"
+_BLOCK = 1 << 22
+
+
+def sniff(head: bytes) -> float:
+    """1 if the first line begins like `convert`'s header or an event."""
+    first = head.split(b"\n")[0].strip()
+    begins = first.startswith(b"{") and (KEY.encode() in first[:40] or (b'"thread"' in first and b'"event"' in first))
+    return float(begins)
+
+
+def open_stream(source: Source, strict: bool, whole: bool) -> EventStream:
+    """A stream of the events, from a file or a pipe, compressed or not."""
+    path = source.path
+    reader = source.reader()
+    told = None
+    if KEY.encode() in source.head[:40]:
+        try:
+            header = json.loads(reader.readline())[KEY]
+        except (ValueError, KeyError) as error:
+            raise unreadable(path, error) from error
+        told = from_json(json.dumps(header), path)
+    return ColumnarStream(
+        path, told, _batches(reader, 2 if told else 1),
+        lambda: (source.position() or 0, source.size), source.close,
+    )  # fmt: skip
+
+
+def _batches(reader: io.BufferedReader, line: int) -> Iterator[pa.RecordBatch]:
+    """Whole lines at a time; `line` is the number of the first."""
+    from pyarrow import json as arrow_json
+
+    words = ("thread", "event")
+    schema = pa.schema([(name, pa.string() if name in words else pa.int64()) for name in COLUMNS])
+    options = arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+    while block := reader.read(_BLOCK):
+        block += reader.readline()
+        try:
+            table = arrow_json.read_json(
+                io.BytesIO(block), arrow_json.ReadOptions(use_threads=False, block_size=len(block)), options
+            )
+        except pa.ArrowException as error:
+            raise pa.ArrowInvalid(f"{error} (rows count from line {line})") from error
+        yield from table.to_batches()
+        line += block.count(b"\n")

@@ -1,0 +1,55 @@
+"""Events in Parquet: the file `events.parquet` of a folder, or one file by itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from tracekit.header import KEY, from_json
+from tracekit.parsers.columnar import ColumnarStream, events_columns, unreadable
+from tracekit.source import Source
+from tracekit.stream import EventStream
+
+NAME = "parquet"
+EVENTS_FILE = "events.parquet"
+_BATCH_EVENTS = 1 << 17
+
+
+def sniff(head: bytes) -> float:
+    return float(head.startswith(b"PAR1"))
+
+
+def open_stream(source: Source, strict: bool, whole: bool) -> EventStream:
+    """A stream of the events; of the file only the columns that it needs are read."""
+    import pyarrow.parquet as pq
+
+    path = source.path
+    try:
+        file = pq.ParquetFile(source.file("Parquet"), pre_buffer=True, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        raise unreadable(path, error) from error
+    columns = events_columns(file.schema_arrow, path)
+    told = (file.schema_arrow.metadata or {}).get(KEY.encode())
+    rows, total, read = file.metadata.num_rows, source.size or 0, 0
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        nonlocal read
+        for batch in file.iter_batches(_BATCH_EVENTS, columns=columns):
+            read += batch.num_rows
+            yield batch
+
+    def close() -> None:
+        file.close()
+        source.close()
+
+    return ColumnarStream(
+        path, from_json(told, path) if told else None, batches(), lambda: (total * read // (rows or 1), total), close
+    )
+
+
+def events_of(path: str) -> str:
+    """The file that holds the events: of a folder of tables the one in it, otherwise `path` itself."""
+    inside = os.path.join(path, EVENTS_FILE)
+    return inside if os.path.isdir(path) and os.path.exists(inside) else path

@@ -1,0 +1,60 @@
+"""`query`: SQL over a trace file, of which only what the SQL names is read or derived."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, overload
+
+import pyarrow as pa
+
+from tracekit import schemas
+from tracekit.source import Source
+from tracekit.sql import Database, frame_of
+from tracekit.stream import Progress
+from tracekit.tablestream import TableStream
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@overload
+def query(trace: str | os.PathLike[str], sql: str, *, arrow: Literal[False] = False) -> pd.DataFrame: ...
+
+
+@overload
+def query(trace: str | os.PathLike[str], sql: str, *, arrow: Literal[True]) -> pa.Table: ...
+
+
+def query(trace: str | os.PathLike[str], sql: str, *, arrow: bool = False) -> pd.DataFrame | pa.Table:
+    """The rows that one SELECT over the trace's tables (docs/tables.md) finds. Findings: default thresholds.
+
+    trace: a file in any format; of a folder that `tracekit convert` wrote only what is needed is read.
+    arrow: as a `pyarrow.Table` instead of a DataFrame. Raises QueryError, and what `analyze` raises.
+    """
+    with open_database(trace) as database:
+        found = database.query(sql)
+    return found if arrow else frame_of(found)
+
+
+def open_database(trace: str | os.PathLike[str], progress: Progress | None = None) -> Database:
+    """The tables of a trace file, which is read when SQL names one. Raises SourceError: there is no such file."""
+    path = os.fspath(trace)
+
+    def derive(tables: Sequence[str]) -> dict[str, pa.Table]:
+        pieces: dict[str, list[pa.Table]] = {table: [] for table in tables}
+        with TableStream(path, progress=progress) as stream:
+            for table, piece in stream.pieces(*tables, progress=progress):
+                pieces[table].append(piece)
+        return {table: pa.concat_tables(found) for table, found in pieces.items()}
+
+    if path != "-" and not os.path.exists(path):
+        Source(path)  # says so
+    return Database(derive, _files(Path(path)))
+
+
+def _files(path: Path) -> dict[str, Path]:
+    """The tables of a folder of them."""
+    files = {table: (path / f"{table}.parquet").resolve() for table in schemas.TABLES} if path.is_dir() else {}
+    return {table: file for table, file in files.items() if file.is_file()}

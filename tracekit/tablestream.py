@@ -1,0 +1,157 @@
+"""A trace of any length as its tables, piece by piece: what a writer takes."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain
+from types import TracebackType
+
+import numpy as np
+import pyarrow as pa
+
+from tracekit.analysis import Analysis, analyze_stream
+from tracekit.analyzers import ANALYZERS
+from tracekit.diagnostics import diagnostics_table
+from tracekit.errors import SourceError
+from tracekit.header import Header
+from tracekit.machine import FAULT, Options, Rows
+from tracekit.observed import hide
+from tracekit.parsers import open_trace
+from tracekit.schemas import TABLES
+from tracekit.source import Source
+from tracekit.stream import BAD_LINE_TEXTS, EventStream, Progress
+from tracekit.tables import Tables
+from tracekit.timeline import new_machine
+
+PIECEWISE = (
+    "events", "holds", "waits", "switches", "failed_retries", "battles", "convoys", "frozen_signals", "long_holds",
+    "diagnostics",
+)  # fmt: skip
+"""The tables that may be larger than memory. All others are small."""
+_ALL = Options(worst=2**61)
+
+
+class TableStream:
+    """A trace that is read twice or more: first for what is known of the whole, then for its tables' rows.
+
+    Attributes:
+        path: as the user named it.
+        analysis: with the default thresholds: unit, metadata, totals, findings in words, and the small tables.
+        header: what the trace tells beside its events.
+        threads: their ids, in the order of their first events.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, strict: bool = False, progress: Progress | None = None) -> None:
+        """Reads the whole trace once; standard input into a temporary file first. Raises what `analyze` raises."""
+        self.path = os.fspath(path)
+        self._spool = _spooled() if self.path == "-" else None
+        try:
+            with self._open(strict) as stream:
+                self.analysis: Analysis = analyze_stream(stream, path, Options(), progress)
+                faults = self.analysis.totals.faults
+                lines = {(fault.code, fault.severity): stream.first_line(fault) for fault in faults}
+                self.header = Header(
+                    unit=self.analysis.unit,
+                    metadata=stream.metadata,
+                    names=stream.names,
+                    bad_lines=stream.bad_lines,
+                    fault_lines={fault: line for fault, line in lines.items() if line},
+                    truncated=stream.truncated,
+                )
+                self.threads = stream.threads
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, strict: bool = False, whole: bool = False) -> EventStream:
+        return open_trace(self._spool or self.path, strict=strict, whole=whole, shown=self.path)
+
+    def pieces(self, *tables: str, progress: Progress | None = None) -> Iterator[tuple[str, pa.Table]]:
+        """Reads the trace again and gives the rows of these tables: (table, some of its rows).
+
+        tables: of `schemas.TABLES`. Each one's rows come in order: events by seq, all others as they end; the small
+        tables come last, each in one piece; of one without any row comes one empty piece. All thread columns have
+        the same dictionary but those of the diagnostics. Raises SourceError.
+        """
+        wanted = [table for table in TABLES if table in tables and table in PIECEWISE]
+        empty = set(wanted)
+        for table, piece in self._rows(wanted, progress):
+            if piece.num_rows or table in empty:
+                empty.discard(table)
+                yield table, hide(table, piece, self.analysis.unobserved)
+        for table in TABLES:
+            if table in tables and table not in PIECEWISE:
+                yield table, self.analysis.tables[table]
+
+    def _rows(self, wanted: list[str], progress: Progress | None) -> Iterator[tuple[str, pa.Table]]:
+        if not wanted:
+            return
+        all_bad = "diagnostics" in wanted and self.header.bad_lines.total > BAD_LINE_TEXTS
+        with self._open(whole=all_bad) as stream:
+            machine = new_machine(stream.check_interval, True, _ALL)
+            tables = Tables(machine, self.threads, self.analysis.totals)
+            derived = [(table, _DERIVED[table]) for table in wanted if table in _DERIVED]
+            faults = [np.empty(0, FAULT)]
+            seq = 0
+            for batch in stream:
+                machine.feed(batch)
+                if "events" in wanted:
+                    yield "events", tables.events([batch], seq)
+                yield from ((table, derive(tables)) for table, derive in derived)
+                if "diagnostics" in wanted:
+                    faults.append(machine.rows("faults").copy())
+                machine.forget()
+                seq += batch.num_rows
+                if progress:
+                    progress(*stream.position())
+            if seq != self.analysis.events:
+                raise SourceError(
+                    f"{self.path}: changed while it was read: {self.analysis.events:,} events, then {seq:,}.",
+                    "Try again when nothing writes to it any more.",
+                )
+            machine.finish()
+            yield from ((table, derive(tables)) for table, derive in derived)
+            if "diagnostics" in wanted:
+                yield "diagnostics", self._diagnostics(stream, np.concatenate(faults))
+
+    def _diagnostics(self, stream: EventStream, faults: Rows) -> pa.Table:
+        found = self.analysis
+        lines = stream.line_numbers()
+        return diagnostics_table(stream.bad_lines.lines, faults, lines, self.threads, found.diagnostics, found.unit)
+
+    def close(self) -> None:
+        if self._spool:
+            os.unlink(self._spool)
+            self._spool = None
+
+    def __enter__(self) -> TableStream:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+_DERIVED: dict[str, Callable[[Tables], pa.Table]] = {
+    "holds": Tables.holds,
+    "waits": Tables.waits,
+    "switches": Tables.switches,
+    "failed_retries": Tables.failed_retries,
+    **{analyzer.kind: partial(Tables.findings, analyzer=analyzer) for analyzer in ANALYZERS},
+}
+
+
+def _spooled() -> str:
+    """Standard input as a file that can be read twice."""
+    with Source("-") as source, tempfile.NamedTemporaryFile(prefix="tracekit-", delete=False) as file:
+        try:
+            for chunk in chain((source.head,), source.chunks()):
+                file.write(chunk)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+        return file.name

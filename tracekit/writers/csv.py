@@ -1,0 +1,40 @@
+"""CSV of the events: a comment line with what the trace tells beside them, the columns' names, the rows."""
+
+from __future__ import annotations
+
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+
+from tracekit.header import KEY
+from tracekit.tablestream import TableStream
+from tracekit.writers.lines import join, texts
+
+
+def write(trace: TableStream, out: BinaryIO) -> None:
+    """Writes the events of the table `events`; an empty field is null."""
+    out.write(f"# {KEY}: {trace.header.to_json()}\n".encode())
+    for place, (_, events) in enumerate(trace.pieces("events")):
+        if not place:
+            out.write(names_line(events))
+        for batch in events.to_batches():
+            out.write(lines(batch))
+
+
+def names_line(table: pa.Table) -> bytes:
+    return (",".join(_quoted(name) for name in table.column_names) + "\n").encode()
+
+
+def lines(batch: pa.RecordBatch) -> bytes:
+    """The rows of any table."""
+    import pyarrow.compute as pc
+
+    parts: list[Any] = []
+    for place, column in enumerate(batch.columns):
+        parts += [*([","] if place else []), pc.fill_null(texts(column, _quoted), "")]
+    return join([*parts, "\n"])
+
+
+def _quoted(word: str) -> str:
+    """Quoted where it must be; an empty word too, to tell it from null."""
+    return '"' + word.replace('"', '""') + '"' if not word or any(c in word for c in ',"\r\n') else word

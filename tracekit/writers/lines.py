@@ -1,0 +1,42 @@
+"""Columns to lines of text, in Arrow's compute functions: a hundred times as fast as a loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+
+def texts(column: pa.Array, quote: Callable[[str], str] = str) -> pa.Array:
+    """A column's values as strings; null and what is no number among floats are null.
+
+    `quote` is applied to all but numbers and booleans, once to each different value.
+    """
+    import pyarrow.compute as pc
+
+    kind = column.type
+    if pa.types.is_floating(kind):
+        return pc.if_else(pc.is_finite(column), column, None).cast(pa.string())
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind):
+        return column.cast(pa.string())
+    if pa.types.is_nested(kind):
+        column = pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string())
+    elif not pa.types.is_dictionary(kind):
+        column = column.cast(pa.string())
+    if not pa.types.is_dictionary(kind):
+        column = column.dictionary_encode()
+    words = pa.array([quote(word) for word in column.dictionary.to_pylist()], pa.string())
+    return pc.take(words, column.indices)
+
+
+def join(parts: Sequence[pa.Array | str]) -> bytes:
+    """The parts of every row, one behind the other, and all rows behind one another. No part may be null."""
+    import pyarrow.compute as pc
+
+    rows = pc.binary_join_element_wise(*parts, "")
+    _, ends, data = rows.buffers()
+    if data is None:
+        return b""
+    offsets = np.frombuffer(ends, np.int32)
+    return bytes(memoryview(data)[offsets[rows.offset] : offsets[rows.offset + len(rows)]])

@@ -1,0 +1,40 @@
+"""The text format of docs/format.md: metadata, names, then the events, one blank between columns."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from tracekit.header import Header
+from tracekit.tablestream import TableStream
+from tracekit.writers.lines import join, texts
+
+
+def write(trace: TableStream, out: BinaryIO) -> None:
+    """Writes the events. Bad lines, other comments and annotations are left out, and the bad lines' number is told."""
+    for line in comments(trace.header):
+        out.write(f"# {line}\n".encode())
+    for _, events in trace.pieces("events"):
+        for batch in events.to_batches():
+            out.write(event_lines(batch))
+
+
+def comments(header: Header) -> list[str]:
+    """`KEY: VALUE`, without what stands before it."""
+    metadata = dict(header.metadata)
+    if header.bad_lines.total:
+        metadata["bad-lines"] = str(header.bad_lines.total)
+    told = [f"{key}: {value}".rstrip() for key, value in metadata.items()]
+    return told + [f"thread: {thread} = {name}" for thread, name in header.names.items()]
+
+
+def event_lines(batch: pa.RecordBatch) -> bytes:
+    """Events of the table `events` as text."""
+    import pyarrow.compute as pc
+
+    columns = [texts(batch.column(name)) for name in ("thread", "ticks", "checks", "event", "time")]
+    for place in (1, 2):
+        columns[place] = pc.fill_null(columns[place], "-")
+    lines = pc.binary_join_element_wise(*columns, " ", null_handling="skip")  # a time may be missing
+    return join([lines, "\n"])
