@@ -20,7 +20,7 @@ from tracekit.parsers.columnar import unreadable
 if TYPE_CHECKING:
     import pandas as pd
 
-_HINT = "`tracekit query TRACE --tables` shows the tables, `--schema TABLE` the columns of one."
+_HINT = "--tables shows the tables, --schema TABLE the columns of one (at the prompt .tables, .schema TABLE)."
 _LOCKED = "A query reads this trace and nothing else: no other file, no network, no extension."
 Derive = Callable[[Sequence[str]], Mapping[str, pa.Table | Path]]
 

@@ -14,6 +14,7 @@ from tracekit.errors import TracekitError
 PROMPT, MORE = "tracekit> ", "      ..> "
 HELP = """\
 One SELECT, ended by ; or an empty line. Also .tables, .schema TABLE, .help, .quit (or Ctrl-D). Tab completes names."""
+_QUIT, _HELP = ("quit", "exit"), ("help", "?")
 _HISTORY_LINES = 1000
 _KEYWORDS = ("select", "from", "where", "group by", "order by", "limit", "count(*)", "sum(", "max(", "quantile_cont(")
 
@@ -25,9 +26,9 @@ def ask(trace: str, answer: Callable[[str], None], about: Callable[[str | None],
         for statement in _statements():
             try:
                 command, _, argument = statement.partition(" ")
-                if command in (".quit", ".exit"):
+                if statement.lower() in (".quit", ".exit", *_QUIT):
                     return
-                if command == ".help":
+                if statement.lower() in (".help", *_HELP):
                     say(HELP)
                 elif command in (".tables", ".schema"):
                     about(argument.strip() or None)
@@ -56,7 +57,8 @@ def _statements() -> Iterator[str]:
         if line.strip():
             lines.append(line)
         whole = "\n".join(lines).strip()
-        if whole and (not line.strip() or whole.startswith(".") or whole.endswith(";")):
+        at_once = whole.startswith(".") or whole.endswith(";") or whole.lower() in (*_QUIT, *_HELP)
+        if whole and (at_once or not line.strip()):
             lines.clear()
             yield whole.rstrip(";")
 

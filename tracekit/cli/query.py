@@ -23,7 +23,7 @@ FORMATS = ("table", *ROW_FORMATS)
 def query(
     trace: Annotated[str, typer.Argument(metavar="TRACE", help="A trace; `-` is standard input.")],
     sql: Annotated[
-        str | None, typer.Argument(metavar="[SQL]", help="One SELECT; without it, a prompt on a terminal.")
+        str | None, typer.Argument(metavar="SQL", help="One SELECT; without it, a prompt on a terminal.")
     ] = None,
     row_format: Annotated[
         str | None,
