@@ -10,11 +10,13 @@ from tracekit.errors import (
     NoEventsError,
     NotObservedError,
     OptionError,
+    RecordError,
     SchemaError,
     SourceError,
     TracekitError,
 )
 from tracekit.querying import query
+from tracekit.recording import Recording, record
 from tracekit.sql import QueryError
 from tracekit.trace import Trace, from_pandas, read
 
@@ -32,6 +34,8 @@ __all__ = [
     "NotObservedError",
     "OptionError",
     "QueryError",
+    "RecordError",
+    "Recording",
     "SchemaError",
     "SourceError",
     "Trace",
@@ -42,4 +46,5 @@ __all__ = [
     "from_pandas",
     "query",
     "read",
+    "record",
 ]

@@ -24,11 +24,18 @@ VERSION = 1
 TRACE_TABLES = ("events", "threads", "holds", "waits", "switches", "blame", "failed_retries", "diagnostics")
 """The tables of a `Trace`."""
 ANALYSIS_TABLES = (
-    "threads", "blame", "battles", "convoys", "frozen_signals", "long_holds", "distributions", "utilisation", "waiting",
-    "handoffs", "fairness",
+    "threads", "blame", "battles", "convoys", "frozen_signals", "long_holds", "distributions", "histograms",
+    "utilisation", "waiting", "handoffs", "fairness",
 )  # fmt: skip
 """The tables of an `Analysis`."""
-TABLES = tuple(dict.fromkeys(TRACE_TABLES + ANALYSIS_TABLES))
+FLEET_TABLES = (
+    "fleet_traces", "fleet_causes", "fleet_findings", "fleet_threads", "fleet_blame", "fleet_distributions",
+    "fleet_histograms", "fleet_diagnostics", "fleet_errors",
+)  # fmt: skip
+"""The tables of a fleet's dataset, each in the folder of its name without `fleet_`."""
+ORIGIN = "fleet_origin"
+"""No table, but the columns that the fleet's tables begin with, all but the errors."""
+TABLES = tuple(dict.fromkeys(TRACE_TABLES + ANALYSIS_TABLES + FLEET_TABLES))
 
 _TYPES: dict[str, pa.DataType] = {
     "bool": pa.bool_(),
@@ -52,9 +59,16 @@ class Column:
 
 @dataclass(frozen=True)
 class TableSchema:
+    """`begins_with`: the schemas whose columns come first in `columns`; the `own` ones come last."""
+
     name: str
     description: str
     columns: tuple[Column, ...]
+    begins_with: tuple[str, ...] = ()
+
+    @property
+    def own(self) -> tuple[Column, ...]:
+        return self.columns[sum(len(load(part).columns) for part in self.begins_with) :]
 
     def arrow(self, unit: str) -> pa.Schema:
         fields = [pa.field(c.name, _TYPES[c.type], nullable=c.nullable) for c in self.columns]
@@ -68,12 +82,14 @@ def _folder() -> Path:
 
 @cache
 def load(name: str) -> TableSchema:
-    """The schema of one of `TABLES`."""
+    """The schema of one of `TABLES`. One that says `columns_of` begins with the columns of those."""
     declared = json.loads((_folder() / f"{name}.json").read_text(encoding="utf-8"))
     columns = tuple(
         Column(c["name"], c["type"], c["nullable"], c.get("unit"), c["description"]) for c in declared["columns"]
     )
-    return TableSchema(declared["table"], declared["description"], columns)
+    begins_with = tuple(declared.get("columns_of", ()))
+    first = tuple(column for part in begins_with for column in load(part).columns)
+    return TableSchema(declared["table"], declared["description"], first + columns, begins_with)
 
 
 def table(name: str, unit: str, columns: Mapping[str, pa.Array | pa.ChunkedArray]) -> pa.Table:

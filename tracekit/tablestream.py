@@ -54,7 +54,7 @@ class TableStream:
         self._spool = _spooled() if self.path == "-" else None
         try:
             with self._open(strict) as stream:
-                self.analysis: Analysis = analyze_stream(stream, Options(), progress)
+                self.analysis: Analysis = analyze_stream(stream, path, Options(), progress)
                 faults = self.analysis.totals.faults
                 lines = {(fault.code, fault.severity): stream.first_line(fault) for fault in faults}
                 self.header = Header(

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from tracekit import frames, schemas, timeline
 from tracekit.diagnostics import Diagnostic, diagnostics_table, require_events, summarise
-from tracekit.machine import Options
+from tracekit.machine import Options, PictureLimits
 from tracekit.observed import hide_all
 from tracekit.parsers import open_trace
 from tracekit.sql import Database, frame_of
@@ -87,9 +87,12 @@ class Trace:
         found = timeline.run_kept(self._batches, self._threads, self._names, self._interval)
         return replace(found, tables=hide_all(found.tables, self.metadata))
 
-    def run(self, options: Options) -> Timeline:
-        """The trace through the state machine again, with other thresholds, for totals and findings."""
-        found = timeline.run_batches(self._batches, self._threads, self._names, self._interval, options)
+    def run(self, options: Options, limits: PictureLimits | None = None) -> Timeline:
+        """The trace through the state machine again, with other thresholds, for totals and findings.
+
+        limits: those of the picture, if one is wanted.
+        """
+        found = timeline.run_batches(self._batches, self._threads, self._names, self._interval, options, limits)
         return replace(found, tables=hide_all(found.tables, self.metadata))
 
     @property

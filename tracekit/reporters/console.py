@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from heapq import nlargest
 
+import numpy as np
 from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -13,7 +14,9 @@ from rich.text import Text
 
 from tracekit.analysis import Analysis
 from tracekit.analyzers import KINDS
+from tracekit.arrays import numbers
 from tracekit.comparison import Comparison
+from tracekit.reporters.sentences import facts, healthy, not_observed
 from tracekit.words import count, duration, percent, printable, share
 
 THREADS_SHOWN = 20
@@ -89,7 +92,9 @@ def _findings(analysis: Analysis, kinds: Sequence[str]) -> list[RenderableType]:
         lines.append(Text(told if lines else f"Nothing worth naming of {', '.join(kinds)}. {told}", style="bold"))
     elif not lines:
         lines.append(_healthy(analysis))
-    lines += _unobserved(analysis)
+    told = not_observed(analysis)
+    if told:
+        lines.append(Text(printable(told), style="dim"))
     cut = [kind for kind, found in analysis.totals.found.items() if kind in kinds and found.kept < found.count]
     for kind in cut:
         found = analysis.totals.found[kind]
@@ -99,60 +104,16 @@ def _findings(analysis: Analysis, kinds: Sequence[str]) -> list[RenderableType]:
     return lines
 
 
-def _unobserved(analysis: Analysis) -> list[Text]:
-    """What cannot be said of this trace."""
-    if not analysis.unobserved:
-        return []
-    kinds = [kind.replace("_", " ") for kind in KINDS if not analysis.observed(kind)]
-    source = printable(analysis.metadata.get("source", "its source"))
-    return [
-        Text(
-            f"Not observed in this trace: {', '.join(sorted(analysis.unobserved))}, which {source} does not tell. "
-            f"So nothing can be said of {', '.join(kinds)}.",
-            style="dim",
-        )
-    ]
-
-
 def _healthy(analysis: Analysis) -> Text:
-    if not analysis.duration:
-        return Text("No time passes in this trace, so nothing can be said of how long anything took.", style="bold")
-    used = {row["state"]: share(row["duration"], analysis.duration) for row in analysis.utilisation.to_pylist()}
-    waits = sum(analysis.threads.column("contended_waits").to_pylist())
-    seen = [kind.replace("_", " ") for kind in KINDS if analysis.observed(kind)]
-    what = f"No {', '.join(seen)}" if analysis.unobserved else "No contention"
-    return Text(
-        f"{what} worth naming: the GIL was held {used['held']} of the time, and free while somebody waited "
-        f"{used['free_wanted']}; {count(waits, 'wait')} found it taken.",
-        style="bold green",
-    )
+    return Text(healthy(analysis), style="bold green" if analysis.duration else "bold")
 
 
 def _heading(analysis: Analysis) -> Text:
-    about, totals = analysis.metadata, analysis.totals
-    facts = []
-    if "python" in about:
-        facts.append(f"Python {about['python']}")
-    if about.get("gil") in ("old", "new"):
-        facts.append(f"{about['gil']} GIL")
-    if "cores" in about:
-        facts.append(f"{about['cores']} core{'' if about['cores'] == '1' else 's'}")
-    facts += [
-        duration(analysis.duration, analysis.unit),
-        count(analysis.events, "event"),
-        count(analysis.threads.num_rows, "thread"),
-        count(totals.switches, "switch", "switches"),
-    ]
-    if totals.checks is not None:
-        facts.append(count(totals.checks, "check") if about.get("gil") != "new" else f"{totals.checks:,} forced")
-    if "sampled-every-us" in about:
-        facts.append(f"sampled every {about['sampled-every-us']} µs: what is shorter is not in it")
-    if about.get("lost", "0") != "0":
-        facts.append(f"{about['lost']} events lost by the recorder")
+    about = analysis.metadata
     heading = Text(printable(analysis.path), style="bold")
     if "workload" in about:
         heading.append("\n" + printable(about["workload"]), style="italic not bold")
-    return heading.append("\n" + printable(", ".join(facts)), style="not bold")
+    return heading.append("\n" + printable(", ".join(facts(analysis))), style="not bold")
 
 
 def _threads(analysis: Analysis) -> RenderableType:
@@ -186,7 +147,9 @@ def _blame(analysis: Analysis) -> list[Text]:
     whole = analysis.duration
     waited = dict(zip(analysis.threads["thread"].to_pylist(), analysis.threads["waited"].to_pylist(), strict=True))
     lines = []
-    for row in nlargest(BLAME_SHOWN, analysis.blame.to_pylist(), key=lambda row: row["duration"]):
+    costliest = np.argsort(-numbers(analysis.blame.column("duration").combine_chunks()), kind="stable")
+    for place in costliest[:BLAME_SHOWN].tolist():
+        (row,) = analysis.blame.slice(place, 1).to_pylist()
         part = row["duration"]
         if part < BLAME_LEAST * whole:
             break
