@@ -142,8 +142,12 @@ def test_a_trace_that_kills_its_workers_is_a_row(cluster: Cluster, tmp_path: Pat
     shutil.copy(SAMPLES / "py311-io4.log", traces / "poison.log")
     deadly = tmp_path / "deadly.py"
     deadly.write_text(
-        "import os, signal\nfrom tracekit.fleet import task\nanalyze = task.analyze\n"
-        "task.analyze = lambda path: os.kill(os.getpid(), signal.SIGKILL) if 'poison' in path else analyze(path)\n"
+        "import os, signal\nfrom tracekit import analysis\nfrom tracekit.fleet import task\n\n"
+        "def analyze(path):\n"
+        "    if 'poison' in path:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return analysis.analyze(path)\n\n"
+        "task.analyze = analyze\n"
     )
     cluster.worker("one", "--preload", str(deadly))
     done = fleet(traces, "-o", tmp_path / "out", "--scheduler", cluster.address)
