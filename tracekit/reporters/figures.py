@@ -241,14 +241,17 @@ def _tell_threads(analysis: Drawable) -> str:
 
 def _matrix(
     rows: Sequence[str], columns: Sequence[str], values: Mapping[tuple[int, int], float], words: Callable[[float], str],
-    axes: tuple[str, str], hover: str, colour: str,
+    axes: tuple[str, str], hover: str, colour: str, least: float = 1.0,
 ) -> Figure:  # fmt: skip
-    """A heat map of labelled rows and columns; with the numbers in it while there is room."""
+    """A heat map of labelled rows and columns; with the numbers in it while there is room.
+
+    least: the darkest cell stands for this at least, so that little does not look like much.
+    """
     z = [[values.get((y, x)) for x in range(len(columns))] for y in range(len(rows))]
     text = [[words(value) if value else "" for value in line] for line in z]
     names = [[[row, column] for column in columns] for row in rows]
     data = {
-        "type": "heatmap", "z": z, "text": text, "customdata": names, "xgap": 2, "ygap": 2, "zmin": 0,
+        "type": "heatmap", "z": z, "text": text, "customdata": names, "xgap": 2, "ygap": 2, "zmin": 0, "zmax": max([least, *values.values()]),
         "colorscale": [[0, f"rgba({colour},0.06)"], [1, f"rgba({colour},0.72)"]], "showscale": False,
         "hovertemplate": hover, "hoverongaps": False,
     }  # fmt: skip
@@ -274,7 +277,7 @@ def _blame(analysis: Drawable) -> Figure:
     return _matrix(
         *_cross(analysis, rows, columns, (waiters, holders, durations / max(1, analysis.duration))), percent,
         ("waits", "while this one holds"),
-        "%{customdata[0]} waited %{text} of the trace<br>behind %{customdata[1]}<extra></extra>", "196,74,62",
+        "%{customdata[0]} waited %{text} of the trace<br>behind %{customdata[1]}<extra></extra>", "196,74,62", 0.1,
     )  # fmt: skip
 
 
