@@ -8,15 +8,17 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import numpy as np
 import pyarrow as pa
 
 from tracekit import schemas, timeline
 from tracekit.analyzers import KINDS, NEEDS, explain
 from tracekit.analyzers.finding import Finding, Group, Story
+from tracekit.arrays import numbers
 from tracekit.diagnostics import Diagnostic, require_events, summarise
 from tracekit.errors import NotObservedError, OptionError, SourceError
 from tracekit.machine import Options, PictureLimits, Totals
-from tracekit.observed import hide, unobserved
+from tracekit.observed import hide_all, unobserved
 from tracekit.parsers import open_trace
 from tracekit.picture import Picture
 from tracekit.reporters import figures, notebook
@@ -174,10 +176,17 @@ class Analysis:
         known = interval.isascii() and interval.isdigit() and len(interval) <= 9
         shown = duration(int(interval) * 1000, "ns") if known else "5 ms unless it was changed"
         threads = {row["thread"]: row for row in self.threads.to_pylist()}
-        story = Story(
-            self.unit, self.duration, self.new_gil, shown, self.names, threads, self.blame.to_pylist(), self.unobserved
-        )
+        story = Story(self.unit, self.duration, self.new_gil, shown, self.names, threads, self._blamed, self.unobserved)
         return explain(self.groups, story)
+
+    def _blamed(self, waiter: str) -> list[dict[str, Any]]:
+        """A thread's rows of `blame`, costliest first."""
+        waiters = self.blame.column("waiter").combine_chunks()
+        if waiter not in (names := waiters.dictionary.to_pylist()):
+            return []
+        rows = np.flatnonzero(numbers(waiters.indices) == names.index(waiter))  # they stand together
+        found: list[dict[str, Any]] = self.blame.slice(rows[0], len(rows)).to_pylist() if len(rows) else []
+        return found
 
     def found(self, kind: str) -> tuple[int, float]:
         """How many findings of this kind there are in all, and their cost as a share of the trace's duration.
@@ -297,8 +306,7 @@ def _analysis(
     bad_lines: int,
     options: Options,
 ) -> Analysis:
-    unknown = unobserved(metadata)
-    tables = {name: hide(name, table, unknown) for name, table in found.tables.items()}
+    tables = hide_all(found.tables, metadata)
     return Analysis(
         path, found.unit, found.totals, metadata, tables, found.groups, diagnostics, bad_lines, options, source,
         found.picture,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from heapq import nlargest
 
+import numpy as np
 from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -13,6 +14,7 @@ from rich.text import Text
 
 from tracekit.analysis import Analysis
 from tracekit.analyzers import KINDS
+from tracekit.arrays import numbers
 from tracekit.comparison import Comparison
 from tracekit.reporters.sentences import facts, healthy, not_observed
 from tracekit.words import count, duration, percent, printable, share
@@ -145,7 +147,9 @@ def _blame(analysis: Analysis) -> list[Text]:
     whole = analysis.duration
     waited = dict(zip(analysis.threads["thread"].to_pylist(), analysis.threads["waited"].to_pylist(), strict=True))
     lines = []
-    for row in nlargest(BLAME_SHOWN, analysis.blame.to_pylist(), key=lambda row: row["duration"]):
+    costliest = np.argsort(-numbers(analysis.blame.column("duration").combine_chunks()), kind="stable")
+    for place in costliest[:BLAME_SHOWN].tolist():
+        (row,) = analysis.blame.slice(place, 1).to_pylist()
         part = row["duration"]
         if part < BLAME_LEAST * whole:
             break
