@@ -331,6 +331,23 @@ def test_a_part_has_so_many_traces(
     assert summarise(tmp_path).causes == summarise(out).causes
 
 
+def test_sql_over_a_fleet(out: Path) -> None:
+    by_host = tracekit.query(out, "select host, count(*) as n, sum(events) as events from traces group by 1 order by 1")
+    assert by_host["n"].tolist() == [4, 3]
+    assert by_host["events"].sum() == table(out, "traces")["events"].sum()
+    worst = tracekit.query(out, "select c.trace from causes c join traces t using (trace) order by cost desc limit 1")
+    assert worst["trace"].tolist() == [summarise(out).causes[0].trace]
+    with pytest.raises(TracekitError, match="waits"):
+        tracekit.query(out, "select * from waits")
+    with pytest.raises(TracekitError):
+        tracekit.query(out, f"select * from read_parquet('{out}/../other/*.parquet')")
+    shown = subprocess.run(
+        [sys.executable, "-m", "tracekit", "query", str(out), "--tables"], capture_output=True, text=True
+    )
+    assert all(name in shown.stdout for name in TABLES)
+    assert "utilisation" not in shown.stdout
+
+
 def test_the_command(tmp_path: Path) -> None:
     traces, out = make_fleet(tmp_path / "traces"), tmp_path / "out"
     done = fleet(traces, tmp_path / "missing.log", "-o", out)

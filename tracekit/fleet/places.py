@@ -16,7 +16,7 @@ from tracekit.words import printable
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 """Which extra of tracekit brings the file system."""
-BESIDE = (".html", ".json", ".md")
+BESIDE = (".html", ".md")
 """Files that lie beside traces in a folder: notes and reports. Named themselves they are looked at."""
 _MAGIC = "*?["
 _NAME_HINT = "Check the path; a folder, a glob in quotes or an address such as s3://bucket/folder is fine."
