@@ -72,10 +72,8 @@ class TableSchema:
     def own(self) -> tuple[Column, ...]:
         return self.columns[sum(len(load(part).columns) for part in self.begins_with) :]
 
-    @cache  # noqa: B019 - there is one of each name, for as long as Python runs
     def arrow(self, unit: str) -> pa.Schema:
-        fields = [pa.field(c.name, _TYPES[c.type], nullable=c.nullable) for c in self.columns]
-        return pa.schema(fields, {"tracekit.schema": f"{self.name}/{VERSION}", "tracekit.unit": unit})
+        return _arrow(self.name, unit)
 
 
 def _folder() -> Path:
@@ -93,6 +91,12 @@ def load(name: str) -> TableSchema:
     begins_with = tuple(declared.get("columns_of", ()))
     first = tuple(column for part in begins_with for column in load(part).columns)
     return TableSchema(declared["table"], declared["description"], first + columns, begins_with)
+
+
+@cache
+def _arrow(name: str, unit: str) -> pa.Schema:
+    fields = [pa.field(c.name, _TYPES[c.type], nullable=c.nullable) for c in load(name).columns]
+    return pa.schema(fields, {"tracekit.schema": f"{name}/{VERSION}", "tracekit.unit": unit})
 
 
 def table(name: str, unit: str, columns: Mapping[str, pa.Array | pa.ChunkedArray]) -> pa.Table:
