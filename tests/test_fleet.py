@@ -258,12 +258,10 @@ def test_memory_and_file_addresses(client: Client, traces: Path, out: Path, tmp_
     assert run(["memory://nowhere"], tmp_path / "none", client=client).exit_code == 2
 
 
-@pytest.mark.parametrize("address", ["nosuch://bucket/x", "gs://bucket/x"])
-def test_addresses_that_cannot_be_read_here(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "gcsfs", None)
-    with pytest.raises(OptionError) as told:
+@pytest.mark.parametrize("address", ["nosuch://bucket/x", "hdfs://nohost/x"])
+def test_addresses_that_cannot_be_read_here(address: str) -> None:
+    with pytest.raises(OptionError, match=address.split("://")[0]):
         places.find([address], Path("out"))
-    assert ("pip install 'tracekit[gcs]'" in told.value.hint) == address.startswith("gs://")
 
 
 class Broken:

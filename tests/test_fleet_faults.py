@@ -19,6 +19,7 @@ import pytest
 from conftest import SAMPLES
 from distributed import Client
 from fleets import SLOW, command, fleet, make_fleet, tables_of
+from pyarrow.fs import FileSystem, copy_files
 
 from tracekit.fleet.run import Outcome, run
 
@@ -213,7 +214,6 @@ def test_killed_and_resumed(slow_traces: Path, tmp_path: Path) -> None:
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """An S3-compatible server in a process of its own, and its file system."""
-    s3fs = pytest.importorskip("s3fs")
     import socket
 
     with socket.socket() as probe:
@@ -240,7 +240,7 @@ def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
 
     try:
         wait_for(answers, "the store")
-        yield s3fs.S3FileSystem(skip_instance_cache=True)
+        yield FileSystem.from_uri("s3://service/?allow_bucket_creation=true")[0]
     finally:
         server.terminate()
         server.wait(timeout=20)
@@ -248,8 +248,8 @@ def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
 
 def test_an_object_store(store: Any, tmp_path: Path) -> None:
     traces, out = make_fleet(tmp_path / "traces"), tmp_path / "out"
-    store.mkdir("service")
-    store.put(str(traces), "service/day", recursive=True)
+    store.create_dir("service")
+    copy_files(str(traces), "service/day", destination_filesystem=store)
     done = fleet("s3://service/day", "s3://service/none/*", "-o", out)
     assert done.returncode == 1, done.stderr
     assert fleet(traces, "-o", tmp_path / "here").returncode == 0
@@ -261,7 +261,7 @@ def test_an_object_store(store: Any, tmp_path: Path) -> None:
     assert found["size"].tolist() == [path.stat().st_size for path in sorted(traces.iterdir())]
     again = fleet("s3://service/day/*.log", "-o", out, "--resume")
     assert (again.returncode, "dashboard" in again.stderr) == (0, False)
-    store.pipe("service/day/100.log", (traces / "105.log").read_bytes())
+    copy_files(str(traces / "105.log"), "service/day/100.log", destination_filesystem=store)
     assert fleet("s3://service/day", "-o", out, "--resume").returncode == 0
     assert pd.read_parquet(out / "traces")["pid"].tolist()[0] == 105
     assert fleet("s3://nobucket/x", "-o", tmp_path / "none").returncode == 2

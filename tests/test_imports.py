@@ -15,6 +15,7 @@ import pytest
 from conftest import ROOT
 
 import tracekit
+from tracekit.reporters.json import as_dict
 
 IMPORTS = ROOT / "tests" / "imports"
 Events = list[tuple[str, str, int]]
@@ -194,12 +195,26 @@ def test_a_text_trace_can_say_so_too(tmp_path: Path) -> None:
     assert analysis.threads.column("check_releases").to_pylist() == [1]
 
 
+@pytest.mark.parametrize(
+    ("name", "ending"), [*((name, "log") for name in FILES), ("gecko.json", "parquet"), ("perf-hand.txt", "jsonl")]
+)
+def test_converted(name: str, ending: str, tmp_path: Path) -> None:
+    """What is not known stays unknown, and all else comes back."""
+    imported = nsight(tmp_path) if name == "nsight" else IMPORTS / name
+    out = tmp_path / f"out.{ending}"
+    assert command("convert", imported, "-o", out).returncode == 0
+    before, after = tracekit.analyze(imported), tracekit.analyze(out)
+    assert after.metadata == before.metadata
+    assert after.unobserved == before.unobserved
+    assert after.threads.equals(before.threads)
+    assert after.blame.equals(before.blame)
+
+
 def test_piped_and_compressed(imported: Path, tmp_path: Path) -> None:
-    plain = json.loads(command("analyze", imported, "--json").stdout)
     packed = gzip.compress(imported.read_bytes())
     piped = json.loads(command("analyze", "-", "--json", stdin=packed).stdout)
-    piped["trace"]["path"] = plain["trace"]["path"]
-    assert piped == plain
+    piped["trace"]["path"] = str(imported)
+    assert piped == json.loads(json.dumps(as_dict(tracekit.analyze(imported))))
 
 
 def test_two_processes_in_perf(tmp_path: Path) -> None:
@@ -263,10 +278,15 @@ def damaged_json() -> dict[str, bytes]:
 def test_damaged(name: str, tmp_path: Path) -> None:
     path = tmp_path / "trace"
     path.write_bytes(damaged_json()[name])
-    done = command("analyze", path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"{path}: ")
-    assert done.stderr.count("\n") == 1
+    refused(path)
+
+
+def refused(path: Path) -> None:
+    with pytest.raises(tracekit.TracekitError) as raised:
+        tracekit.analyze(path)
+    assert raised.value.message.startswith(f"{path}: ")
+    assert "\n" not in f"{raised.value}"
+    assert raised.value.exit_code == 2
 
 
 WITHOUT: dict[str, Callable[[str], str]] = {
@@ -274,16 +294,18 @@ WITHOUT: dict[str, Callable[[str], str]] = {
     "a view": lambda sql: sql.replace("NVTX_EVENTS", "T") + "CREATE VIEW NVTX_EVENTS AS SELECT * FROM T;",
     "no column": lambda sql: sql.replace("globalTid", "thread"),
     "no ranges": lambda sql: sql.replace("GIL'", "lock'"),
-    "no integers": lambda sql: sql.replace("(1000,", "('x',").replace("(500 << 24)", "'a' || "),
+    "no time": lambda sql: sql.replace("(1000,", "('x',"),
+    "no threads": lambda sql: sql.replace("(500 << 24)", "'a' || ").replace("(600 << 24)", "'a' || "),
 }
 
 
 @pytest.mark.parametrize("name", WITHOUT)
 def test_databases_without_it(name: str, tmp_path: Path) -> None:
-    done = command("analyze", nsight(tmp_path, WITHOUT[name]((IMPORTS / "nsight.sql").read_text())))
-    if name != "no integers":
-        assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr.count("\n") == 1
+    path = nsight(tmp_path, WITHOUT[name]((IMPORTS / "nsight.sql").read_text()))
+    if name == "no time":
+        assert tracekit.analyze(path).metadata["records-left-out"] == "1"
+    else:
+        refused(path)
 
 
 def test_older_exports(tmp_path: Path) -> None:

@@ -29,12 +29,14 @@ from tracekit.sql import Database
 SAMPLE = SAMPLES / "py311-echo-convoy.log"
 
 
-@pytest.fixture(params=["text", "folder", "events", "in memory"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+@pytest.fixture(params=["text", "large text", "folder", "events", "in memory"])
+def database(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    if request.param == "large text":
+        monkeypatch.setattr("tracekit.querying.IN_MEMORY", 10)
     if request.param == "in memory":
         yield Database(tracekit.read(SAMPLE)._tables)
         return
-    out = {"text": "t.log", "folder": "t.parquet", "events": "t.events.parquet"}[request.param]
+    out = {"text": "t.log", "large text": "t.log", "folder": "t.parquet", "events": "t.events.parquet"}[request.param]
     with open_database(converted(SAMPLE, tmp_path / out)) as opened:
         yield opened
 

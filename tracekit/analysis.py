@@ -18,7 +18,7 @@ from tracekit.arrays import numbers
 from tracekit.diagnostics import Diagnostic, require_events, summarise
 from tracekit.errors import NotObservedError, OptionError, SourceError
 from tracekit.machine import Options, PictureLimits, Totals
-from tracekit.observed import hide, unobserved
+from tracekit.observed import hide_all, unobserved
 from tracekit.parsers import open_trace
 from tracekit.picture import Picture
 from tracekit.reporters import figures, notebook
@@ -306,8 +306,7 @@ def _analysis(
     bad_lines: int,
     options: Options,
 ) -> Analysis:
-    unknown = unobserved(metadata)
-    tables = {name: hide(name, table, unknown) for name, table in found.tables.items()}
+    tables = hide_all(found.tables, metadata)
     return Analysis(
         path, found.unit, found.totals, metadata, tables, found.groups, diagnostics, bad_lines, options, source,
         found.picture,

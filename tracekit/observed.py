@@ -28,3 +28,9 @@ def hide(name: str, table: pa.Table, what: frozenset[str]) -> pa.Table:
         place = table.schema.get_field_index(column)
         table = table.set_column(place, table.schema.field(place), pa.nulls(len(table), table.schema.types[place]))
     return schemas.validate(table, name) if what else table
+
+
+def hide_all(tables: Mapping[str, pa.Table], metadata: Mapping[str, str]) -> dict[str, pa.Table]:
+    """The same for all tables of a trace with these metadata."""
+    what = unobserved(metadata)
+    return {name: hide(name, table, what) for name, table in tables.items()}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal, overload
 
 import pyarrow as pa
@@ -14,9 +15,13 @@ from tracekit.source import Source
 from tracekit.sql import Database, frame_of
 from tracekit.stream import Progress
 from tracekit.tablestream import TableStream
+from tracekit.writers import parquet
 
 if TYPE_CHECKING:
     import pandas as pd
+
+IN_MEMORY = 2_000_000
+"""Events of a trace whose tables are kept in memory; those of a larger one go into temporary files."""
 
 
 @overload
@@ -45,18 +50,21 @@ def open_database(trace: str | os.PathLike[str], progress: Progress | None = Non
     """
     path = os.fspath(trace)
 
-    def derive(tables: Sequence[str]) -> dict[str, pa.Table]:
+    def derive(tables: Sequence[str]) -> Mapping[str, pa.Table | Path]:
         if _is_fleet(Path(path)):
             return {}
-        pieces: dict[str, list[pa.Table]] = {table: [] for table in tables}
         with TableStream(path, progress=progress) as stream:
-            for table, piece in stream.pieces(*tables, progress=progress):
+            if stream.analysis.events > IN_MEMORY:
+                return parquet.write_tables(stream, Path(room.name), tables)
+            pieces: dict[str, list[pa.Table]] = {table: [] for table in tables}
+            for table, piece in stream.pieces(*tables):
                 pieces[table].append(piece)
         return {table: pa.concat_tables(found) for table, found in pieces.items()}
 
     if path != "-" and not os.path.exists(path):
         Source(path)  # says so
-    return Database(derive, _files(Path(path)))
+    room = TemporaryDirectory(prefix="tracekit-")
+    return Database(derive, _files(Path(path)), room)
 
 
 def tables_of(trace: str | os.PathLike[str]) -> dict[str, str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 _HINT = "`tracekit query TRACE --tables` shows the tables, `--schema TABLE` the columns of one."
 _LOCKED = "A query reads this trace and nothing else: no other file, no network, no extension."
-Derive = Callable[[Sequence[str]], Mapping[str, pa.Table]]
+Derive = Callable[[Sequence[str]], Mapping[str, pa.Table | Path]]
 
 
 class QueryError(TracekitError):
@@ -31,21 +33,27 @@ class Database:
     """The tables of `schemas.TABLES` of one trace, or those of a fleet, for as many queries as wanted.
 
     files: tables that are Parquet files, or a fleet's folders of them; they are read in place, and only what a query
-    needs of them. derive: makes those of the others that it is given, when SQL names them first. DuckDB can reach no
-    other file, no network, no extension, and change no setting.
+    needs of them. derive: makes those of the others that it is given, when SQL names them first; it may write them into
+    `room`, an empty folder that is removed in the end. DuckDB can reach no other file, no network, no extension, and
+    change no setting.
     """
 
-    def __init__(self, derive: Derive, files: Mapping[str, Path] | None = None) -> None:
+    def __init__(
+        self, derive: Derive, files: Mapping[str, Path] | None = None, room: TemporaryDirectory[str] | None = None
+    ) -> None:
         import duckdb
 
         self._derive = derive
-        self._files = files or {}
+        self._files = dict(files or {})
+        self._room = room
         self._loaded: set[str] = set()
         self._connection = duckdb.connect(":memory:")
         run = self._connection.execute
         parts = [part for file in self._files.values() for part in _parts(file)]
         allowed = {name for part in parts for name in (str(part), _no_pattern(part))}
         run(f"SET allowed_paths = [{', '.join(map(_quoted, sorted(allowed)))}]")
+        if room:
+            run(f"SET allowed_directories = [{_quoted(os.path.join(room.name, ''))}]")
         run("SET enable_external_access = false")
         run("SET python_enable_replacements = false")  # SQL's names are tables, not Python's variables
         run("SET lock_configuration = true")
@@ -90,7 +98,10 @@ class Database:
         missing = [table for table in {*schemas.TABLES, *self._files} if table in words - self._loaded]
         derived = [table for table in missing if table not in self._files]
         for table, rows in (self._derive(derived) if derived else {}).items():
-            self._connection.register(table, rows)
+            if isinstance(rows, Path):
+                self._files[table] = rows
+            else:
+                self._connection.register(table, rows)
         for table in missing:
             if table in self._files:
                 self._open(table, self._files[table])
@@ -112,6 +123,8 @@ class Database:
 
     def close(self) -> None:
         self._connection.close()
+        if self._room:
+            self._room.cleanup()
 
     def __enter__(self) -> Database:
         return self

@@ -45,8 +45,12 @@ class TableStream:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, strict: bool = False, progress: Progress | None = None) -> None:
-        """Reads the whole trace once; standard input into a temporary file first. Raises what `analyze` raises."""
+        """Reads the whole trace once; standard input into a temporary file first. Raises what `analyze` raises.
+
+        progress: called now and then, with the bytes read in this reading and in all.
+        """
         self.path = os.fspath(path)
+        self._progress = progress
         self._spool = _spooled() if self.path == "-" else None
         try:
             with self._open(strict) as stream:
@@ -69,7 +73,7 @@ class TableStream:
     def _open(self, strict: bool = False, whole: bool = False) -> EventStream:
         return open_trace(self._spool or self.path, strict=strict, whole=whole, shown=self.path)
 
-    def pieces(self, *tables: str, progress: Progress | None = None) -> Iterator[tuple[str, pa.Table]]:
+    def pieces(self, *tables: str) -> Iterator[tuple[str, pa.Table]]:
         """Reads the trace again and gives the rows of these tables: (table, some of its rows).
 
         tables: of `schemas.TABLES`. Each one's rows come in order: events by seq, all others as they end; the small
@@ -78,7 +82,7 @@ class TableStream:
         """
         wanted = [table for table in TABLES if table in tables and table in PIECEWISE]
         empty = set(wanted)
-        for table, piece in self._rows(wanted, progress):
+        for table, piece in self._rows(wanted):
             if piece.num_rows or table in empty:
                 empty.discard(table)
                 yield table, hide(table, piece, self.analysis.unobserved)
@@ -86,7 +90,7 @@ class TableStream:
             if table in tables and table not in PIECEWISE:
                 yield table, self.analysis.tables[table]
 
-    def _rows(self, wanted: list[str], progress: Progress | None) -> Iterator[tuple[str, pa.Table]]:
+    def _rows(self, wanted: list[str]) -> Iterator[tuple[str, pa.Table]]:
         if not wanted:
             return
         all_bad = "diagnostics" in wanted and self.header.bad_lines.total > BAD_LINE_TEXTS
@@ -105,8 +109,8 @@ class TableStream:
                     faults.append(machine.rows("faults").copy())
                 machine.forget()
                 seq += batch.num_rows
-                if progress:
-                    progress(*stream.position())
+                if self._progress:
+                    self._progress(*stream.position())
             if seq != self.analysis.events:
                 raise SourceError(
                     f"{self.path}: changed while it was read: {self.analysis.events:,} events, then {seq:,}.",

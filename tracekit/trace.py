@@ -14,7 +14,7 @@ import pyarrow as pa
 from tracekit import frames, schemas, timeline
 from tracekit.diagnostics import Diagnostic, diagnostics_table, require_events, summarise
 from tracekit.machine import Options, PictureLimits
-from tracekit.observed import hide, unobserved
+from tracekit.observed import hide_all
 from tracekit.parsers import open_trace
 from tracekit.sql import Database, frame_of
 from tracekit.stream import BadLines, EventStream
@@ -85,15 +85,15 @@ class Trace:
     def timeline(self) -> Timeline:
         """Totals and all tables but the diagnostics."""
         found = timeline.run_kept(self._batches, self._threads, self._names, self._interval)
-        unknown = unobserved(self.metadata)
-        return replace(found, tables={name: hide(name, table, unknown) for name, table in found.tables.items()})
+        return replace(found, tables=hide_all(found.tables, self.metadata))
 
     def run(self, options: Options, limits: PictureLimits | None = None) -> Timeline:
         """The trace through the state machine again, with other thresholds, for totals and findings.
 
         limits: those of the picture, if one is wanted.
         """
-        return timeline.run_batches(self._batches, self._threads, self._names, self._interval, options, limits)
+        found = timeline.run_batches(self._batches, self._threads, self._names, self._interval, options, limits)
+        return replace(found, tables=hide_all(found.tables, self.metadata))
 
     @property
     def unit(self) -> str:

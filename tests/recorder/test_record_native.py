@@ -15,6 +15,7 @@ from recorded import INTERPRETERS, PROGRAMS, every_interpreter, good, names, nee
 import tracekit
 from tracekit import recorder
 
+STATUS = os.open(os.devnull, os.O_WRONLY)  # what the bootstrap says is of no interest here
 HERE = Path(__file__).parent
 NATIVE = recorder.LIBRARY.parent / "native"
 
@@ -97,7 +98,9 @@ def sanitized(folder: Path, kind: str) -> tuple[Path, dict[str, str]]:
 
 def under(kind: str, command: list[str], folder: Path, env: dict[str, str]) -> None:
     prefix = ["setarch", "-R"] if kind == "thread" and shutil.which("setarch") else []
-    ran = subprocess.run([*prefix, *command], cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+    ran = subprocess.run(
+        [*prefix, *command], cwd=folder, env=env, capture_output=True, text=True, timeout=300, pass_fds=[STATUS]
+    )
     assert "Sanitizer" not in ran.stderr, ran.stderr[-8000:]
     assert "runtime error" not in ran.stderr, ran.stderr[-8000:]
     assert ran.returncode == 0, ran.stderr[-8000:]
@@ -125,8 +128,9 @@ def test_sanitized(kind: str, tmp_path: Path) -> None:
     library, env = sanitized(tmp_path, kind)
     start = [str(recorder.BOOTSTRAP), str(library), str(tmp_path / "out.log")]
     for python in INTERPRETERS:
-        for program in ("crowd.py", "forks.py"):
-            command = [str(python), *start, "2", "3000000", "1", "script", str(PROGRAMS / program)]
+        # ThreadSanitizer does not follow processes that fork with several threads.
+        for program in ("crowd.py", "forks.py") if kind == "address" else ("crowd.py",):
+            command = [str(python), *start, str(STATUS), "3000000", "1", "script", str(PROGRAMS / program)]
             under(kind, command, tmp_path, env)
         trace = tracekit.read(tmp_path / "out.log.raw")
         assert not [found for found in trace.summary if found.severity == "error"]

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { axisTicks, duration, niceStep, short } from "../../tracekit/reporters/html/script/words.js";
+import { axisTicks, duration, niceStep, shellQuote, short } from "../../tracekit/reporters/html/script/words.js";
 import { fixture } from "./fixture.js";
 
 const { durations } = fixture();
@@ -31,4 +31,9 @@ test("marks that would be long count from a base", () => {
 test("long names are cut", () => {
   assert.equal(short("abcdef", 6), "abcdef");
   assert.equal(short("abcdefg", 6), "abcde…");
+});
+
+test("a name cannot leave its place on a command line", () => {
+  assert.equal(shellQuote("select * from waits where thread = 't2'"), `"select * from waits where thread = 't2'"`);
+  assert.equal(shellQuote("thread = '$(reboot)'"), String.raw`'thread = '\''$(reboot)'\'''`);
 });

@@ -49,9 +49,9 @@ def _options(
         )
 
 
+app.command(cls=RecordCommand, context_settings={"allow_interspersed_args": False})(record)
 for command in COMMANDS:
     app.command()(command)
-app.command(cls=RecordCommand, context_settings={"allow_interspersed_args": False})(record)
 
 
 def main() -> None:

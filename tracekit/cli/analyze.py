@@ -45,7 +45,7 @@ def analyze(
     *,
     thresholds: dict[str, float],
 ) -> None:
-    """Say what is wrong: findings, what each thread held and waited, who waited for whom."""
+    """Say what is wrong, and who waited for whom. Findings first, then what each thread held and waited."""
     with outcome():
         named, failing = _kinds("--only", only, KINDS), _kinds("--fail-on", fail_on, ())
         check_percent("--max-cost", max_cost)

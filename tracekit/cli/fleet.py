@@ -46,7 +46,7 @@ def fleet(
     ] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Analyze many traces on Dask: which processes suffer, from what, is it the same everywhere (docs/fleet.md)."""
+    """Analyze thousands of traces, on Dask. Which processes suffer, from what, is it the same everywhere?"""
     with outcome():
         from tracekit.fleet.cluster import require_dask
 

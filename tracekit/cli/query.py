@@ -33,7 +33,7 @@ def query(
     tables: Annotated[bool, typer.Option("--tables", help="Show the tables that there are.")] = False,
     schema: Annotated[str | None, typer.Option(metavar="TABLE", help="Show the columns of a table.")] = None,
 ) -> None:
-    """Ask a trace in SQL: SELECT over its tables (docs/tables.md), by DuckDB. It only reads."""
+    """Ask a trace in SQL. SELECT over its tables (docs/tables.md), by DuckDB; it only reads."""
     with outcome():
         if tables or schema is not None:
             _about(schema, output, trace)

@@ -65,7 +65,7 @@ def record(
         Path | None, typer.Option(metavar="FILE", help="Write its HTML report into this file right after.")
     ] = None,
 ) -> None:
-    """Run a program and record what its threads do with the GIL."""
+    """Record the GIL of a program. It runs as ever; what its threads do with the GIL becomes a trace."""
     with outcome():
         to_run = _program(program or [], module, python)
         trace = (output or Path(f"{_stem(to_run)}.gil.log")).absolute()

@@ -31,7 +31,7 @@ class Theme(StrEnum):
 def report(
     trace: Annotated[str, typer.Argument(metavar="TRACE", help="A trace; `-` is standard input.")],
     after: Annotated[
-        str | None, typer.Argument(metavar="[AFTER]", help="One of the same program, after a change: both on one page.")
+        str | None, typer.Argument(metavar="AFTER", help="One of the same program, after a change: both on one page.")
     ] = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Write into this file; `-` is standard output.")
@@ -43,7 +43,7 @@ def report(
     *,
     thresholds: dict[str, float],
 ) -> None:
-    """Draw it: one HTML file that opens anywhere, with a timeline to zoom into."""
+    """Draw it: a timeline in one HTML file. It opens anywhere, without a network."""
     with outcome():
         to_stdout = str(output) == "-"
         if to_stdout and open_it:

@@ -16,8 +16,8 @@ from typing import Any, BinaryIO, NamedTuple
 from tracekit.errors import OptionError, SourceError
 from tracekit.words import printable
 
-EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
-"""Which extra of tracekit brings the file system."""
+STORES = ("s3", "gs", "gcs")
+"""Addresses that Arrow reads itself: their first part names a bucket."""
 BESIDE = (".html", ".md")
 """Files that lie beside traces in a folder: notes and reports. Named themselves they are looked at."""
 _MAGIC = "*?["
@@ -165,27 +165,35 @@ def _modified(about: Mapping[str, Any]) -> int | None:
 
 
 def _file_system(address: str) -> tuple[Any, str]:
+    """An fsspec file system, and the path of this address in it."""
     import fsspec
 
-    protocol = address.split("://")[0]
+    scheme, _, path = address.partition("://")
     try:
-        system, path = fsspec.core.url_to_fs(address)
+        if scheme not in (*STORES, "hdfs"):
+            system, path = fsspec.core.url_to_fs(address)
+            return system, path
+        from fsspec.implementations.arrow import ArrowFSWrapper
+        from pyarrow.fs import FileSystem
+
+        # Only what stands before the path is taken as an address: `?` in a glob would begin its options.
+        root, _, inside = path.partition("/")
+        patience = "?retry_limit_seconds=30" if scheme.startswith("g") else ""  # else it tries for 15 minutes
+        found, _ = FileSystem.from_uri(f"{scheme}://{root}{patience}")
+        return ArrowFSWrapper(found), path if scheme in STORES else f"/{inside}"
     except ImportError as error:
-        if extra := EXTRAS.get(protocol):
-            hint = f"Install it: pip install 'tracekit[{extra}]'."
-        else:
-            hint = "Install what fsspec needs for it."
-        raise OptionError(f"{protocol}:// cannot be read here: {reason(error)}.", hint) from error
-    except ValueError as error:
+        raise OptionError(
+            f"{scheme}:// cannot be read here: {reason(error)}.", "Install what fsspec needs for it."
+        ) from error
+    except (ValueError, OSError) as error:  # hdfs:// where there is no Hadoop is an OSError
         raise OptionError(f"{address}: {reason(error)}.", "Name a path, or an address such as s3://...") from error
-    return system, path
 
 
 @contextmanager
 def stored(address: str) -> Iterator[BinaryIO]:
     """The file of an address in a store, to be read as a stream."""
     system, path = _file_system(address)
-    with system.open(path, "rb") as file:
+    with system.fs.open_input_file(path) if hasattr(system, "fs") else system.open(path, "rb") as file:
         yield file
 
 

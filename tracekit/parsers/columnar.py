@@ -99,6 +99,8 @@ class ColumnarStream(EventStream):
         values = int64_values(column)
         least, most = _RANGES[name]
         wrong = (values > most) | ((values < least) & (values != NULL))
+        if np.count_nonzero(values == NULL) != column.null_count:  # a value that stands for null elsewhere
+            wrong |= values == NULL
         if wrong.any():
             row = int(np.argmax(wrong))
             raise self._refuse(f"{name} is {values[row]}, which is out of range ({least} to {most})", row)

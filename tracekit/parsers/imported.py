@@ -74,8 +74,10 @@ class ImportedEvents(EventStream):
             )
         if not codes:
             what, hint = self.missing
-            cut = f" ({self.truncated})" if self.truncated else ""
-            raise NoEventsError(f"{self.path}: {what}{cut}.", hint)
+            left_out = self.metadata.get("records-left-out")
+            odd = left_out and f"{left_out} records have no thread or no sensible time"
+            why = "; ".join(reason for reason in (odd, self.truncated) if reason)
+            raise NoEventsError(f"{self.path}: {what}{f' ({why})' if why else ''}.", hint)
 
     def line_numbers(self) -> Callable[[int], int | None]:
         return lambda seq: None

@@ -98,7 +98,8 @@ def _ranges(tables: dict[str, set[str]]) -> str:
             WHERE event.eventType = {_DOMAIN_CREATED} AND {text} <> '{_DOMAIN}')"""
         where += " AND (event.domainId, event.globalTid >> 24) NOT IN (SELECT id, process FROM others)"
     return f"""
-        WITH whole AS (SELECT max(max(start), max(coalesce("end", start))) AS last FROM NVTX_EVENTS){domains}
+        WITH whole AS (SELECT max(max(start), max(coalesce("end", start))) AS last FROM NVTX_EVENTS
+            WHERE typeof(start) = 'integer' AND typeof("end") IN ('integer', 'null')){domains}
         SELECT event.start, coalesce(event."end", whole.last), event.globalTid, {text}
         FROM whole, NVTX_EVENTS AS event {join} WHERE {where}"""
 

@@ -60,28 +60,29 @@ class PerfScript(ImportedEvents):
         return with_busy(self._with_acquires(self._records()))
 
     def _records(self) -> Iterator[Row]:
-        named: set[bytes] = set()
+        tids: dict[bytes, int] = {}
         for number, line in enumerate(lines(self.chunks(), LINE_LIMIT), start=1):
             start = line[:_RECORD_BYTES].strip()
             record = _GIL.match(start) if b"_gil" in start else None
             if record is None:
                 self._other(number, line, start)
                 continue
-            time = int(record["seconds"]) * 10**9 + int(record["fraction"].ljust(9, b"0"))
+            comm, pid, tid, seconds, fraction, what, more = record.groups()
+            time = int(seconds + fraction) * (1 if len(fraction) == 9 else 1000)
             if time > TIME_LIMIT:
                 self._bad(number, line)
                 continue
-            if record["pid"] not in (None, self._pid):
-                self._one_process(record["pid"])
-            tid = record["tid"]
-            if tid not in named:
-                named.add(tid)
-                self.names[str(int(tid))] = record["comm"].decode("utf-8", "replace")
-            if record["what"] == b"drop":
-                if b"return" not in record["more"]:
-                    yield time, int(tid), RELEASE
+            if pid is not None and pid != self._pid:
+                self._one_process(pid)
+            thread = tids.get(tid)
+            if thread is None:
+                thread = tids[tid] = int(tid)
+                self.names[str(thread)] = comm.decode("utf-8", "replace")
+            if what == b"drop":
+                if b"return" not in more:
+                    yield time, thread, RELEASE
             else:
-                yield time, int(tid), ACQUIRE if b"return" in record["more"] else ENTRY
+                yield time, thread, ACQUIRE if b"return" in more else ENTRY
 
     def _other(self, number: int, line: bytes, start: bytes) -> None:
         """A line that is no record of the GIL's: a blank one, a comment, of a call graph, of another event, or bad.

@@ -17,7 +17,7 @@ _PIECE = 1 << 16
 
 
 class Ranges:
-    """Waits and holds, in 21 bytes each."""
+    """Waits and holds, in 25 bytes each."""
 
     def __init__(self) -> None:
         self._starts, self._ends = array("q"), array("q")

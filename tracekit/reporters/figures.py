@@ -372,7 +372,7 @@ _MARKS = (
     ("99th percentile", "p99", "line-ns-open", "#8a4f9e"),
     ("longest", "max", "triangle-left", "#c2402f"),
 )
-_LEAST = 0.5  # where a log axis shows 0
+_LEAST = 0.1  # where a log axis shows 0
 
 
 def _strips(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -61,7 +62,14 @@ class _TableFile:
 
 def write_folder(trace: TableStream, folder: Path) -> None:
     """A file for each of `schemas.TABLES`."""
-    _write(trace, {table: folder / f"{table}.parquet" for table in schemas.TABLES})
+    write_tables(trace, folder, schemas.TABLES)
+
+
+def write_tables(trace: TableStream, folder: Path, tables: Sequence[str]) -> dict[str, Path]:
+    """A file for each of these tables; where they are."""
+    files = {table: folder / f"{table}.parquet" for table in tables}
+    _write(trace, files)
+    return files
 
 
 def write_events(trace: TableStream, out: BinaryIO) -> None:
@@ -69,7 +77,7 @@ def write_events(trace: TableStream, out: BinaryIO) -> None:
     _write(trace, {"events": out})
 
 
-def _write(trace: TableStream, outs: dict[str, Any]) -> None:
+def _write(trace: TableStream, outs: Mapping[str, Any]) -> None:
     header = trace.header.to_json()
     files = {table: _TableFile(table, trace.analysis.unit, header, out) for table, out in outs.items()}
     try:

@@ -7,6 +7,7 @@
 #include "recorder.h"
 
 int tk_has_counter;
+static int chosen;
 
 uint64_t tk_nanoseconds(clockid_t clock) {
     struct timespec now;
@@ -14,6 +15,7 @@ uint64_t tk_nanoseconds(clockid_t clock) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* Once, before any event: the clock of a process stays the same. */
 void tk_clock_choose(void) {
 #if defined(__x86_64__)
     static const char trusted[] = "tsc\n";
@@ -21,6 +23,9 @@ void tk_clock_choose(void) {
     static const char trusted[] = "arch_sys_counter\n";
 #endif
     char name[sizeof trusted] = "";
+    if (chosen)
+        return;
+    chosen = 1;
     int file = open("/sys/devices/system/clocksource/clocksource0/current_clocksource", O_RDONLY | O_CLOEXEC);
     if (file >= 0) {
         ssize_t got = read(file, name, sizeof trusted - 1);

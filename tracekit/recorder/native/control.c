@@ -105,6 +105,7 @@ TK_PUBLIC const char *tk_record_start(const char *base, const char *metadata, ui
     *no_file = 0;
     if (TK_LOAD(tk_the_gil.on))
         return "a recording is already running in this process";
+    tk_clock_choose();
     tk_threads_prepare();
     const char *wrong = find(old);
     if (wrong)
@@ -122,9 +123,9 @@ TK_PUBLIC const char *tk_record_start(const char *base, const char *metadata, ui
     }
     tk_the_gil.recording++;
     tk_threads_anew();
-    tk_the_gil.holder = tk_the_gil.last_holder = NULL;
+    TK_STORE(tk_the_gil.holder, NULL);
+    tk_the_gil.last_holder = tk_the_gil.stopper = NULL;
     tk_the_gil.drop_request = 0;
-    tk_the_gil.stopper = NULL;
     tk_the_gil.starter = &tk_self;
     if (old)
         tk_old_gil_take_over();

@@ -135,7 +135,7 @@ const char *tk_new_gil_learn(void *(*save)(void), void (*restore)(void *)) {
     tk_self.learning = TK_LEARN_NOTHING;
     if (end != TK_LEARNED)
         return "the interpreter's GIL is not a mutex and a condition as in CPython 3.2 to 3.13";
-    tk_the_gil.cond = learned.cond;
+    TK_STORE(tk_the_gil.cond, learned.cond);
     TK_STORE(tk_the_gil.guard, learned.mutex);
     return NULL;
 }

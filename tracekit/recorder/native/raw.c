@@ -242,7 +242,6 @@ const char *tk_raw_open(const char *base, const char *metadata, size_t metadata_
     memcpy(file.metadata, metadata, file.metadata_bytes);
     if (getrandom(&file.session, sizeof file.session, 0) != sizeof file.session)
         file.session = tk_nanoseconds(CLOCK_REALTIME) ^ (uint64_t)getpid() << 40;
-    tk_clock_choose();
     if (open_file() && next_events() && tk_raw_advance())
         return NULL;
     const char *why = strerror(errno);

@@ -20,6 +20,8 @@ _SEQS = ("start_seq", "end_seq")
 _CLOCKS = ("start_clock", "end_clock")
 _THREADS = ("waiter", "thread", "rival", "hog")
 """The columns of a table of findings that name threads, those first who suffer."""
+_FIRST = (*_THREADS, "name", "held", "waited", "duration")
+"""The columns that stand first in a table."""
 _KINDS = {
     "battles": "Battles", "convoys": "Convoys", "long_holds": "Long holds", "frozen_signals": "Frozen signals",
 }  # fmt: skip
@@ -50,7 +52,7 @@ def content(analysis: Analysis) -> dict[str, Any]:
             {
                 "name": name,
                 "title": figures.FIGURES[name].title,
-                "about": figures.FIGURES[name].about,
+                "about": _about(analysis, name),
                 "text": figures.FIGURES[name].tell(analysis),
                 "figure": _drawn(analysis, name),
             }
@@ -58,6 +60,12 @@ def content(analysis: Analysis) -> dict[str, Any]:
         ],
         "picture": payload.picture(analysis.picture),
     }
+
+
+def _about(analysis: Analysis, name: str) -> str:
+    threads, shown = analysis.threads.num_rows, figures.THREADS_SHOWN
+    cut = f" The {shown} busiest of {threads:,} threads." if threads > shown and name != "waiting" else ""
+    return figures.FIGURES[name].about + cut
 
 
 def _drawn(analysis: Analysis, name: str) -> figures.Figure | None:
@@ -170,7 +178,9 @@ def _tables(analysis: Analysis, spans: dict[str, list[dict[str, Any]]]) -> list[
 def _table(analysis: Analysis, name: str, title: str, hidden: tuple[str, ...], key: str) -> dict[str, Any]:
     """A table of the analysis without its hidden columns. `keys` tell its rows apart in a query."""
     table, schema = analysis.tables[name], schemas.load(name)
-    shown = [column for column in schema.columns if column.name not in hidden]
+    empty = {column for column in table.column_names if table.num_rows and table[column].null_count == table.num_rows}
+    shown = [column for column in schema.columns if column.name not in hidden and column.name not in empty]
+    shown.sort(key=lambda column: column.name not in _FIRST)
     codes = _codes(analysis)
     values = []
     for column in shown:
@@ -178,7 +188,6 @@ def _table(analysis: Analysis, name: str, title: str, hidden: tuple[str, ...], k
         if column.name in _THREADS and column.type == "category":
             cells = [None if cell is None else codes[cell] for cell in cells]
         values.append([printable(cell) if isinstance(cell, str) else cell for cell in cells])
-    path, shell = repr(analysis.path), shlex.quote(analysis.path)
     return {
         "name": name,
         "title": title,
@@ -195,14 +204,12 @@ def _table(analysis: Analysis, name: str, title: str, hidden: tuple[str, ...], k
         ],
         "rows": [list(row) for row in zip(*values, strict=True)],
         "key": key,
-        "keys": table.column(key).to_pylist(),
-        "query": printable(f'tracekit query {shell} "select * from {name}"'),
-        "pandas": printable(f'tracekit.analyze({path}).to_pandas("{name}")'),
+        "keys": [printable(cell) if isinstance(cell, str) else cell for cell in table.column(key).to_pylist()],
+        "pandas": printable(f'tracekit.analyze({analysis.path!r}).to_pandas("{name}")'),
     }
 
 
 def _diagnostics(analysis: Analysis) -> dict[str, Any]:
-    path, shell = repr(analysis.path), shlex.quote(analysis.path)
     columns = (
         ("severity", "string"),
         ("code", "string"),
@@ -218,8 +225,7 @@ def _diagnostics(analysis: Analysis) -> dict[str, Any]:
         "rows": [[d.severity, d.code, d.count, d.first_line, printable(d.meaning)] for d in analysis.diagnostics],
         "key": "code",
         "keys": [d.code for d in analysis.diagnostics],
-        "query": printable(f'tracekit query {shell} "select * from diagnostics"'),
-        "pandas": printable(f'tracekit.read({path}).to_pandas("diagnostics")'),
+        "pandas": printable(f'tracekit.read({analysis.path!r}).to_pandas("diagnostics")'),
     }
 
 

@@ -255,15 +255,16 @@ class Page {
         this.boxes.push(new FigureBox(found, this.letter(i)));
       });
     }
-    return el("div", { class: "figures" }, this.boxes.map((box) => box.element));
+    return el("div", { class: this.several ? "figures" : "figures one" }, this.boxes.map((box) => box.element));
   }
 
   comparison() {
     const { metrics, findings } = this.data.comparison;
     const value = (number, unit, change = false) => {
       if (number === null) return "–";
-      const sign = change && number > 0 ? "+" : change && number < 0 ? "−" : "";
       const size = change ? Math.abs(number) : number;
+      const none = size < (unit === "share" || unit === "ratio" ? 0.0005 : 1);
+      const sign = !change || none ? "" : number > 0 ? "+" : "−";
       if (unit === "share") return `${sign}${(100 * size).toFixed(1)}${change ? " points" : " %"}`;
       if (unit === "ns" || unit === "ticks") return sign + duration(size, unit);
       return sign + (unit === "ratio" ? size.toFixed(3) : integer(size));
@@ -274,12 +275,12 @@ class Page {
       findings.length
         ? findings.map((each) => el("div", { class: "change" }, el("span", { class: `what ${each.what}` }, each.what), el("span", { class: "costs" }, `${percent(each.before)} → ${percent(each.after)}`), el("span", { class: "title" }, each.title)))
         : el("p", { class: "healthy" }, "No contention worth naming in either."),
-      el(
+      el("div", { class: "metrics-scroll", tabindex: 0, role: "region", "aria-label": "Numbers of both" }, el(
         "table",
         { class: "metrics" },
         el("thead", {}, el("tr", {}, ["", "A", "B", "change"].map((name) => el("th", { scope: "col" }, name)))),
         el("tbody", {}, metrics.map((m) => el("tr", {}, el("th", { scope: "row" }, m.name), el("td", {}, value(m.before, m.unit)), el("td", {}, value(m.after, m.unit)), el("td", {}, value(m.change, m.unit, true))))),
-      ),
+      )),
     );
   }
 

@@ -115,7 +115,7 @@ export function drawLabels(context, row, frame) {
 
 function lengths(context, spans, { view, x, width, palette }, text, middle) {
   let i = lowerBound(spans.end, view.from);
-  if (lowerBound(spans.begin, view.to) - i > width / 20) return;
+  if (lowerBound(spans.begin, view.to) - i > 4 * width) return;
   for (; i < spans.begin.length && spans.begin[i] < view.to; i++) {
     const [left, right] = [Math.max(0, x(spans.begin[i])), Math.min(width, x(spans.end[i]))];
     if (right - left < 56) continue;

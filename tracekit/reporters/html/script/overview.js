@@ -107,6 +107,9 @@ export class Overview {
       context.fillStyle = palette.held;
       context.fillRect(x, HEIGHT - Math.max(1, held), 1, Math.max(1, held));
     }
+    context.fillStyle = palette.paper;
+    const behind = this.x(this.model.extent(this.view.axis));
+    if (behind < width) context.fillRect(behind, 0, width - behind, HEIGHT);
     this.labels.firstChild.textContent = `waiters, at most ${Math.max(1, Math.ceil(this.most - 1e-9))}`;
     this.drawWindow(context, width, palette);
   }

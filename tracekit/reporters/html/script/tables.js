@@ -1,7 +1,7 @@
 // Tables to sort, search and copy; a row takes the timeline to its span, and tells how to get the same rows elsewhere.
 
 import { button, copy, el } from "./dom.js";
-import { duration, integer } from "./words.js";
+import { duration, integer, shellQuote } from "./words.js";
 
 const PAGE = 100; // rows shown at first
 const TEXT = new Set(["string", "category", "thread"]);
@@ -50,7 +50,7 @@ export class Tables {
       ],
       rows: findings.map((each) => [each.severity, each.kind.replaceAll("_", " "), each.cost, each.title, each.advice]),
       spans: findings.map((each) => each.span),
-      query: `tracekit analyze ${this.about.shellPath}`,
+      command: `tracekit analyze ${this.about.shellPath}`,
       pandas: `pandas.DataFrame(vars(f) for f in tracekit.analyze(${JSON.stringify(path)}).findings)`,
     };
   }
@@ -115,7 +115,7 @@ export class Tables {
     });
     this.body = el("tbody");
     this.head = el("thead");
-    this.more = el("p", { class: "same" });
+    this.more = el("p", { class: "quiet more" });
     this.command = el("div", { class: "same" });
     this.panel.replaceChildren(
       el(
@@ -174,14 +174,14 @@ export class Tables {
 
   /** How to get the table, or the row that was chosen, on the command line and in Python. */
   tellCommand(i) {
-    const { query, pandas, key, keys } = this.table;
-    let [line, code] = [query, pandas];
-    if (i !== null && key && keys) {
+    const { name, command, pandas, key, keys } = this.table;
+    let [sql, code] = [`select * from ${name}`, pandas];
+    if (i !== null && keys) {
       const value = keys[i];
-      const sql = typeof value === "number" ? value : `'${value.replaceAll("'", "''")}'`;
-      line = query.replace(/"$/, () => ` where ${key} = ${sql}"`);
-      code = `${pandas}.query(${JSON.stringify(`${key} == ${JSON.stringify(value)}`)})`;
+      sql += ` where ${key} = ${typeof value === "number" ? value : `'${value.replaceAll("'", "''")}'`}`;
+      code += `.query(${JSON.stringify(`${key} == ${JSON.stringify(value)}`)})`;
     }
+    const line = command ?? `tracekit query ${this.about.shellPath} ${shellQuote(sql)}`;
     this.command.replaceChildren(
       ...[line, code].map((text) => el("div", {}, el("code", {}, text), button("copy", () => this.say(text), { class: "link" }))),
     );

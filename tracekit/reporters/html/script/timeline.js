@@ -292,6 +292,9 @@ export class Timeline {
       paintLane(this.raster, across, top, bottom - top, this.columns, this.pixels, ratio);
     }
     context.putImageData(this.image, 0, 0);
+    const behind = this.x(this.model.extent(this.view.axis)); // a longer trace may share the view
+    context.fillStyle = this.palette.paper;
+    if (behind < width) context.fillRect(behind, 0, width - behind, height);
     const frame = { view: this.view, width, palette: this.palette, x: (at) => this.x(at) };
     this.drawBands(context, height);
     if (this.model.exact(...this.clocks())) {

@@ -71,3 +71,8 @@ export function exact(value, step, unit, size) {
 export function short(text, most) {
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
+
+/** One argument of a shell's command line, whatever a name in it contains. */
+export function shellQuote(text) {
+  return /^[\w\s*=<>.,()'-]+$/.test(text) ? `"${text}"` : `'${text.replaceAll("'", String.raw`'\''`)}'`;
+}
