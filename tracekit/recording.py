@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import tracekit.recorder.bootstrap as inside
-from tracekit.errors import OptionError, RecordError, SourceError
+from tracekit.errors import OptionError, RecordError, SourceError, TracekitError
 from tracekit.parsers import open_trace
 from tracekit.parsers.raw import RawRecording
 from tracekit.recorder import require_library
-from tracekit.writing import Written, check_ending, write_trace
+from tracekit.tablestream import TableStream
+from tracekit.writers import TEXT, VIEWERS, FolderWriter, Writer, write_trace, writer_for
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written where. duration: ns from the first event to the last."""
+
+    path: Path
+    events: int
+    threads: int
+    duration: int
+    lost: int
 
 
 def version_of_tracekit() -> str:
@@ -27,19 +40,30 @@ def raw_path(trace: Path) -> Path:
     return trace.with_name(trace.name + ".raw")
 
 
-def write_recordings(trace: Path, keep_running: bool = True) -> list[Written]:
+def trace_writer(trace: Path) -> Writer | FolderWriter:
+    """By the name's ending; the text format where that tells none. Raises OptionError."""
+    writer = writer_for(trace, otherwise=TEXT)
+    if writer.name in VIEWERS:
+        raise OptionError(
+            f"{trace}: tracekit does not read {writer.description}.", "Record a .log, and `tracekit convert` it then."
+        )
+    return writer
+
+
+def write_recordings(trace: Path) -> list[Written]:
     """Turns the raw recording of a trace, and those of forked processes that have ended, into traces.
 
     A forked process' trace is TRACE.PID. Returns what was written, the first process' first; its raw recordings are
     removed. Raises RecordError, SourceError; then they stay.
     """
     own = _session(raw_path(trace))
-    written = [_convert(raw_path(trace), trace, trace.suffix)]
+    writer = trace_writer(trace)
+    written = [_convert(raw_path(trace), trace, writer)]
     name = re.compile(re.escape(trace.name) + r"\.(\d+)\.raw")
     for raw in sorted(trace.parent.iterdir()):
         found = name.fullmatch(raw.name)
         if found and not Path("/proc", found[1]).exists() and _session(raw) == own:
-            written.append(_convert(raw, trace.with_name(f"{trace.name}.{found[1]}"), trace.suffix))
+            written.append(_convert(raw, trace.with_name(f"{trace.name}.{found[1]}"), writer))
     return written
 
 
@@ -52,11 +76,19 @@ def _session(raw: Path) -> int | None:
         return None
 
 
-def _convert(raw: Path, trace: Path, ending: str) -> Written:
-    with open_trace(raw) as stream:
-        written = write_trace(stream, trace, ending)
+def _convert(raw: Path, trace: Path, writer: Writer | FolderWriter) -> Written:
+    with TableStream(raw) as tables:
+        try:
+            write_trace(tables, trace, writer)
+        except SourceError:
+            raise
+        except TracekitError as error:
+            kept = f"the recording itself is {raw}, and tracekit reads it too."
+            raise RecordError(error.message, f"Make room, or name another file; {kept}") from error
+        found = tables.analysis
     raw.unlink()
-    return written
+    lost = found.metadata.get("lost", "0")
+    return Written(trace, found.events, found.threads.num_rows, found.duration, int(lost) if lost.isdigit() else 0)
 
 
 class Recording:
@@ -72,7 +104,7 @@ class Recording:
         self.written: list[Written] = []
         self._max_size = max_size
         self._running: inside.Recorder | None = None
-        check_ending(self.path)
+        trace_writer(self.path)
         if max_size is not None and max_size < 1:
             raise OptionError(f"max_size is {max_size}, but must be at least 1.", "It is in bytes.")
 
@@ -98,7 +130,7 @@ class Recording:
             self.written = write_recordings(self.path)
         else:  # in a forked child
             path = self.path.with_name(f"{self.path.name}.{os.getpid()}")
-            self.written = [_convert(raw_path(path), path, self.path.suffix)]
+            self.written = [_convert(raw_path(path), path, trace_writer(self.path))]
 
     def __enter__(self) -> Recording:
         self.start()

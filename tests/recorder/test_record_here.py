@@ -117,7 +117,7 @@ except KeyError: pass
 """,
     )
     assert {path.name for path in tmp_path.iterdir()} == {"program.py", "out.log", "out.log.gz", "raised.log"}
-    for wrong in ({"path": "a.parquet"}, {"path": "a.log", "max_size": 0}):
+    for wrong in ({"path": "a.pftrace"}, {"path": "a.log", "max_size": 0}):
         with pytest.raises(tracekit.OptionError):
             tracekit.record(**wrong)  # type: ignore[arg-type]
 

@@ -383,6 +383,17 @@ def test_ring(tmp_path: Path) -> None:
     assert newest.events["checks"][0].as_py() <= newest.events["checks"][-1].as_py()
 
 
+@pytest.mark.parametrize("name", ["out.log.zst", "out.parquet", "out.arrow", "out.trace-of-mine"])
+def test_formats_by_the_endings(name: str, tmp_path: Path) -> None:
+    path = script(tmp_path, "print('said')")
+    done = record(tmp_path, path, options=["-o", name, "--report", "page.html"])
+    assert (done.returncode, done.stdout) == (0, "said\n")
+    assert f"tracekit analyze {name}" in done.stderr
+    good(tmp_path / name)
+    assert "</html>" in (tmp_path / "page.html").read_text()
+    assert {found.name for found in tmp_path.iterdir()} == {path, name, "page.html"}
+
+
 def test_gzip_and_analyze(tmp_path: Path) -> None:
     path = script(tmp_path, "print('printed')")
     done = record(tmp_path, path, options=["-o", "out.log.gz", "--analyze"])

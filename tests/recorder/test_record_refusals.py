@@ -43,7 +43,7 @@ def test_no_such_place(tmp_path: Path) -> None:
     path = script(tmp_path, RUNS)
     refused(record(tmp_path, path, options=["-o", "no/such/out.log"]), "out.log.raw: cannot be written: No such file")
     refused(record(tmp_path, path, options=["-o", "/proc/out.log"]), "cannot be written")
-    refused(record(tmp_path, path, options=["-o", "out.parquet"]), "Parquet")
+    refused(record(tmp_path, path, options=["-o", "out.pftrace"]), "Perfetto")
     refused(record(tmp_path, path, options=["-o", path]), "-o names the program itself")
     for size in ("0", "many", "-1"):
         refused(record(tmp_path, path, options=["--max-size", size]), "is no size")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from tracekit.analysis import Analysis
 from tracekit.errors import OptionError, TracekitError
+from tracekit.files import beside
 from tracekit.stream import Progress as ProgressCall
 from tracekit.words import printable
 
@@ -61,45 +61,6 @@ def write(text: str, output: Path | None, traces: Sequence[str]) -> None:
         file.write_text(text, encoding="utf-8")
 
 
-@contextmanager
-def beside(output: Path, traces: Sequence[str], folder: bool = False) -> Iterator[Path]:
-    """A new file (or folder) beside the output, which takes its place in the end: it is there whole or not at all."""
-    try:
-        output = output.resolve()
-        if any(trace != "-" and os.path.samefile(trace, output) for trace in traces if output.exists()):
-            raise OptionError(f"{output}: -o names the trace itself.", "Name another file with -o.")
-        if any(trace != "-" and output.is_relative_to(Path(trace).resolve()) for trace in traces):
-            raise OptionError(f"{output}: -o names a file of the trace.", "Name another file with -o.")
-        if output.exists() and not output.is_file() and not output.is_dir():
-            yield output  # a pipe or a device: nothing to put in its place
-            return
-        _check_replaceable(output, folder)
-        umask = _umask()
-        mode = output.stat().st_mode & 0o777 if output.exists() else (0o777 if folder else 0o666) & ~umask
-        with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as room:
-            made = Path(room) / output.name
-            if folder:
-                made.mkdir()
-            yield made
-            os.chmod(made, mode)
-            if folder and output.exists():
-                os.replace(output, Path(room) / "before")
-            os.replace(made, output)
-    except OSError as error:
-        raise TracekitError(
-            f"{output}: cannot be written: {error.strerror or error}.", "Name another file with -o."
-        ) from error
-
-
-def _check_replaceable(output: Path, folder: bool) -> None:
-    if output.is_dir() and not folder:
-        raise OptionError(f"{output}: is a folder.", "Name a file with -o.")
-    if folder and output.exists():
-        inside = list(output.iterdir()) if output.is_dir() else None
-        if inside is None or any(path.suffix != ".parquet" for path in inside):
-            raise OptionError(f"{output}: is there already, and is no folder of tables.", "Name another one with -o.")
-
-
 def _print(text: str) -> None:
     try:
         sys.stdout.write(text)
@@ -112,12 +73,6 @@ def _print(text: str) -> None:
         raise TracekitError(
             f"standard output: cannot be written: {error.strerror}.", "Make room, or name a file with -o."
         ) from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 @contextmanager

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, BinaryIO, cast
+from typing import Annotated
 
 import typer
 
-from tracekit.cli.common import Strict, beside, outcome, progress_of, say, say_faults
+from tracekit.cli.common import Strict, outcome, progress_of, say, say_faults
 from tracekit.errors import OptionError
 from tracekit.tablestream import TableStream
 from tracekit.words import printable
-from tracekit.writers import WRITERS, FolderWriter, Writer, writer_for
+from tracekit.writers import WRITERS, FolderWriter, Writer, write_trace, writer_for
 
 
 def convert(
@@ -34,12 +34,7 @@ def convert(
             if str(output) == "-":
                 _to_standard_output(writer, tables)
                 return
-            with beside(output, [trace], folder=isinstance(writer, FolderWriter)) as path:
-                if isinstance(writer, FolderWriter):
-                    writer.write(tables, path)
-                else:
-                    with path.open("wb") as file:
-                        writer.write(tables, cast(BinaryIO, file))
+            write_trace(tables, output, writer)
             say(printable(f"{output}: {tables.analysis.events:,} events, {writer.description}."))
             say_faults(tables.analysis)
 

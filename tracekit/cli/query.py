@@ -11,8 +11,9 @@ from typing import Annotated
 
 import typer
 
-from tracekit.cli.common import Output, as_text, beside, outcome, progress_of, write
+from tracekit.cli.common import Output, as_text, outcome, progress_of, write
 from tracekit.errors import OptionError
+from tracekit.files import beside
 from tracekit.querying import open_database, tables_of
 from tracekit.sql import Database
 from tracekit.writers.rows import ROW_FORMATS

@@ -19,9 +19,8 @@ from tracekit.cli.common import Output, outcome, say
 from tracekit.cli.report import write_report
 from tracekit.errors import OptionError
 from tracekit.recorder.launch import Program, run
-from tracekit.recording import version_of_tracekit, write_recordings
+from tracekit.recording import Written, trace_writer, version_of_tracekit, write_recordings
 from tracekit.words import count, duration, printable
-from tracekit.writing import Written, check_ending
 
 _SIZES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 _WITH_VALUE = ("-o", "--output", "--python", "--max-size", "--report")
@@ -69,7 +68,7 @@ def record(
     with outcome():
         to_run = _program(program or [], module, python)
         trace = (output or Path(f"{_stem(to_run)}.gil.log")).absolute()
-        check_ending(trace)
+        trace_writer(trace)
         if not to_run.is_module and trace.exists() and os.path.samefile(trace, to_run.target):
             raise OptionError(f"{trace}: -o names the program itself.", "Name another file with -o.")
         code = run(to_run, str(trace), max_bytes=_bytes(max_size), version=version_of_tracekit())

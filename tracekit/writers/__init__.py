@@ -2,18 +2,23 @@
 
 A writer takes a `TableStream`: what is known of the whole trace (`analysis`: unit, metadata, threads, blame, findings
 in words), and the rows of its large tables in pieces, as often as it wants to read them (`pieces("holds", "waits")`).
-It must not keep them all: a trace may be larger than memory. It opens no file: the command line gives it one, beside
-the place where the output goes, and renames it when all is written.
+It must not keep them all: a trace may be larger than memory. It opens no file: `write_trace` gives it
+one, beside the place where the output goes, and renames it when all is written.
 """
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
+
+import zstandard
 
 from tracekit.errors import OptionError
+from tracekit.files import beside
 from tracekit.tablestream import TableStream
 from tracekit.writers import arrow, chrome, csv, firefox, jsonl, parquet, perfetto, text
 
@@ -58,17 +63,52 @@ WRITERS: tuple[Writer | FolderWriter, ...] = (
 )
 
 
-def writer_for(path: Path, name: str | None = None) -> Writer | FolderWriter:
-    """The writer of this name, or the one whose ending `path` has. Raises OptionError."""
+TEXT = WRITERS[0]
+VIEWERS = ("perfetto", "chrome", "firefox")
+"""These are for other programs: tracekit does not read them back."""
+_GZIP_LEVEL = 6  # half the time of 9 for a hundredth more
+_PACKED = {".gz": "gzip", ".zst": "zstd"}
+
+
+def writer_for(
+    path: Path, name: str | None = None, otherwise: Writer | FolderWriter | None = None
+) -> Writer | FolderWriter:
+    """The writer of this name, or the one whose ending `path` has; behind that `.gz` or `.zst` packs what is one file.
+
+    Raises OptionError where no ending fits, unless there is a writer for `otherwise`.
+    """
     known = ", ".join(f"{writer.name} ({', '.join(writer.endings)})" for writer in WRITERS)
+    packing = _PACKED.get(path.suffix.lower())
+    file_name = (path.name.removesuffix(path.suffix) if packing else path.name).lower()
+    fitting = [(len(ending), writer) for writer in WRITERS for ending in writer.endings if file_name.endswith(ending)]
+    found = max(fitting, key=lambda found: found[0])[1] if fitting else otherwise
     if name is not None:
-        for writer in WRITERS:
-            if writer.name == name:
-                return writer
-        raise OptionError(f"--to: there is no format {name!r}.", f"There are {known}.")
-    fitting = [
-        (len(ending), writer) for writer in WRITERS for ending in writer.endings if path.name.lower().endswith(ending)
-    ]
-    if not fitting:
+        found = next((writer for writer in WRITERS if writer.name == name), None)
+        if not found:
+            raise OptionError(f"--to: there is no format {name!r}.", f"There are {known}.")
+    if not found:
         raise OptionError(f"{path}: its ending tells no format.", f"Say --to FORMAT. There are {known}.")
-    return max(fitting, key=lambda found: found[0])[1]
+    if not packing:
+        return found
+    if isinstance(found, FolderWriter):
+        raise OptionError(f"{path}: {found.description} cannot be packed.", f"Leave out {path.suffix}.")
+    return replace(found, write=partial(_pack, found, packing))
+
+
+def _pack(writer: Writer, packing: str, trace: TableStream, out: BinaryIO) -> None:
+    if packing == "gzip":
+        with gzip.GzipFile(fileobj=out, mode="wb", compresslevel=_GZIP_LEVEL, mtime=0) as packed:
+            writer.write(trace, cast(BinaryIO, packed))
+        return
+    with zstandard.ZstdCompressor().stream_writer(out, closefd=False) as packed:
+        writer.write(trace, cast(BinaryIO, packed))
+
+
+def write_trace(trace: TableStream, output: Path, writer: Writer | FolderWriter) -> None:
+    """Into a file or folder that is there whole or not at all. Raises OptionError, SourceError, TracekitError."""
+    with beside(output, [trace.path], folder=isinstance(writer, FolderWriter)) as path:
+        if isinstance(writer, FolderWriter):
+            writer.write(trace, path)
+        else:
+            with path.open("wb") as file:
+                writer.write(trace, cast(BinaryIO, file))
