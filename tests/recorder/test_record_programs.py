@@ -391,7 +391,7 @@ def test_formats_by_the_endings(name: str, tmp_path: Path) -> None:
     assert f"tracekit analyze {name}" in done.stderr
     good(tmp_path / name)
     assert "</html>" in (tmp_path / "page.html").read_text()
-    assert {found.name for found in tmp_path.iterdir()} == {path, name, "page.html"}
+    assert {found.name for found in tmp_path.iterdir()} == {"program.py", name, "page.html"}
 
 
 def test_gzip_and_analyze(tmp_path: Path) -> None:
