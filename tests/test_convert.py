@@ -203,6 +203,13 @@ def test_nothing_is_left_of_what_failed(tmp_path: Path) -> None:
     assert "# bad-lines: 9\n" in (tmp_path / "t.log").read_text()
 
 
+@pytest.mark.parametrize("out", [out for out in OUTS if out != "t.log"])
+def test_strict_knows_the_bad_lines_of_the_text(out: str, tmp_path: Path) -> None:
+    path = converted(trace_file("bad-lines.log"), tmp_path / out)
+    with pytest.raises(tracekit.BadLineError, match=":6: the line has fewer than the four columns"):
+        tracekit.analyze(path, strict=True)
+
+
 def test_a_trace_that_grows_between_the_readings(tmp_path: Path) -> None:
     path = tmp_path / "t.log"
     path.write_text("t1 - 0 ENTRY\n")
