@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import GOLDEN, ROOT, SAMPLES, trace_file
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from strategies import texts
 from typer.testing import CliRunner
 
@@ -64,7 +64,7 @@ def test_the_analysis_is_the_same(name: str, out: str, tmp_path: Path, core: str
     assert analysis_of(there) == analysis_of(trace_file(name))
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(text=texts())
 def test_any_trace_keeps_its_events(text: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("any")
