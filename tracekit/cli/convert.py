@@ -11,7 +11,7 @@ import typer
 from tracekit.cli.common import Strict, beside, outcome, progress_of, say, say_faults
 from tracekit.errors import OptionError
 from tracekit.tablestream import TableStream
-from tracekit.words import printable
+from tracekit.words import count, printable
 from tracekit.writers import WRITERS, FolderWriter, Writer, writer_for
 
 
@@ -39,7 +39,7 @@ def convert(
                 else:
                     with path.open("wb") as file:
                         writer.write(tables, cast(BinaryIO, file))
-            say(printable(f"{output}: {tables.analysis.events:,} events, {writer.description}."))
+            say(printable(f"{output}: {count(tables.analysis.events, 'event')}, {writer.description}."))
             say_faults(tables.analysis)
 
 
