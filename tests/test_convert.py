@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import GOLDEN, ROOT, SAMPLES, trace_file
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from strategies import texts
 from typer.testing import CliRunner
 
@@ -64,7 +64,7 @@ def test_the_analysis_is_the_same(name: str, out: str, tmp_path: Path, core: str
     assert analysis_of(there) == analysis_of(trace_file(name))
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(text=texts())
 def test_any_trace_keeps_its_events(text: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("any")
@@ -201,6 +201,13 @@ def test_nothing_is_left_of_what_failed(tmp_path: Path) -> None:
     code, said = run("convert", str(bad), "-o", str(tmp_path / "t.log"))
     assert (code, f"{bad}:7: 3 bad-ticks" in said) == (0, True)
     assert "# bad-lines: 9\n" in (tmp_path / "t.log").read_text()
+
+
+@pytest.mark.parametrize("out", [out for out in OUTS if out != "t.log"])
+def test_strict_knows_the_bad_lines_of_the_text(out: str, tmp_path: Path) -> None:
+    path = converted(trace_file("bad-lines.log"), tmp_path / out)
+    with pytest.raises(tracekit.BadLineError, match=":6: the line has fewer than the four columns"):
+        tracekit.analyze(path, strict=True)
 
 
 def test_a_trace_that_grows_between_the_readings(tmp_path: Path) -> None:

@@ -96,6 +96,16 @@ def test_of_a_folder_only_files_are_read(tmp_path: Path, monkeypatch: pytest.Mon
     assert tracekit.query(folder, "from waits order by all").equals(waits)
 
 
+def test_what_is_no_table_in_a_folder(tmp_path: Path) -> None:
+    folder = converted(SAMPLE, tmp_path / "t.parquet")
+    pq.write_table(pa.table({"a": [1]}), folder / "waits.parquet")
+    (folder / "holds.parquet").write_text("thread\n")
+    with pytest.raises(tracekit.SchemaError, match="is not the table waits of a trace"):
+        tracekit.query(folder, "from waits")
+    with pytest.raises(tracekit.SourceError, match=r"holds\.parquet: cannot be read: "):
+        tracekit.query(folder, "from holds")
+
+
 FORBIDDEN = [
     "select * from read_csv('{file}')",
     "select * from read_text('{file}')",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from tracekit import schemas
-from tracekit.errors import TracekitError
+from tracekit.errors import SchemaError, TracekitError
 from tracekit.header import check_stamp
 from tracekit.parsers.columnar import unreadable
 
@@ -115,6 +115,8 @@ class Database:
             stamp = (pq.read_schema(parts[0]).metadata or {}).get(b"tracekit.schema")
         except (pa.ArrowException, OSError) as error:
             raise unreadable(str(file), error) from error
+        if stamp is None and table != "events":
+            raise SchemaError(f"{file}: is not the table {table} of a trace.", "Convert the trace again.")
         schema = schemas.FLEET_FOLDERS[table] if file.is_dir() else table
         check_stamp(stamp.decode("utf-8", "replace") if stamp else None, schema, str(file))
         names = ", ".join(_quoted(_no_pattern(part)) for part in parts)

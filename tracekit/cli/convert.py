@@ -11,7 +11,7 @@ import typer
 from tracekit.cli.common import Strict, outcome, progress_of, say, say_faults
 from tracekit.errors import OptionError
 from tracekit.tablestream import TableStream
-from tracekit.words import printable
+from tracekit.words import count, printable
 from tracekit.writers import WRITERS, FolderWriter, Writer, write_trace, writer_for
 
 
@@ -35,7 +35,7 @@ def convert(
                 _to_standard_output(writer, tables)
                 return
             write_trace(tables, output, writer)
-            say(printable(f"{output}: {tables.analysis.events:,} events, {writer.description}."))
+            say(printable(f"{output}: {count(tables.analysis.events, 'event')}, {writer.description}."))
             say_faults(tables.analysis)
 
 

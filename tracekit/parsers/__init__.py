@@ -48,13 +48,16 @@ def open_trace(
     file: read this open file instead, e.g. one of an object store; it stays the caller's to close.
     strict: the first bad line raises BadLineError. whole: all of it will be
     kept in memory, so all bad lines too, not only the first 1000.
-    shown: what to call it. Raises SourceError.
+    shown: what to call it. Raises SourceError, SchemaError; BadLineError for what was converted with bad lines.
     """
     path = os.fspath(path)
     source = Source(path if file else parquet.events_of(path), shown or path, file)
     try:
         parser = max(PARSERS, key=lambda parser: parser.sniff(source.head))
-        return parser.open(source, strict, whole)
+        stream = parser.open(source, strict, whole)
+        if strict and stream.bad_lines.total:  # what was converted had bad lines
+            raise stream.bad_lines.refuse(stream.path)
+        return stream
     except BaseException:
         source.close()
         raise

@@ -24,7 +24,7 @@ def open_stream(source: Source, strict: bool, whole: bool) -> EventStream:
     path = source.path
     try:
         if source.head.startswith(_FILE):
-            file = pa.memory_map(source.file("An Arrow file"))
+            file = pa.OSFile(source.file("An Arrow file"))  # not mapped: it may shrink
             reader = pa.ipc.open_file(file)
             batches = (reader.get_batch(place) for place in range(reader.num_record_batches))
         else:

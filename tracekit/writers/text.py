@@ -25,7 +25,7 @@ def comments(header: Header) -> list[str]:
     metadata = dict(header.metadata)
     if header.bad_lines.total:
         metadata["bad-lines"] = str(header.bad_lines.total)
-    told = [f"{key}: {value}".rstrip() for key, value in metadata.items()]
+    told = [f"{key}: {value}" if value else f"{key}:" for key, value in metadata.items()]
     return told + [f"thread: {thread} = {name}" for thread, name in header.names.items()]
 
 
