@@ -14,7 +14,7 @@ from conftest import trace_file
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import tracekit
-from tracekit.analysis import analyze_and_draw
+from tracekit.analysis import Analysis, analyze_and_draw
 from tracekit.reporters import html
 
 
@@ -63,6 +63,7 @@ class Opened:
     def over(self, thread: int, at: float) -> str:
         """Moves the pointer to a place on the axis in a thread's lane; what the hover text says."""
         self.draw()
+        self.page.locator("canvas.lanes").scroll_into_view_if_needed()
         x, y = self.run(
             """(page, [thread, at]) => {
                 const timeline = page.timelines[0];
@@ -82,16 +83,21 @@ WINDOW: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}, "reduced_m
 Open = Callable[..., Opened]
 
 
+def _analysis(trace: str | Path | Analysis) -> Analysis:
+    if isinstance(trace, Analysis):
+        return trace
+    return analyze_and_draw(trace if isinstance(trace, Path) else trace_file(trace))
+
+
 @pytest.fixture
 def open_report(browser: Browser, tmp_path: Path) -> Iterator[Open]:
     """Opens the report of these traces; at the end nothing may have been asked for or complained of."""
     opened: list[Opened] = []
 
     def open_it(
-        *traces: str | Path, fragment: str = "", context: dict[str, Any] | None = None, **options: Any
+        *traces: str | Path | Analysis, fragment: str = "", context: dict[str, Any] | None = None, **options: Any
     ) -> Opened:
-        paths = [path if isinstance(path, Path) else trace_file(path) for path in traces]
-        analyses = [analyze_and_draw(path) for path in paths]
+        analyses = [_analysis(trace) for trace in traces]
         if len(analyses) == 2:
             options["comparison"] = tracekit.compare(*analyses)
         file = tmp_path / f"report {len(opened)}.html"

@@ -8,6 +8,8 @@ import pytest
 from conftest import SAMPLES, trace_file
 
 import tracekit
+from tracekit.analysis import _analyze
+from tracekit.machine import Options, PictureLimits
 from tracekit.words import duration
 
 from .conftest import Open, Opened
@@ -449,3 +451,56 @@ def test_data_is_json(open_report: Open) -> None:
     text = opened.page.locator("#data").evaluate("element => element.textContent")
     assert "<" not in text
     assert json.loads(text)["traces"][0]["events"] == 22
+
+
+def test_a_trace_too_large_to_carry_whole(open_report: Open) -> None:
+    """Exact around the findings, shares elsewhere, and told what is not there and which command shows it."""
+    path = trace_file("py27-echo-convoy-timed.log")
+    limits = PictureLimits(bins=256, rows=1024, window_rows=256, windows=2)
+    analysis = _analyze(path, Options(), limits)
+    assert not analysis.picture.whole
+    opened = open_report(analysis)
+    page = opened.page
+    assert "too large to carry whole" in page.locator("details.complete").evaluate("element => element.textContent")
+    trace = tracekit.read(path)
+    first = analysis.totals.first_clock or 0
+    windows = analysis.picture.windows
+    everywhere = trace.holds.to_pylist()
+
+    begin, end = max(windows, key=lambda window: window[1] - window[0])
+    opened.run("(page, [from, to]) => page.views[0].set(from, to)", [begin, end])
+    opened.draw()
+    assert page.locator(".note").is_hidden()
+    found = {row[3]: row[1:3] for row in spans_in_page(opened)["holds"]}
+    inside = [row for row in everywhere if begin <= row["start_clock"] - first and row["end_clock"] - first <= end]
+    assert len(inside) > 20
+    assert all(found[row["start_seq"]] == [row["start_clock"], row["end_clock"]] for row in inside)
+    longest = max(inside, key=lambda row: row["duration"])
+    middle = (longest["start_clock"] + longest["end_clock"]) / 2 - first
+    threads = trace.threads.column("thread").to_pylist()
+    assert "holds the GIL" in opened.over(threads.index(longest["thread"]), middle)
+
+    edges = [0, *(edge for window in windows for edge in window), analysis.duration]
+    begin, end = max(zip(edges[::2], edges[1::2], strict=True), key=lambda gap: gap[1] - gap[0])
+    middle = (begin + end) // 2
+    opened.run("(page, at) => page.views[0].set(at - 100, at + 100)", middle)
+    opened.draw()
+    assert page.locator(".note").is_visible()
+    sql = re.search(r'"(.*)"$', page.locator(".note code").inner_text())
+    assert sql
+    assert page.locator(".note code").inner_text().startswith(f"tracekit query {path} ")
+    seqs = set(tracekit.query(path, sql[1])["end_seq"])
+    there = [
+        row
+        for row in trace.waits.to_pylist()
+        if row["end_clock"] >= middle - 100 + first and row["entry_clock"] is not None
+    ]
+    assert {row["end_seq"] for row in there if row["entry_clock"] <= middle + 100 + first} == seqs
+    bin_ = middle // analysis.picture.width * analysis.picture.width
+    held = sum(
+        max(0, min(row["end_clock"] - first, bin_ + analysis.picture.width) - max(row["start_clock"] - first, bin_))
+        for row in everywhere
+        if row["thread"] == threads[-1]
+    )
+    text = opened.over(len(threads) - 1, middle)
+    assert f"{100 * held / analysis.picture.width:.1f} %" in text

@@ -241,20 +241,24 @@ def _tell_threads(analysis: Drawable) -> str:
 
 def _matrix(
     rows: Sequence[str], columns: Sequence[str], values: Mapping[tuple[int, int], float], words: Callable[[float], str],
-    axes: tuple[str, str], hover: str, colour: str,
+    axes: tuple[str, str], hover: str, colour: str, least: float,
 ) -> Figure:  # fmt: skip
-    """A heat map of labelled rows and columns; with the numbers in it while there is room."""
+    """A heat map of labelled rows and columns; with the numbers in it while there is room.
+
+    least: the darkest cell stands for this at least, so that little does not look like much.
+    """
     z = [[values.get((y, x)) for x in range(len(columns))] for y in range(len(rows))]
     text = [[words(value) if value else "" for value in line] for line in z]
     names = [[[row, column] for column in columns] for row in rows]
     data = {
-        "type": "heatmap", "z": z, "text": text, "customdata": names, "xgap": 2, "ygap": 2, "zmin": 0,
+        "type": "heatmap", "z": z, "text": text, "customdata": names, "xgap": 2, "ygap": 2,
+        "zmin": 0, "zmax": max([least, *values.values()]),
         "colorscale": [[0, f"rgba({colour},0.06)"], [1, f"rgba({colour},0.72)"]], "showscale": False,
         "hovertemplate": hover, "hoverongaps": False,
     }  # fmt: skip
     if len(columns) <= 8:
         data["texttemplate"] = "%{text}"
-    layout = _layout(rows, height=max(230, 110 + 28 * len(rows)))
+    layout = _layout(rows, height=max(180, 110 + 30 * len(rows)))
     layout["xaxis"] = {
         "tickvals": list(range(len(columns))), "ticktext": list(columns), "title": {"text": axes[1]}, "showgrid": False,
         "zeroline": False, "automargin": True, "tickangle": 0 if len(columns) <= 6 else -40,
@@ -274,7 +278,7 @@ def _blame(analysis: Drawable) -> Figure:
     return _matrix(
         *_cross(analysis, rows, columns, (waiters, holders, durations / max(1, analysis.duration))), percent,
         ("waits", "while this one holds"),
-        "%{customdata[0]} waited %{text} of the trace<br>behind %{customdata[1]}<extra></extra>", "196,74,62",
+        "%{customdata[0]} waited %{text} of the trace<br>behind %{customdata[1]}<extra></extra>", "196,74,62", 0.1,
     )  # fmt: skip
 
 
@@ -286,7 +290,7 @@ def _handoffs(analysis: Drawable) -> Figure:
     columns = [names.index(thread) for thread in shown if names.index(thread) in taking]
     return _matrix(
         *_cross(analysis, rows, columns, (givers, takers, counts)), lambda value: f"{int(value):,}", ("from", "to"),
-        "%{customdata[0]} handed the GIL to %{customdata[1]}<br>%{text} times<extra></extra>", "70,110,170",
+        "%{customdata[0]} handed the GIL to %{customdata[1]}<br>%{text} times<extra></extra>", "70,110,170", 10,
     )  # fmt: skip
 
 

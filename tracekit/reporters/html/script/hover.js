@@ -144,7 +144,9 @@ function describeOff(lane, axis, at) {
 
 function describeStretch(lane, axis, from, to) {
   const { trace } = lane;
-  const [begin, end] = [Math.max(0, from), Math.min(trace.extent(axis), to)];
+  const bin = trace.exact(from, to) || axis !== CLOCK ? null : trace.width; // nothing is known within a bin
+  const [first, last] = bin ? [Math.floor(from / bin) * bin, Math.max(1, Math.ceil(to / bin)) * bin] : [from, to];
+  const [begin, end] = [Math.max(0, first), Math.min(trace.extent(axis), last)];
   const shares = sharesOf(lane, axis, begin, end);
   const facts = [];
   for (let state = 0; state < STATES; state++) {
@@ -231,5 +233,5 @@ export function moment(trace, clock) {
   const step = Math.max(1, trace.duration / 1e6);
   const ticks = trace.ticksAt(clock);
   const text = exact(clock, trace.unit === "ns" ? Math.min(1000, step) : 1, trace.unit, clock);
-  return ticks === null ? text : `${text} (tick ${integer(Math.round(ticks))})`;
+  return ticks === null ? text : `${text} (about tick ${integer(Math.round(ticks))})`;
 }

@@ -175,12 +175,16 @@ function namesOf(lane, view) {
 /** Curves from a RELEASE to the waiter it woke: to its RETRY if that came too late, to its ACQUIRE if not. */
 export function drawSignals(context, rows, frame, named) {
   const { view, x, width, palette } = frame;
+  const busy = rows.reduce((sum, { lane }) => {
+    const [begin, end] = within(lane.heldSpans(view.axis).end, view.from, view.to);
+    return sum + end - begin;
+  }, 0);
+  if (busy > width / MARK_ROOM) return;
   const signals = [];
   for (const to of rows) {
     const { lane } = to;
     const marks = lane.retryMarks(view.axis);
     const range = within(marks, view.from, view.to);
-    if (!roomy(range, width / 3)) return;
     for (let i = range[0]; i < range[1]; i++) {
       if (!KINDS_WOKEN.has(lane.retries.kind[i])) continue;
       const release = releaseBefore(rows, lane, lane.retries.startSeq[i], view.axis);
@@ -188,7 +192,6 @@ export function drawSignals(context, rows, frame, named) {
     }
     const { waits } = lane;
     const spans = within(view.axis === CLOCK ? waits.start : waits.startSeq, view.from - view.span, view.to);
-    if (!roomy(spans, width / 2)) return;
     for (let i = spans[0]; i < spans[1]; i++) {
       if (waits.events[i] < 0) continue;
       const { stop } = lane.wait(i, view.axis);

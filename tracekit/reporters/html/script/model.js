@@ -145,13 +145,15 @@ export class TraceModel {
     return this.whole || this.windows.some(([begin, end]) => begin <= from && to <= end);
   }
 
-  /** The tick clock at a clock of a trace that has both; null without. */
+  /** About the tick clock at a clock of a trace that has both, to a bin exact; null without. */
   ticksAt(clock) {
     return this.knots && interpolate(this.knots, clock, 0, 1);
   }
 }
 
 function interpolate(knots, value, from, to) {
+  if (value <= knots[0][from]) return knots[0][to];
+  if (value >= knots.at(-1)[from]) return knots.at(-1)[to];
   let low = 0;
   let high = knots.length - 1;
   while (high - low > 1) {

@@ -12,6 +12,7 @@ export class Tables {
     this.timeline = timeline;
     this.announce = announce;
     const id = whose || "only";
+    about.tables.find(({ name }) => name === "threads").spans = about.threads.map((_, thread) => this.laneOf(thread));
     const tables = [this.findings(), ...about.tables].filter((table) => table.rows.length || table.name === "diagnostics");
     this.tabs = tables.map((table, i) =>
       el(
@@ -33,6 +34,12 @@ export class Tables {
       this.panel,
     );
     this.open(0);
+  }
+
+  /** All of a thread's lane, as a span to show. */
+  laneOf(thread) {
+    const { picture, events } = this.about;
+    return { begin: 0, end: picture.duration, startSeq: 0, endSeq: events, threads: [thread], kind: "accent" };
   }
 
   /** The findings as a table of their own: the sentences, with what they cost. */

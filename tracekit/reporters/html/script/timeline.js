@@ -378,6 +378,11 @@ export class Timeline {
   drawTickAxis(context, width, y) {
     let free = -10;
     const most = Math.max(2, Math.floor(width / 110));
+    if (this.view.span / most < 2 * this.model.width) {
+      context.fillStyle = this.palette.muted;
+      context.fillText(`about ${integer(Math.round(this.model.ticksAt((this.view.from + this.view.to) / 2)))}`, 4, y - 8);
+      return;
+    }
     for (let i = 0; i < most; i++) {
       const left = (i * width) / most;
       const ticks = this.model.ticksAt(this.view.from + (left / width) * this.view.span);
