@@ -197,6 +197,33 @@ def test_recorded(name: str, ending: str, tmp_path: Path, processor: list[TraceP
     assert {finding.title for finding in analysis.findings} == told
 
 
+EDGES = """\
+# check-interval: 1000000
+# pid: 1000000000999
+t1 100 -1000000000000 ENTRY
+t1 100 -1000000000000 ACQUIRE
+t2 100 -1000000000000 ENTRY
+t2 100 -1000000000000 BUSY
+t1 40 1000000000000 RELEASE
+"""
+
+
+@pytest.mark.parametrize("ending", ["pftrace", "json", "firefox.json"])
+def test_clocks_at_their_limits(ending: str, tmp_path: Path, processor: list[TraceProcessor]) -> None:
+    """Numbers below 0, and more ticks than there are nanoseconds in 64 bits if a tick were a microsecond."""
+    path = tmp_path / "edges.log"
+    path.write_text(EDGES)
+    out = convert(path, tmp_path / f"out.{ending}")
+    if ending == "firefox.json":
+        assert json.loads(out.read_bytes())["threads"][0]["markers"]["startTime"] == [0]
+        return
+    processor.append(found := TraceProcessor(out))
+    assert found.query(FAULTS) == []
+    shown = [row for row in found.query(SLICES) if row[1].endswith("the GIL")]
+    assert [(track, ts) for track, _, ts, _, _ in shown] == [("t1", 0), ("t2", 0)]
+    assert {pid for (pid,) in found.query("SELECT pid FROM process")} >= {1}
+
+
 def test_perfetto_needs_its_package(story: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.pftrace"
     code = "import sys; sys.modules['perfetto'] = None; from tracekit.cli import main; main()"

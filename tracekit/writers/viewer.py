@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -15,7 +15,7 @@ HOLD, WAIT, WAKES = "holds the GIL", "waits for the GIL", "wakes up"
 WAITERS = "threads waiting for the GIL"
 FINDINGS = "Findings"
 TICK = 1000
-"""A tick is shown as so many ns."""
+"""A tick is shown as so many ns, and the first as 0."""
 Fact = int | float | str
 
 
@@ -35,23 +35,26 @@ class Slice(NamedTuple):
     freed: int | None = None
 
 
-def scale(analysis: Analysis) -> int:
-    """The ns of one unit of the trace's clock."""
-    return 1 if analysis.unit == "ns" else TICK
+def shown_clock(analysis: Analysis) -> Callable[[int], int]:
+    """From the trace's clock to the ns to show, which are 0 to 2^63."""
+    if analysis.unit == "ns":
+        return int
+    first, unit = analysis.totals.first_clock or 0, TICK if analysis.duration < 2**62 // TICK else 1
+    return lambda ticks: (ticks - first) * unit
 
 
 def start_of(analysis: Analysis) -> int:
-    """The trace's first clock, in ns."""
-    return (analysis.totals.first_clock or 0) * scale(analysis)
+    """The trace's first clock, as it is shown."""
+    return shown_clock(analysis)(analysis.totals.first_clock or 0)
 
 
 def slices(trace: TableStream) -> Iterator[Slice]:
     """Holds and contended waits, as they end. Those of one thread do not overlap."""
-    names, unit = trace.analysis.names, scale(trace.analysis)
+    names, shown = trace.analysis.names, shown_clock(trace.analysis)
     ends: dict[str, int] = {}
     last: Slice | None = None  # the hold that ended last
     for number, row in enumerate(_as_they_end(trace)):
-        start, end = max(unit * row.start, ends.get(row.thread, 0)), unit * row.end
+        start, end = max(shown(row.start), ends.get(row.thread, 0)), shown(row.end)
         start = min(start, end)  # who asks for the GIL while holding it waits from when it has let go
         ends[row.thread] = end
         if row.name == HOLD:
@@ -131,7 +134,7 @@ def _waits(piece: pa.Table) -> Iterator[_Row]:
 
 def waiters(trace: TableStream) -> Iterator[tuple[int, int]]:
     """(ns, how many threads sleep on the GIL from then on)."""
-    unit = scale(trace.analysis)
+    shown = shown_clock(trace.analysis)
     waiting: set[str] = set()
     for _, piece in trace.pieces("events"):
         for thread, event, clock in _columns(piece, "thread", "event", "clock"):
@@ -143,12 +146,12 @@ def waiters(trace: TableStream) -> Iterator[tuple[int, int]]:
                 waiting.discard(thread)
             else:
                 continue
-            yield unit * clock, len(waiting)
+            yield shown(clock), len(waiting)
 
 
 def findings(analysis: Analysis) -> Iterator[Slice]:
     """The costliest findings of each kind, those of one track one after the other. Words stand at the costliest."""
-    names, unit = analysis.names, scale(analysis)
+    names, clock = analysis.names, shown_clock(analysis)
     words = {(finding.kind, finding.start_seq): finding for finding in analysis.findings}
     for kind in FINDING_KINDS:
         shown = kind.replace("_", " ")
@@ -162,16 +165,17 @@ def findings(analysis: Analysis) -> Iterator[Slice]:
                 elif value is not None and fact not in ("waiter", "thread") and not fact.endswith(("_seq", "_clock")):
                     facts[fact.replace("_", " ")] = value
             track = f"{shown} of {names[thread]}" if thread else shown
-            yield Slice(track, shown, unit * row["start_clock"], unit * row["end_clock"], facts)
+            yield Slice(track, shown, clock(row["start_clock"]), clock(row["end_clock"]), facts)
     start = start_of(analysis)
+    end = clock((analysis.totals.first_clock or 0) + analysis.duration)
     for finding in words.values():
         facts = {"finding": finding.title, "why": finding.explanation, "advice": finding.advice}
         shown = finding.kind.replace("_", " ")
-        yield Slice(shown, shown, start, start + unit * analysis.duration, facts)
+        yield Slice(shown, shown, start, end, facts)
 
 
 def process(analysis: Analysis) -> tuple[int, str]:
     """Its id, 1 where the metadata tell none, and a name."""
     pid = analysis.metadata.get("pid", "")
-    number = int(pid) if pid.isascii() and pid.isdigit() and 0 < int(pid[:10]) < 2**31 else 1
-    return number, analysis.metadata.get("workload", analysis.path)
+    number = int(pid) if pid.isascii() and pid.isdigit() and len(pid) <= 10 else 1
+    return number if 0 < number < 2**31 - 1 else 1, analysis.metadata.get("workload", analysis.path)
