@@ -19,7 +19,7 @@ dictionary-encoded string, a category in pandas. [format.md](format.md) and [ana
 
 def render() -> str:
     parts = [HEAD]
-    for name in (*schemas.TABLES, schemas.ORIGIN):
+    for name in (*schemas.TABLES, *schemas.FLEET_TABLES, schemas.ORIGIN):
         table = schemas.load(name)
         begins = " and of ".join(f"[{part}](#{part})" for part in table.begins_with)
         first = f" Its first columns are those of {begins}." if begins else ""

@@ -57,8 +57,8 @@ LAYERS = [
     ["reporters.fleet.console", "reporters.fleet.html", "reporters.fleet.json"],
     ["cli.common"],
     ["cli.thresholds", "cli.prompt"],
-    ["cli.analyze", "cli.compare", "cli.convert", "cli.fleet", "cli.query", "cli.report"],
-    ["cli.record"],
+    ["cli.analyze", "cli.compare", "cli.convert", "cli.query", "cli.report"],
+    ["cli.record", "cli.fleet"],
     ["cli"],
     ["__main__"],
 ]

@@ -329,6 +329,23 @@ def test_a_part_has_so_many_traces(
     assert summarise(tmp_path).causes == summarise(out).causes
 
 
+def test_sql_over_a_fleet(out: Path) -> None:
+    by_host = tracekit.query(out, "select host, count(*) as n, sum(events) as events from traces group by 1 order by 1")
+    assert by_host["n"].tolist() == [4, 3]
+    assert by_host["events"].sum() == table(out, "traces")["events"].sum()
+    worst = tracekit.query(out, "select c.trace from causes c join traces t using (trace) order by cost desc limit 1")
+    assert worst["trace"].tolist() == [summarise(out).causes[0].trace]
+    with pytest.raises(TracekitError, match="waits"):
+        tracekit.query(out, "select * from waits")
+    with pytest.raises(TracekitError):
+        tracekit.query(out, f"select * from read_parquet('{out}/../other/*.parquet')")
+    shown = subprocess.run(
+        [sys.executable, "-m", "tracekit", "query", str(out), "--tables"], capture_output=True, text=True
+    )
+    assert all(name in shown.stdout for name in TABLES)
+    assert "utilisation" not in shown.stdout
+
+
 def test_the_command(tmp_path: Path) -> None:
     traces, out = make_fleet(tmp_path / "traces"), tmp_path / "out"
     done = fleet(traces, tmp_path / "missing.log", "-o", out)
@@ -349,6 +366,25 @@ def test_the_command(tmp_path: Path) -> None:
     none = fleet(tmp_path / "missing.log", "-o", tmp_path / "none")
     assert none.returncode == 2
     assert none.stdout.startswith("No trace could be analyzed.")
+
+
+def test_reports_on_demand(tmp_path: Path) -> None:
+    import shlex
+
+    done = fleet(SAMPLES / "py311-cpu2.log", SAMPLES / "py311-io4.log", "-o", tmp_path / "out", "--reports", "1")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "out" / "summary.html").read_text()
+    first, second = re.findall(r'href="(reports/[^"]*)"', page)
+    assert "py311-cpu2.log" in first
+    assert (tmp_path / "out" / first).read_text().startswith("<!doctype html>")
+    assert not (tmp_path / "out" / second).exists()
+    (made_by,) = re.findall(r"<code>(.*)</code>", page)
+    assert shlex.split(made_by)[:2] == ["tracekit", "report"]
+    subprocess.run([sys.executable, "-m", *shlex.split(made_by)], check=True, capture_output=True)
+    assert (tmp_path / "out" / second).exists()
+    again = fleet(SAMPLES / "py311-cpu2.log", SAMPLES / "py311-io4.log", "-o", tmp_path / "out", "--resume")
+    assert again.returncode == 0
+    assert "<code>" not in (tmp_path / "out" / "summary.html").read_text()
 
 
 def test_no_scheduler_leaves_nothing(tmp_path: Path) -> None:
@@ -378,4 +414,4 @@ def test_nobody_else_imports_dask(arguments: list[str]) -> None:
     assert done.returncode == 0
     imported = {line.split("|")[-1].strip().split(".")[0] for line in done.stderr.splitlines()}
     assert "pyarrow" in imported
-    assert not imported & {"dask", "distributed", "fsspec", "jinja2", "sqlite3", "bokeh", "pandas"}
+    assert not imported & {"dask", "distributed", "fsspec", "jinja2", "bokeh", "pandas"}

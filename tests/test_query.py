@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import subprocess
 import sys
 import time
@@ -200,6 +201,15 @@ def test_formats(tmp_path: Path) -> None:
     ]
 
 
+def test_the_trace_is_not_written_over(tmp_path: Path) -> None:
+    folder = converted(SAMPLE, tmp_path / "t.parquet")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    for output in (folder / "waits.parquet", folder / "new.csv", folder):
+        code, _, said = run(str(folder), "select 1 as a", "-o", str(output))
+        assert (code, "-o names" in said or "is a folder" in said) == (2, True)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_tables_and_schema() -> None:
     code, text, _ = run(str(SAMPLE), "--tables")
     assert code == 0
@@ -260,10 +270,12 @@ class Terminal:
 
     def until(self, text: str) -> str:
         """All that came up to this text."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 30
         while text not in self.seen:
-            assert time.monotonic() < deadline, self.seen
-            self.seen += os.read(self.fd, 4096).decode()
+            left = deadline - time.monotonic()
+            assert left > 0, self.seen
+            if select.select([self.fd], [], [], left)[0]:
+                self.seen += os.read(self.fd, 4096).decode()
         before, _, self.seen = self.seen.partition(text)
         return before + text
 
@@ -295,19 +307,21 @@ def test_prompt(tmp_path: Path) -> None:
     assert "How long each thread waited while" in terminal.until("tracekit> ")
     terminal.type(".tables\n")
     assert "convoys" in terminal.until("tracekit> ")
+    terminal.type("help\n")
+    assert "Tab completes" in terminal.until("tracekit> ")
     terminal.type("select 1\x03")
     terminal.until("tracekit> ")
     terminal.type("\x04")
     assert terminal.end() == 0
     again = Terminal(["query", str(SAMPLE)], tmp_path)
     again.until("tracekit> ")
-    again.type("\x1b[A")  # up: the last line of the session before
+    again.type("\x1b[A\x1b[A")  # up: lines of the session before
     again.until(".tables")
     again.type("\n")
     assert "convoys" in again.until("tracekit> ")
     again.type("select count(*) from battl\t;\n")  # completed
     assert "count_star()" in again.until("tracekit> ")
-    again.type(".quit\n")
+    again.type("quit;\n")
     assert again.end() == 0
 
 

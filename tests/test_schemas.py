@@ -18,14 +18,14 @@ TRACES = ["slide-sample.log", "py27-echo-convoy-timed.log", "bad-lines.log", "no
 
 def test_every_file_is_a_table_and_every_table_a_file() -> None:
     files = {path.stem: json.loads(path.read_text()) for path in (ROOT / "schemas" / "v1").glob("*.json")}
-    assert set(files) == {*schemas.TABLES, schemas.ORIGIN}
+    assert set(files) == {*schemas.TABLES, *schemas.FLEET_TABLES, schemas.ORIGIN}
     for name, declared in files.items():
         assert (declared["table"], declared["version"]) == (name, schemas.VERSION)
         assert all(column["description"].endswith(".") for column in declared["columns"])
 
 
 @pytest.mark.parametrize("name", TRACES)
-@pytest.mark.parametrize("table", dict.fromkeys(schemas.TRACE_TABLES + schemas.ANALYSIS_TABLES))
+@pytest.mark.parametrize("table", schemas.TABLES)
 def test_tables_follow_their_schemas(name: str, table: str, core: str) -> None:
     trace = tracekit.read(trace_file(name))
     of = trace if table in schemas.TRACE_TABLES else tracekit.analyze(trace, min_rounds=1, min_cycles=1, min_frozen=1)

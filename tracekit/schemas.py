@@ -32,10 +32,12 @@ FLEET_TABLES = (
     "fleet_traces", "fleet_causes", "fleet_findings", "fleet_threads", "fleet_blame", "fleet_distributions",
     "fleet_histograms", "fleet_diagnostics", "fleet_errors",
 )  # fmt: skip
-"""The tables of a fleet's dataset, each in the folder of its name without `fleet_`."""
+"""The tables of a fleet's dataset."""
+FLEET_FOLDERS = {name.removeprefix("fleet_"): name for name in FLEET_TABLES}
+"""In which folder of the dataset each of them is: what it is called there, and in SQL."""
 ORIGIN = "fleet_origin"
 """No table, but the columns that the fleet's tables begin with, all but the errors."""
-TABLES = tuple(dict.fromkeys(TRACE_TABLES + ANALYSIS_TABLES + FLEET_TABLES))
+TABLES = tuple(dict.fromkeys(TRACE_TABLES + ANALYSIS_TABLES))
 
 _TYPES: dict[str, pa.DataType] = {
     "bool": pa.bool_(),
@@ -71,8 +73,7 @@ class TableSchema:
         return self.columns[sum(len(load(part).columns) for part in self.begins_with) :]
 
     def arrow(self, unit: str) -> pa.Schema:
-        fields = [pa.field(c.name, _TYPES[c.type], nullable=c.nullable) for c in self.columns]
-        return pa.schema(fields, {"tracekit.schema": f"{self.name}/{VERSION}", "tracekit.unit": unit})
+        return _arrow(self.name, unit)
 
 
 def _folder() -> Path:
@@ -90,6 +91,12 @@ def load(name: str) -> TableSchema:
     begins_with = tuple(declared.get("columns_of", ()))
     first = tuple(column for part in begins_with for column in load(part).columns)
     return TableSchema(declared["table"], declared["description"], first + columns, begins_with)
+
+
+@cache
+def _arrow(name: str, unit: str) -> pa.Schema:
+    fields = [pa.field(c.name, _TYPES[c.type], nullable=c.nullable) for c in load(name).columns]
+    return pa.schema(fields, {"tracekit.schema": f"{name}/{VERSION}", "tracekit.unit": unit})
 
 
 def table(name: str, unit: str, columns: Mapping[str, pa.Array | pa.ChunkedArray]) -> pa.Table:

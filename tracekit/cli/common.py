@@ -68,6 +68,8 @@ def beside(output: Path, traces: Sequence[str], folder: bool = False) -> Iterato
         output = output.resolve()
         if any(trace != "-" and os.path.samefile(trace, output) for trace in traces if output.exists()):
             raise OptionError(f"{output}: -o names the trace itself.", "Name another file with -o.")
+        if any(trace != "-" and output.is_relative_to(Path(trace).resolve()) for trace in traces):
+            raise OptionError(f"{output}: -o names a file of the trace.", "Name another file with -o.")
         if output.exists() and not output.is_file() and not output.is_dir():
             yield output  # a pipe or a device: nothing to put in its place
             return

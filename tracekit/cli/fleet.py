@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,13 +12,17 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tracekit.cli.common import AsJson, as_text, outcome, say, write
+from tracekit.cli.common import AsJson, as_text, outcome, say, say_error, write
+from tracekit.cli.report import write_report
+from tracekit.errors import TracekitError
+from tracekit.fleet.places import fetched
 from tracekit.words import count, printable
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from tracekit.fleet.run import Watcher
+    from tracekit.fleet.summary import Process
 
 
 def fleet(
@@ -37,6 +41,9 @@ def fleet(
     checksum: Annotated[
         bool, typer.Option("--checksum", help="Tell that a trace changed by its contents, not by size and time.")
     ] = False,
+    reports: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Make the reports of the N traces that lose most, too.")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Analyze thousands of traces, on Dask. Which processes suffer, from what, is it the same everywhere?"""
@@ -52,7 +59,9 @@ def fleet(
             with _watched() as watcher:
                 done = run(traces, output, scheduler=scheduler, resume=resume, checksum=checksum, watcher=watcher)
             summary = summarise(output)
-            write(html.render(summary), output / "summary.html", ())
+            _make_reports(summary.processes[:reports], output)
+            there = {str(path.relative_to(output)) for path in (output / "reports").glob("*.html")}
+            write(html.render(summary, there), output / "summary.html", ())
             write(json.render(summary), output / "summary.json", ())
         except KeyboardInterrupt:
             say(f"Interrupted: {printable(str(output))} has what was done. Go on with --resume.")
@@ -69,6 +78,19 @@ def fleet(
             say(f"{failed}: see {printable(str(output / 'errors'))}.")
         if done.exit_code:
             raise typer.Exit(done.exit_code)
+
+
+def _make_reports(processes: Sequence[Process], folder: Path) -> None:
+    from tracekit.reporters.fleet import report_file
+
+    for process in processes:
+        page = folder / report_file(process.trace)
+        page.parent.mkdir(exist_ok=True)
+        try:
+            with fetched(process.trace) as path:
+                write_report([path], page, title=process.trace)
+        except TracekitError as error:
+            say_error(error)
 
 
 @contextmanager

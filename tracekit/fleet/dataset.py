@@ -21,7 +21,7 @@ from tracekit.fleet.task import unpacked
 
 PART = 1000
 """Traces a part."""
-FOLDERS = {table: table.removeprefix("fleet_") for table in schemas.FLEET_TABLES}
+FOLDERS = {table: folder for folder, table in schemas.FLEET_FOLDERS.items()}
 _NEW = ".new"
 
 

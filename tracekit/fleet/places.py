@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from tracekit.errors import OptionError
+from tracekit.errors import OptionError, SourceError
 from tracekit.words import printable
 
 STORES = ("s3", "gs", "gcs")
 """Addresses that Arrow reads itself: their first part names a bucket."""
-BESIDE = (".html", ".json", ".md")
+BESIDE = (".html", ".md")
 """Files that lie beside traces in a folder: notes and reports. Named themselves they are looked at."""
 _MAGIC = "*?["
 _NAME_HINT = "Check the path; a folder, a glob in quotes or an address such as s3://bucket/folder is fine."
@@ -193,3 +195,20 @@ def stored(address: str) -> Iterator[BinaryIO]:
     system, path = _file_system(address)
     with system.fs.open_input_file(path) if hasattr(system, "fs") else system.open(path, "rb") as file:
         yield file
+
+
+@contextmanager
+def fetched(trace: str) -> Iterator[str]:
+    """A path where the trace lies, for as long as this is open. Raises SourceError."""
+    path = local_path(trace)
+    if path is not None:
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / (Path(trace).name or "trace")
+        try:
+            with stored(trace) as file, copy.open("wb") as to:
+                shutil.copyfileobj(file, to)
+        except Exception as error:  # each store has exceptions of its own
+            raise SourceError(f"{trace}: cannot be fetched: {reason(error)}.", "Check the store.") from error
+        yield str(copy)

@@ -187,7 +187,8 @@ def _origin(analysis: Analysis, place: Place) -> dict[str, Any]:
     number = int(pid) if pid.isascii() and pid.isdigit() and len(pid) < 19 else None
 
     def word(value: str | None) -> Any:
-        return lambda rows: categories(np.full(rows, -1 if value is None else 0), strings([value or ""]))
+        code, words = -1 if value is None else 0, strings([value or ""])
+        return lambda rows: categories(np.full(rows, code, np.int32), words)
 
     return {
         "trace": word(place.trace),

@@ -1,7 +1,8 @@
 """`perf script` text of uprobes on CPython's take_gil and drop_gil.
 
 A record is `COMM [PID/]TID [CPU] SECONDS.FRACTION: GROUP:EVENT: (IP)`, at a return `(IP <- CALLER)`; call-graph lines
-and blank lines may follow it: `process_event` in Linux's tools/perf/builtin-script.c.
+and blank lines may follow it: `perf_sample__fprintf_start` and `process_event` in
+Linux's tools/perf/builtin-script.c.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _GIL = re.compile(
     _HEADER + rb"(?:\d+\s++)?(?:[^\s:]{1,64}:)?\w{0,64}?(?P<what>take|drop)_gil(?P<more>\w{0,64}):(?:\s|$)"
 )
 _CALL = re.compile(rb"[0-9a-f]{1,16}\s")
-_LOST = re.compile(_HEADER + rb"PERF_RECORD_LOST(?:_SAMPLES)? lost (?P<lost>\d{1,18})")
+_LOST = re.compile(_HEADER + rb"PERF_RECORD_LOST lost (?P<lost>\d{1,18})")
 _RECORD_BYTES = 512  # so much of a line is looked at: comm, numbers and event are at its beginning
 _HINT = (
     "Put uprobes on take_gil, its return, and drop_gil with `perf probe`, record with `perf record -e 'python:*'`, "

@@ -49,7 +49,8 @@ def render_comparison(comparison: Comparison) -> RenderableType:
         kind = change.kind.replace("_", " ")
         parts.append(line.append(f"{kind}, {costs}: {change.title}", style="none"))
     if not comparison.findings:
-        parts.append(Text("No contention worth naming in either.", style="bold green"))
+        parts.append(Text("Nothing worth naming in either.", style="bold green"))
+    parts += [Text(told, style="dim") for told in dict.fromkeys(map(not_observed, (before, after))) if told]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     table.add_column("")
     for column in ("before", "after", "change"):

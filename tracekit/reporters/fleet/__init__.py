@@ -52,5 +52,7 @@ def report_file(trace: str) -> str:
 
 
 def report_command(trace: str, folder: str) -> str:
-    """What makes it."""
+    """What makes it; of an address, whose trace has to be fetched, as a fleet of one."""
+    if "://" in trace:
+        return shlex.join(["tracekit", "fleet", trace, "-o", Path(report_file(trace)).stem, "--reports", "1"])
     return shlex.join(["tracekit", "report", trace, "-o", str(Path(folder) / report_file(trace))])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Container
 from pathlib import Path
 
 from tracekit.fleet.summary import SHARES, Summary
@@ -14,8 +15,8 @@ _HERE = Path(__file__).parent
 BIN_WIDTH, BIN_HEIGHT = 14, 56  # of a histogram's bars
 
 
-def render(summary: Summary) -> str:
-    """The page's text. Needs Jinja2, which Dask brings."""
+def render(summary: Summary, reports: Container[str] = ()) -> str:
+    """The page's text. reports: the files that are there, as `report_file` names them. Needs Jinja2."""
     from jinja2 import Environment, StrictUndefined
 
     style = (_HERE / "page.css").read_text(encoding="utf-8")
@@ -28,7 +29,7 @@ def render(summary: Summary) -> str:
     page = template.render(
         summary=summary, style=style, style_hash=f"sha256-{digest}", headline=headline(summary), told=told,
         more=lambda name, shown: more(summary, name, shown), shares=SHARES, bin_height=BIN_HEIGHT, bin_width=BIN_WIDTH,
-        report_file=report_file, command=lambda trace: report_command(trace, summary.folder),
+        report_file=report_file, reports=reports, command=lambda trace: report_command(trace, summary.folder),
     )  # fmt: skip
     return page + "\n"
 

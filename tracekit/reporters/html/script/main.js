@@ -277,7 +277,7 @@ class Page {
       {},
       findings.length
         ? findings.map((each) => el("div", { class: "change" }, el("span", { class: `what ${each.what}` }, each.what), el("span", { class: "costs" }, `${percent(each.before)} → ${percent(each.after)}`), el("span", { class: "title" }, each.title)))
-        : el("p", { class: "healthy" }, "No contention worth naming in either."),
+        : el("p", { class: "healthy" }, "Nothing worth naming in either."),
       el("div", { class: "metrics-scroll", tabindex: 0, role: "region", "aria-label": "Numbers of both" }, el(
         "table",
         { class: "metrics" },
