@@ -2,6 +2,7 @@
 
 import { inflate } from "./columns.js";
 import { colours, el } from "./dom.js";
+import { short } from "./words.js";
 
 let loading = null;
 
@@ -16,15 +17,24 @@ export function plotly() {
   return loading;
 }
 
-function themed(layout) {
+/** A label of figures.py, whose `<`, `>` and `&` are escaped, cut to `most` characters. */
+function cutLabel(label, most) {
+  const plain = label.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&");
+  return short(plain, most).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}
+
+/** The layout in the page's colours, with labels that leave room for the figure. */
+function themed(layout, width) {
   const { ink, muted, grid, raised } = colours(["ink", "muted", "grid", "raised"]);
   const axis = { gridcolor: grid, linecolor: grid, tickcolor: grid, tickfont: { color: muted, size: 12 } };
   const { xaxis, yaxis } = layout;
+  const most = Math.max(8, Math.round(width / 26));
+  const cut = ({ ticktext }) => (ticktext ? { ticktext: ticktext.map((label) => cutLabel(label, most)) } : {});
   const title = (said) => said && { text: said.text, font: { color: muted, size: 12 }, standoff: 8 };
   return {
     ...layout,
-    xaxis: { ...axis, ...xaxis, title: title(xaxis.title) },
-    yaxis: { ...axis, tickcolor: "rgba(0,0,0,0)", ...yaxis, tickfont: { color: ink, size: 12 }, title: title(yaxis.title) },
+    xaxis: { ...axis, ...xaxis, ...cut(xaxis), title: title(xaxis.title) },
+    yaxis: { ...axis, tickcolor: "rgba(0,0,0,0)", ...yaxis, ...cut(yaxis), tickfont: { color: ink, size: 12 }, title: title(yaxis.title) },
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: getComputedStyle(document.body).fontFamily, color: ink, size: 12 },
@@ -66,7 +76,7 @@ export class FigureBox {
     this.wanted = true;
     const Plotly = await plotly();
     const { data, layout } = structuredClone(this.figure);
-    await Plotly.react(this.plot, data.map(tinted), themed(layout), CONFIG);
+    await Plotly.react(this.plot, data.map(tinted), themed(layout, this.plot.clientWidth), CONFIG);
     this.plot.dataset.drawn = "yes";
   }
 }

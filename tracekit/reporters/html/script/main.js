@@ -6,9 +6,10 @@ import { ORDER, CLOCK, TraceModel } from "./model.js";
 import { Tables } from "./tables.js";
 import { Timeline, firstAxis } from "./timeline.js";
 import { View, readFragment, writeFragment } from "./view.js";
-import { duration, integer, percent } from "./words.js";
+import { count, duration, integer, percent } from "./words.js";
 
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+const FINDINGS_SHOWN = 5; // the others are folded
 const KEYS = [
   ["w s", "zoom in, out"],
   ["a d  ← →", "move"],
@@ -198,6 +199,8 @@ class Page {
   verdict(model, place) {
     const { findings, healthy } = model.about;
     const cards = findings.map((finding, i) => this.finding(finding, place, i === 0 || findings.length < 3));
+    const rest = cards.splice(FINDINGS_SHOWN);
+    if (rest.length) cards.push(el("details", { class: "rest" }, el("summary", {}, count(rest.length, "smaller finding")), rest));
     return el("div", { class: "verdict" }, this.several ? el("h3", {}, this.badge(place), model.about.name) : null, healthy ? el("p", { class: "healthy" }, healthy) : cards, this.completeness(model));
   }
 

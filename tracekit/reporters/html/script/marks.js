@@ -6,7 +6,7 @@ import { duration } from "./words.js";
 
 const FONT = '10.5px ui-sans-serif, system-ui, sans-serif';
 export const LABEL_ROOM = 40; // pixels an event, from which on events are named
-const MARK_ROOM = 12; // pixels a mark, from which on marks are drawn one by one
+const MARK_ROOM = 24; // pixels a mark, from which on marks are drawn one by one
 const APART = 7; // pixels between two marks
 const KINDS_WOKEN = new Set([1, 3]); // lost round, hand-over: somebody released before this retry
 
@@ -179,7 +179,7 @@ export function drawSignals(context, rows, frame, named) {
     const [begin, end] = within(lane.heldSpans(view.axis).end, view.from, view.to);
     return sum + end - begin;
   }, 0);
-  if (busy > width / MARK_ROOM) return;
+  if (busy > (2 * width) / MARK_ROOM) return;
   const signals = [];
   for (const to of rows) {
     const { lane } = to;
