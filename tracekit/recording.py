@@ -27,29 +27,36 @@ def raw_path(trace: Path) -> Path:
     return trace.with_name(trace.name + ".raw")
 
 
-def write_recordings(trace: Path, keep_running: bool = True) -> list[Written]:
+def write_recordings(trace: Path) -> tuple[list[Written], list[Path]]:
     """Turns the raw recording of a trace, and those of forked processes that have ended, into traces.
 
-    A forked process' trace is TRACE.PID. Returns what was written, the first process' first; its raw recordings are
-    removed. Raises RecordError, SourceError; then they stay.
+    A forked process' trace is TRACE.PID. Returns what was written, the first process' first, whose raw recordings are
+    removed; and the raw recordings of processes that still run. Raises RecordError, SourceError.
     """
-    own = _session(raw_path(trace))
-    written = [_convert(raw_path(trace), trace, trace.suffix)]
+    own, _ = _session(raw_path(trace))
+    written, running = [_convert(raw_path(trace), trace, trace.suffix)], []
     name = re.compile(re.escape(trace.name) + r"\.(\d+)\.raw")
     for raw in sorted(trace.parent.iterdir()):
         found = name.fullmatch(raw.name)
-        if found and not Path("/proc", found[1]).exists() and _session(raw) == own:
+        session, ended = _session(raw) if found else (None, False)
+        if not found or session != own:
+            continue
+        if ended or not Path("/proc", found[1]).exists():
             written.append(_convert(raw, trace.with_name(f"{trace.name}.{found[1]}"), trace.suffix))
-    return written
+        else:
+            running.append(raw)
+    return written, running
 
 
-def _session(raw: Path) -> int | None:
-    """The number that a program's recordings share."""
+def _session(raw: Path) -> tuple[int | None, bool]:
+    """The number that a program's recordings share, and whether this one is complete."""
     try:
         with open_trace(raw) as stream:
-            return int(stream.header["session"]) if isinstance(stream, RawRecording) else None
+            if isinstance(stream, RawRecording):
+                return int(stream.header["session"]), bool(stream.header["stopped"])
     except SourceError:
-        return None
+        pass
+    return None, False
 
 
 def _convert(raw: Path, trace: Path, ending: str) -> Written:
@@ -95,7 +102,7 @@ class Recording:
             return
         recorder.stop()
         if os.getpid() == self._pid:
-            self.written = write_recordings(self.path)
+            self.written, _ = write_recordings(self.path)
         else:  # in a forked child
             path = self.path.with_name(f"{self.path.name}.{os.getpid()}")
             self.written = [_convert(raw_path(path), path, self.path.suffix)]
@@ -116,7 +123,7 @@ def record(path: str | os.PathLike[str], *, max_size: int | None = None) -> Reco
         tracekit.analyze(recording.path)
 
     path: where the trace is written when the recording stops, as gzip if it ends in `.gz`.
-    max_size: keep only the newest events, in about so many bytes (16 an event, at least 2 MiB).
+    max_size: keep only the newest events, in about so many bytes (16 an event, at least 512 KiB).
     Linux only. Raises OptionError; starting and stopping raise RecordError.
     """
     return Recording(path, max_size)
