@@ -33,30 +33,35 @@ def write_recordings(trace: Path) -> tuple[list[Written], list[Path]]:
     A forked process' trace is TRACE.PID. Returns what was written, the first process' first, whose raw recordings are
     removed; and the raw recordings of processes that still run. Raises RecordError, SourceError.
     """
-    own, _ = _session(raw_path(trace))
+    own = _session(raw_path(trace))
     written, running = [_convert(raw_path(trace), trace, trace.suffix)], []
     name = re.compile(re.escape(trace.name) + r"\.(\d+)\.raw")
     for raw in sorted(trace.parent.iterdir()):
         found = name.fullmatch(raw.name)
-        session, ended = _session(raw) if found else (None, False)
-        if not found or session != own:
+        if not found or _session(raw) != own:
             continue
-        if ended or not Path("/proc", found[1]).exists():
-            written.append(_convert(raw, trace.with_name(f"{trace.name}.{found[1]}"), trace.suffix))
-        else:
+        if _runs(found[1]):
             running.append(raw)
+        else:
+            written.append(_convert(raw, trace.with_name(f"{trace.name}.{found[1]}"), trace.suffix))
     return written, running
 
 
-def _session(raw: Path) -> tuple[int | None, bool]:
-    """The number that a program's recordings share, and whether this one is complete."""
+def _session(raw: Path) -> int | None:
+    """The number that a program's recordings share."""
     try:
         with open_trace(raw) as stream:
-            if isinstance(stream, RawRecording):
-                return int(stream.header["session"]), bool(stream.header["stopped"])
+            return int(stream.header["session"]) if isinstance(stream, RawRecording) else None
     except SourceError:
-        pass
-    return None, False
+        return None
+
+
+def _runs(pid: str) -> bool:
+    """Whether this process has not ended yet; one that nobody has waited for has."""
+    try:
+        return Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
 
 
 def _convert(raw: Path, trace: Path, ending: str) -> Written:
