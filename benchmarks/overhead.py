@@ -2,9 +2,9 @@
 
     python benchmarks/overhead.py [--runs 15] [--python EXE]... [--only NAME]
 
-Each run is a process of its own that reports its own figure, so starting the recorder and writing the trace afterwards are not
-counted. A workload's cost is the median, over the pairs, of recorded against not recorded; beside it the best run of all
-against the best.
+Each run is a process of its own that reports its own figure, so starting the recorder and writing the trace afterwards
+are not counted. A workload's cost is the median, over the pairs, of recorded against not recorded; beside it the best
+run of all against the best.
 """
 
 from __future__ import annotations

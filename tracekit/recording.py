@@ -50,21 +50,25 @@ def trace_writer(trace: Path) -> Writer | FolderWriter:
     return writer
 
 
-def write_recordings(trace: Path) -> list[Written]:
+def write_recordings(trace: Path) -> tuple[list[Written], list[Path]]:
     """Turns the raw recording of a trace, and those of forked processes that have ended, into traces.
 
-    A forked process' trace is TRACE.PID. Returns what was written, the first process' first; its raw recordings are
-    removed. Raises RecordError, SourceError; then they stay.
+    A forked process' trace is TRACE.PID. Returns what was written, the first process' first, whose raw recordings are
+    removed; and the raw recordings of processes that still run. Raises RecordError, SourceError.
     """
     own = _session(raw_path(trace))
     writer = trace_writer(trace)
-    written = [_convert(raw_path(trace), trace, writer)]
+    written, running = [_convert(raw_path(trace), trace, writer)], []
     name = re.compile(re.escape(trace.name) + r"\.(\d+)\.raw")
     for raw in sorted(trace.parent.iterdir()):
         found = name.fullmatch(raw.name)
-        if found and not Path("/proc", found[1]).exists() and _session(raw) == own:
+        if not found or _session(raw) != own:
+            continue
+        if _runs(found[1]):
+            running.append(raw)
+        else:
             written.append(_convert(raw, trace.with_name(f"{trace.name}.{found[1]}"), writer))
-    return written
+    return written, running
 
 
 def _session(raw: Path) -> int | None:
@@ -74,6 +78,14 @@ def _session(raw: Path) -> int | None:
             return int(stream.header["session"]) if isinstance(stream, RawRecording) else None
     except SourceError:
         return None
+
+
+def _runs(pid: str) -> bool:
+    """Whether this process has not ended yet; one that nobody has waited for has."""
+    try:
+        return Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
 
 
 def _convert(raw: Path, trace: Path, writer: Writer | FolderWriter) -> Written:
@@ -127,7 +139,7 @@ class Recording:
             return
         recorder.stop()
         if os.getpid() == self._pid:
-            self.written = write_recordings(self.path)
+            self.written, _ = write_recordings(self.path)
         else:  # in a forked child
             path = self.path.with_name(f"{self.path.name}.{os.getpid()}")
             self.written = [_convert(raw_path(path), path, trace_writer(self.path))]
@@ -148,7 +160,7 @@ def record(path: str | os.PathLike[str], *, max_size: int | None = None) -> Reco
         tracekit.analyze(recording.path)
 
     path: where the trace is written when the recording stops, as gzip if it ends in `.gz`.
-    max_size: keep only the newest events, in about so many bytes (16 an event, at least 2 MiB).
+    max_size: keep only the newest events, in about so many bytes (16 an event, at least 512 KiB).
     Linux only. Raises OptionError; starting and stopping raise RecordError.
     """
     return Recording(path, max_size)

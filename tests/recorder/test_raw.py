@@ -41,7 +41,7 @@ def with_header(content: bytes, **fields: int) -> bytes:
 
 
 CHUNKS = 1 << 16
-EVENTS = CHUNKS + (1 << 20)
+EVENTS = CHUNKS + (1 << 18)
 
 
 def test_it_is_recognised_by_content(recording: bytes, tmp_path: Path) -> None:

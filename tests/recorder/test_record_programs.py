@@ -107,6 +107,35 @@ def test_multiprocessing(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("out.log.*"))) == 2
 
 
+def ended(pid: int) -> bool:
+    try:
+        return Path("/proc", str(pid), "stat").read_text().split()[2] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def test_a_child_that_outlives_the_program(tmp_path: Path) -> None:
+    text = """
+import os, time
+pid = os.fork()
+if pid: print(pid)
+else:
+    os.close(1); os.close(2)
+    while not os.path.exists("stop"): time.sleep(0.001)
+"""
+    (tmp_path / "out.log.1.raw").write_text("somebody else's")
+    done = record(tmp_path, script(tmp_path, text))
+    raw = tmp_path / f"out.log.{int(done.stdout)}.raw"
+    assert f"{raw.name}: its process still runs" in done.stderr
+    assert "out.log.1.raw" not in done.stderr
+    assert tracekit.read(raw).metadata["pid"] == done.stdout.strip()
+    (tmp_path / "stop").touch()
+    deadline = time.monotonic() + 60
+    while not ended(int(done.stdout)):
+        assert time.monotonic() < deadline
+    good(raw)
+
+
 SPAWN = POOL.replace('"fork"', '"spawn"')
 
 
@@ -120,8 +149,11 @@ OTHERS = """
 import os, subprocess, sys
 print(subprocess.check_output([sys.executable, "-c", "import sys; print(sys.argv, len(os.environ) if 0 else 0)"]))
 print(subprocess.check_output(["echo", "hi"], close_fds=False))
+try: subprocess.Popen(["no such program"])
+except OSError as error: print(error)
 print(subprocess.Popen(["true"], preexec_fn=lambda: None).wait(), os.system("exit 3") >> 8)
-sys.stdout.flush()
+import threading
+thread = threading.Thread(target=sys.stdout.flush, name="after all these"); thread.start(); thread.join()
 os.execv(sys.executable, [sys.executable, "-c", "print('another program'); raise SystemExit(9)"])
 """
 
@@ -131,7 +163,7 @@ def test_other_programs_run_untraced(tmp_path: Path) -> None:
     alone = subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=60)
     done = record(tmp_path, path)
     assert (done.returncode, done.stdout) == (alone.returncode, alone.stdout) == (9, alone.stdout)
-    good(tmp_path / "out.log")
+    assert "after all these" in names(good(tmp_path / "out.log"))
 
 
 @pytest.mark.parametrize(

@@ -72,10 +72,11 @@ def record(
         if not to_run.is_module and trace.exists() and os.path.samefile(trace, to_run.target):
             raise OptionError(f"{trace}: -o names the program itself.", "Name another file with -o.")
         code = run(to_run, str(trace), max_bytes=_bytes(max_size), version=version_of_tracekit())
-        for written in write_recordings(trace):
+        traces, running = write_recordings(trace)
+        for written in traces:
             _say_written(written)
-        for left in trace.parent.glob(f"{trace.name}.*.raw"):
-            say(printable(f"{left}: its process may still run. `tracekit analyze` reads this file too."))
+        for raw in running:
+            say(printable(f"tracekit: {_shown(raw)}: its process still runs. tracekit analyze reads this file, too."))
         if analyze_it:
             print_summary(str(trace))
         if report is not None:
@@ -124,9 +125,12 @@ def _bytes(text: str | None) -> int:
     return int(found[1]) * _SIZES[found[2].upper()]
 
 
+def _shown(path: Path) -> str:
+    return min(os.path.relpath(path), str(path), key=len)
+
+
 def _say_written(written: Written) -> None:
-    path = os.path.relpath(written.path)
-    path = path if len(path) < len(str(written.path)) else str(written.path)
+    path = _shown(written.path)
     lost = f" {written.lost:,} later ones are lost: there was no room." if written.lost else ""
     say(
         printable(

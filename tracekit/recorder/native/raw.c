@@ -25,6 +25,8 @@ enum {
 
 tk_raw tk_out;
 
+static const char zeros[READY_BYTES];
+
 static struct {
     char base[4096], path[4096 + 32];
     dev_t device;
@@ -62,6 +64,9 @@ static void note_first_clock(tk_header *header) {
 
 /* Maps a part of the file, which is made longer if that part is new. NULL and errno: cannot be had. */
 static void *map(off_t offset, size_t bytes, int flags, int new) {
+    /* Never an older file: another process may still have it mapped. */
+    if (flags & O_CREAT)
+        unlink(file.path);
     int descriptor = open(file.path, O_RDWR | O_CLOEXEC | flags, 0666);
     if (descriptor < 0)
         return NULL;
@@ -77,6 +82,10 @@ static void *map(off_t offset, size_t bytes, int flags, int new) {
     /* Room is taken before it is mapped: a write into a hole that the disk cannot fill would kill the program. */
     while (!error && new && (error = posix_fallocate(descriptor, offset, (off_t)bytes)) == EINTR)
         error = 0;
+    /* Pages that the file system knows already cost a fraction when they are first written through the mapping. */
+    for (size_t done = 0; !error && new && done < bytes; done += sizeof zeros)
+        if (pwrite(descriptor, zeros, sizeof zeros, offset + (off_t)done) != (ssize_t)sizeof zeros)
+            error = ENOSPC;
     if (!error) {
         mapped = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, offset);
         if (mapped == MAP_FAILED)
@@ -128,7 +137,7 @@ static tk_chunk *next_chunk(void) {
 }
 
 static int open_file(void) {
-    tk_header *header = map(0, TK_HEADER_BYTES, O_CREAT | O_TRUNC, 1);
+    tk_header *header = map(0, TK_HEADER_BYTES, O_CREAT | O_EXCL, 1);
     if (!header)
         return 0;
     tk_out = (tk_raw){.header = header, .zero = tk_now()};

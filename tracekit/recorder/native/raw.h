@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #define TK_MAGIC "TKGILRAW"
-enum { TK_RAW_VERSION = 1, TK_HEADER_BYTES = 1 << 16, TK_CHUNK_BYTES = 1 << 20, TK_NAME_BYTES = 112 };
+enum { TK_RAW_VERSION = 1, TK_HEADER_BYTES = 1 << 16, TK_CHUNK_BYTES = 1 << 18, TK_NAME_BYTES = 112 };
 enum { TK_ENTRY = 1, TK_ACQUIRE, TK_RELEASE, TK_BUSY, TK_RETRY, TK_CHECK = 8 };  /* TK_CHECK: a bit of a RELEASE */
 enum { TK_EVENTS = 1, TK_THREADS = 2 };
 enum { TK_NEW_THREAD = 1, TK_NAME = 2, TK_SYSTEM_NAME = 3 };

@@ -35,14 +35,15 @@ void tk_thread_begin(tk_thread *self) {
 /* A thread that the program gave no name, but perhaps told the system one. */
 static void thread_ends(void *ending) {
     tk_thread *self = ending;
+    pthread_mutex_t *guard = TK_LOAD(tk_the_gil.guard);
     char comm[COMM_BYTES] = "";
-    if (self->named || !TK_LOAD(tk_the_gil.on) || prctl(PR_GET_NAME, comm) || !strcmp(comm, process_comm))
+    if (self->named || !guard || !TK_LOAD(tk_the_gil.on) || prctl(PR_GET_NAME, comm) || !strcmp(comm, process_comm))
         return;
-    if (pthread_mutex_lock(tk_the_gil.guard))
+    if (pthread_mutex_lock(guard))
         return;
     if (tk_the_gil.on && self->recording == tk_the_gil.recording)
         tk_raw_thread(TK_SYSTEM_NAME, self->number, self->tid, comm, strnlen(comm, COMM_BYTES));
-    pthread_mutex_unlock(tk_the_gil.guard);
+    pthread_mutex_unlock(guard);
 }
 
 void tk_threads_prepare(void) {
