@@ -150,6 +150,7 @@ def describe(arguments, version):
         else ("check-interval", sys.getcheckinterval()),
         ("recorder", "tracekit " + version),
         ("executable", sys.executable),
+        ("host", os.uname()[1]),
         ("command", " ".join(command.split())[:8192]),
     ]
 
