@@ -148,6 +148,7 @@ def describe(arguments, version):
         ("switch-interval-us", int(round(sys.getswitchinterval() * 1e6)))
         if new
         else ("check-interval", sys.getcheckinterval()),
+        ("host", os.uname()[1]),
         ("recorder", "tracekit " + version),
         ("executable", sys.executable),
         ("command", " ".join(command.split())[:8192]),
