@@ -1,10 +1,12 @@
-"""Builds the native core: a plain shared library without Python's API, so one wheel serves every Python version.
+"""Builds the native core and the recorder, plain shared libraries without Python's API: one wheel for every Python.
 
-Where it cannot be built, tracekit is installed all the same and does without it; TRACEKIT_REQUIRE_NATIVE=1 makes that
-an error instead.
+Where they cannot be built, tracekit is installed all the same and does without them; TRACEKIT_REQUIRE_NATIVE=1 makes
+that an error instead.
 """
 
 import os
+import platform
+import sys
 
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
@@ -24,13 +26,25 @@ class CoreWheel(bdist_wheel):
         return "py3", "none", super().get_tag()[2]
 
 
-SOURCES = [f"tracekit/_native/{name}.c" for name in ("scan", "findings", "timeline", "pipeline")]
+SOURCES = [f"tracekit/_native/{name}.c" for name in ("scan", "findings", "picture", "timeline", "pipeline")]
 core = Extension(
     "tracekit._native._core",
     SOURCES,
-    depends=[f"tracekit/_native/{name}.h" for name in ("core", "findings", "map")],
+    depends=[f"tracekit/_native/{name}.h" for name in ("core", "findings", "map", "picture")],
     extra_compile_args=["-std=gnu11", "-O3", "-fvisibility=hidden", "-pthread"],
     extra_link_args=["-pthread"],
     optional=not os.environ.get("TRACEKIT_REQUIRE_NATIVE"),
 )
-setup(ext_modules=[core], cmdclass={"build_ext": BuildCore, "bdist_wheel": CoreWheel})
+RECORDER = "tracekit/recorder/native"
+recorder = Extension(
+    "tracekit.recorder._recorder",
+    [f"{RECORDER}/{name}.c" for name in ("clock", "control", "new_gil", "old_gil", "raw", "slots", "threads")],
+    depends=[f"{RECORDER}/{name}.h" for name in ("raw", "recorder")],
+    extra_compile_args=["-std=gnu11", "-O2", "-fvisibility=hidden", "-pthread"],
+    extra_link_args=["-pthread", "-ldl"],
+    optional=not os.environ.get("TRACEKIT_REQUIRE_NATIVE"),
+)
+recordable = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")
+setup(
+    ext_modules=[core, recorder] if recordable else [core], cmdclass={"build_ext": BuildCore, "bdist_wheel": CoreWheel}
+)

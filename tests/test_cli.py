@@ -82,6 +82,7 @@ def test_json() -> None:
     assert found["schema"] == "tracekit.analysis/1"
     assert list(found["trace"]) == [
         "path", "events", "counts", "unit", "duration", "switches", "checks", "badness", "bad_lines", "metadata",
+        "unobserved",
     ]  # fmt: skip
     assert list(found["threads"][0]) == [
         "thread", "name", "entries", "acquires", "releases", "contended_waits", "failed_retries", "lost_rounds",

@@ -19,8 +19,9 @@ from tracekit import schemas
 from tracekit import source as source_module
 from tracekit._native.text import NativeText
 from tracekit._native.timeline import NativeMachine
-from tracekit.machine import FINDING_KINDS, LAYOUTS, Machine, Options
+from tracekit.machine import FINDING_KINDS, LAYOUTS, Machine, Options, PictureLimits
 from tracekit.parsers.text import PlainText
+from tracekit.picture import Picture, picture
 from tracekit.source import Source
 from tracekit.stream import BAD_LINE_TEXTS, EventStream
 from tracekit.timeline import PlainMachine
@@ -40,7 +41,7 @@ def _native_core() -> None:
 EAGER = Options(
     min_rounds=1, ratio=1.5, min_cycles=2, max_gap=1, min_frozen=2, min_timeouts=1, long_hold=20, worst=3
 )  # fmt: skip
-TOTALS = ("threads", "blame", "distributions", "handoffs", "waiting")
+TOTALS = ("threads", "blame", "distributions", "histograms", "handoffs", "waiting")
 
 
 def outcome(text: bytes, open_stream: Open, machine_type: type[Any], keep_rows: bool) -> dict[str, Any]:
@@ -96,6 +97,72 @@ def test_splitting_changes_nothing(text: bytes, piece: int, head: int, batch: in
         native = outcome(text, lambda s: NativeText(s, block_bytes=piece), PlainMachine, True)
     assert flat(split) == flat(whole)
     assert flat(native) == flat(whole)
+
+
+def drawn(text: bytes, machine_type: type[Any], limits: PictureLimits, batch: int) -> tuple[Picture, Machine]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "trace.log"
+        path.write_bytes(text)
+        with Source(path) as source, PlainText(source, batch_events=batch) as stream:
+            machine: Machine = machine_type(stream.check_interval, False, EAGER)
+            machine.draw(limits)
+            stream.feed(machine)
+            machine.finish()
+            return picture(machine.totals().duration, machine.picture()), machine
+
+
+def told(found: Picture) -> dict[str, Any]:
+    """Its parts as plain values, without the layouts' padding."""
+    return {
+        name: [{key: row[key] for key in value.dtype.names} for row in value] if hasattr(value, "dtype") else value
+        for name, value in vars(found).items()
+    }
+
+
+limits = st.builds(
+    PictureLimits,
+    bins=st.sampled_from([1, 2, 7, 64, 300]),
+    cells=st.sampled_from([1, 20, 100, 1 << 18]),
+    rows=st.sampled_from([0, 1, 4, 1 << 17]),
+    edge_rows=st.sampled_from([1, 3, 6, 4096]),
+    window_rows=st.sampled_from([1, 2, 5, 256]),
+    windows=st.sampled_from([0, 1, 3, 100]),
+    window_waiters=st.sampled_from([0, 1, 4096]),
+    rival_switches=st.sampled_from([0, 1, 64]),
+)
+
+
+@given(st.one_of(histories(), stories()), limits, st.integers(1, 9))
+def test_pictures_agree(text: bytes, limits: PictureLimits, batch: int) -> None:
+    assert told(drawn(text, NativeMachine, limits, batch)[0]) == told(drawn(text, PlainMachine, limits, 100)[0])
+
+
+@given(st.one_of(histories(), stories()), limits)
+def test_a_picture_keeps_the_truth(text: bytes, limits: PictureLimits) -> None:
+    """Each state's cells sum to the totals, no bin holds more than its width, and in windows no row is missing."""
+    found, machine = drawn(text, NativeMachine, limits, 100)
+    everything, _ = drawn(text, NativeMachine, PictureLimits(), 100)
+    assert everything.whole
+    cells, threads = found.cells, machine.rows("threads")
+    for thread, row in enumerate(threads):
+        of_thread = cells[cells["thread"] == thread]
+        assert of_thread["held"].sum() == row["held"]
+        assert sum(of_thread[state].sum() for state in ("entering", "busy", "retried")) == row["waited"]
+        assert of_thread["retries"].sum() <= row["retries"]
+        assert of_thread["checks"].sum() == row["check_releases"]
+        assert of_thread["blocking"].sum() == row["blocking_releases"]
+    for bin_ in set(cells["bin"].tolist()):
+        assert 0 <= bin_ < found.bins <= max(limits.bins, 1)
+        assert cells[cells["bin"] == bin_]["held"].sum() <= found.width
+    for name, longest in (("holds", "longest_hold"), ("waits", "longest_wait")):
+        rows = vars(everything)[name]
+        start = rows["start" if name == "holds" else "entry"]
+        assert cells[longest].max(initial=0) >= (rows["end"] - start).max(initial=0)
+    for start, end in found.windows:
+        for name, first, key in (("holds", "start", "start_seq"), ("waits", "busy", "busy_seq")):
+            rows, kept = vars(everything)[name], vars(found)[name]
+            inside = rows[(rows["end"] > start) & (rows[first] < end)]
+            assert set(inside[key].tolist()) <= set(kept[key].tolist())
 
 
 @given(st.one_of(histories(), stories()))

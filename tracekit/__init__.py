@@ -5,8 +5,18 @@ from importlib.metadata import PackageNotFoundError, version
 from tracekit.analysis import Analysis, analyze
 from tracekit.checks import CheckFailed, check
 from tracekit.comparison import Comparison, compare
-from tracekit.errors import BadLineError, NoEventsError, OptionError, SchemaError, SourceError, TracekitError
+from tracekit.errors import (
+    BadLineError,
+    NoEventsError,
+    NotObservedError,
+    OptionError,
+    RecordError,
+    SchemaError,
+    SourceError,
+    TracekitError,
+)
 from tracekit.querying import query
+from tracekit.recording import Recording, record
 from tracekit.sql import QueryError
 from tracekit.trace import Trace, from_pandas, read
 
@@ -21,8 +31,11 @@ __all__ = [
     "CheckFailed",
     "Comparison",
     "NoEventsError",
+    "NotObservedError",
     "OptionError",
     "QueryError",
+    "RecordError",
+    "Recording",
     "SchemaError",
     "SourceError",
     "Trace",
@@ -33,4 +46,5 @@ __all__ = [
     "from_pandas",
     "query",
     "read",
+    "record",
 ]

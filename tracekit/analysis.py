@@ -6,17 +6,22 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+import numpy as np
 import pyarrow as pa
 
 from tracekit import schemas, timeline
-from tracekit.analyzers import KINDS, explain
+from tracekit.analyzers import KINDS, NEEDS, explain
 from tracekit.analyzers.finding import Finding, Group, Story
+from tracekit.arrays import numbers
 from tracekit.diagnostics import Diagnostic, require_events, summarise
-from tracekit.errors import OptionError
-from tracekit.machine import Options, Totals
+from tracekit.errors import NotObservedError, OptionError, SourceError
+from tracekit.machine import Options, PictureLimits, Totals
+from tracekit.observed import hide_all, unobserved
 from tracekit.parsers import open_trace
+from tracekit.picture import Picture
+from tracekit.reporters import figures, notebook
 from tracekit.stream import EVENTS, EventStream, Progress
 from tracekit.timeline import Timeline
 from tracekit.trace import Trace
@@ -24,6 +29,7 @@ from tracekit.words import duration, printable
 
 if TYPE_CHECKING:
     import pandas as pd
+    from plotly import graph_objects as go
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,6 +55,26 @@ class Analysis:
     diagnostics: tuple[Diagnostic, ...]
     bad_lines: int
     options: Options
+    _source: Trace | str | os.PathLike[str]
+    _picture: Picture | None
+
+    @cached_property
+    def picture(self) -> Picture:
+        """What a timeline draws. Reads the trace again where that was not asked for at once.
+
+        Raises SourceError where it is gone, or was standard input.
+        """
+        if self._picture:
+            return self._picture
+        if self._source == "-":
+            raise SourceError(
+                "Standard input cannot be read a second time for its picture.", "Save the trace to a file first."
+            )
+        drawn = _analyze(self._source, self.options, PictureLimits())
+        if drawn.totals != self.totals:
+            raise SourceError(f"{self.path}: the file has changed since it was analyzed.", "Analyze it again.")
+        assert drawn._picture
+        return drawn._picture
 
     @property
     def events(self) -> int:
@@ -87,6 +113,10 @@ class Analysis:
         return self.tables["distributions"]
 
     @property
+    def histograms(self) -> pa.Table:
+        return self.tables["histograms"]
+
+    @property
     def utilisation(self) -> pa.Table:
         return self.tables["utilisation"]
 
@@ -103,15 +133,26 @@ class Analysis:
         return self.tables["fairness"]
 
     @cached_property
-    def counts(self) -> dict[str, int]:
-        """Events by kind."""
+    def unobserved(self) -> frozenset[str]:
+        """What the trace does not tell: of `ticks`, `checks` and `retries`. What comes from that is null."""
+        return unobserved(self.metadata)
+
+    def observed(self, kind: str) -> bool:
+        """Whether findings of this kind can be seen in the trace."""
+        return not NEEDS[kind] & self.unobserved
+
+    @cached_property
+    def counts(self) -> dict[str, int | None]:
+        """Events by kind; None of RETRY where the trace does not tell them."""
         columns = ("entries", "acquires", "releases", "busies", "failed_retries")
-        return {event: sum(self.threads.column(name).to_pylist()) for event, name in zip(EVENTS, columns, strict=True)}
+        numbers = {event: self.threads.column(name) for event, name in zip(EVENTS, columns, strict=True)}
+        return {event: None if n.null_count else sum(n.to_pylist()) for event, n in numbers.items()}
 
     @property
     def badness(self) -> float | None:
-        """Failed retries divided by checks; None where there were no checks."""
-        return self.counts["RETRY"] / self.totals.checks if self.totals.checks else None
+        """Failed retries divided by checks; None where there were no checks, or the trace does not tell."""
+        retries = self.counts["RETRY"]
+        return retries / self.totals.checks if self.totals.checks and retries is not None else None
 
     @cached_property
     def names(self) -> dict[str, str]:
@@ -135,19 +176,34 @@ class Analysis:
         known = interval.isascii() and interval.isdigit() and len(interval) <= 9
         shown = duration(int(interval) * 1000, "ns") if known else "5 ms unless it was changed"
         threads = {row["thread"]: row for row in self.threads.to_pylist()}
-        story = Story(self.unit, self.duration, self.new_gil, shown, self.names, threads, self.blame.to_pylist())
+        story = Story(self.unit, self.duration, self.new_gil, shown, self.names, threads, self._blamed, self.unobserved)
         return explain(self.groups, story)
+
+    def _blamed(self, waiter: str) -> list[dict[str, Any]]:
+        """A thread's rows of `blame`, costliest first."""
+        waiters = self.blame.column("waiter").combine_chunks()
+        if waiter not in (names := waiters.dictionary.to_pylist()):
+            return []
+        rows = np.flatnonzero(numbers(waiters.indices) == names.index(waiter))  # they stand together
+        found: list[dict[str, Any]] = self.blame.slice(rows[0], len(rows)).to_pylist() if len(rows) else []
+        return found
 
     def found(self, kind: str) -> tuple[int, float]:
         """How many findings of this kind there are in all, and their cost as a share of the trace's duration.
 
         The cost is at most 1; of failed retries it is that of the thread which lost most. Raises OptionError for a kind
-        that there is not.
+        that there is not, NotObservedError for one that cannot be seen in this trace.
         """
         if kind not in KINDS:
             raise OptionError(f"There is no kind of finding {kind!r}.", f"There are {', '.join(KINDS)}.")
+        if not self.observed(kind):
+            missing = " and ".join(sorted(NEEDS[kind] & self.unobserved))
+            raise NotObservedError(
+                f"{self.path}: {kind.replace('_', ' ')} cannot be seen in this trace, which does not tell {missing}.",
+                "Record it with tracekit, or leave them out.",
+            )
         if kind == "failed_retries":
-            number = self.counts["RETRY"]
+            number = self.counts["RETRY"] or 0
             cost = max(self.threads.column("retried_waited").to_pylist(), default=0)
         else:
             number = self.totals.found[kind].count
@@ -159,6 +215,18 @@ class Analysis:
         if table not in self.tables:
             raise ValueError(f"There is no table {table!r}; there are {', '.join(schemas.ANALYSIS_TABLES)}.")
         return schemas.to_pandas(self.tables[table])
+
+    def figure(self, name: str) -> go.Figure:
+        """One of the report's figures, for notebooks: timeline, blame, threads, waits, holds, handoffs or waiting.
+
+        Raises OptionError for one that there is not.
+        """
+        from plotly import graph_objects
+
+        return graph_objects.Figure(figures.figure(self, name))
+
+    def _repr_html_(self) -> str:
+        return notebook.render(self)
 
     def __repr__(self) -> str:
         named = f"{len(self.findings)} finding{'' if len(self.findings) == 1 else 's'}"
@@ -178,33 +246,71 @@ def analyze(
     thresholds: those of `Options`, e.g. `min_rounds=3`.
     Raises SourceError, NoEventsError, BadLineError, OptionError.
     """
-    options = _options(thresholds)
+    return _analyze(trace, _options(thresholds), None, strict, progress)
+
+
+def analyze_file(name: str, file: BinaryIO, **thresholds: float) -> Analysis:
+    """`analyze` of an open binary file, e.g. of an object store. It need not seek, and stays open."""
+    return _analyze(name, _options(thresholds), None, file=file)
+
+
+def analyze_and_draw(
+    trace: Trace | str | os.PathLike[str],
+    *,
+    strict: bool = False,
+    progress: Progress | None = None,
+    **thresholds: float,
+) -> Analysis:
+    """`analyze` that collects the picture in the same pass, for those who are sure to want it."""
+    return _analyze(trace, _options(thresholds), PictureLimits(), strict, progress)
+
+
+def _analyze(
+    trace: Trace | str | os.PathLike[str],
+    options: Options,
+    limits: PictureLimits | None,
+    strict: bool = False,
+    progress: Progress | None = None,
+    file: BinaryIO | None = None,
+) -> Analysis:
     if isinstance(trace, Trace):
-        found = trace.run(options)
-        return _analysis(trace.path, found, trace.metadata, trace.summary, trace.bad_lines, options)
-    with open_trace(trace, strict=strict) as stream:
-        return analyze_stream(stream, options, progress)
+        found = trace.run(options, limits)
+        return _analysis(trace.path, trace, found, trace.metadata, trace.summary, trace.bad_lines, options)
+    with open_trace(trace, strict=strict, file=file) as stream:
+        return analyze_stream(stream, trace, options, progress, limits)
 
 
-def analyze_stream(stream: EventStream, options: Options, progress: Progress | None = None) -> Analysis:
-    """Reads the whole stream; what it tells about the trace is complete then. Raises what `analyze` raises."""
-    found = timeline.run(stream, options, progress)
+def analyze_stream(
+    stream: EventStream,
+    source: str | os.PathLike[str],
+    options: Options,
+    progress: Progress | None = None,
+    limits: PictureLimits | None = None,
+) -> Analysis:
+    """Reads the whole stream; what it tells about the trace is complete then. Raises what `analyze` raises.
+
+    source: where the same can be read again. limits: those of the picture, if one is wanted at once.
+    """
+    found = timeline.run(stream, options, progress, limits)
     require_events(stream, found.totals.events)
     summary = summarise(stream.bad_lines, stream.truncated, found.totals, stream.first_line)
-    return _analysis(stream.path, found, stream.metadata, summary, stream.bad_lines.total, options)
+    return _analysis(stream.path, source, found, stream.metadata, summary, stream.bad_lines.total, options)
 
 
 def _analysis(
     path: str,
+    source: Trace | str | os.PathLike[str],
     found: Timeline,
     metadata: dict[str, str],
     diagnostics: tuple[Diagnostic, ...],
     bad_lines: int,
     options: Options,
 ) -> Analysis:
+    tables = hide_all(found.tables, metadata)
     return Analysis(
-        path, found.unit, found.totals, metadata, found.tables, found.groups, diagnostics, bad_lines, options
-    )
+        path, found.unit, found.totals, metadata, tables, found.groups, diagnostics, bad_lines, options, source,
+        found.picture,
+    )  # fmt: skip
 
 
 def _options(thresholds: Mapping[str, Any]) -> Options:

@@ -87,7 +87,10 @@ def _metrics(analysis: Analysis) -> dict[tuple[str, str], float | None]:
         ("failed retries", "count"): analysis.counts["RETRY"],
         ("badness", "ratio"): analysis.badness,
         ("fairness", "ratio"): analysis.fairness.column("jain")[0].as_py(),
-        **{(kind.replace("_", " "), "count"): found.count for kind, found in analysis.totals.found.items()},
+        **{
+            (kind.replace("_", " "), "count"): found.count if analysis.observed(kind) else None
+            for kind, found in analysis.totals.found.items()
+        },
     }
 
 
@@ -125,7 +128,7 @@ def _costs(analysis: Analysis) -> dict[tuple[str, str], float]:
             waited = spent.setdefault(names[cause], {})
             waited[group.thread] = waited.get(group.thread, 0) + group.lost
         costs |= {(kind, cause): min(1.0, max(waited.values()) / whole) for cause, waited in spent.items()}
-    retried = max(analysis.threads.column("retried_waited").to_pylist(), default=0)
+    retried = max((waited or 0 for waited in analysis.threads.column("retried_waited").to_pylist()), default=0)
     if retried:
         costs["failed_retries", ""] = min(1.0, retried / whole)
     return costs

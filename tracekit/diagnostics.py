@@ -13,7 +13,7 @@ from tracekit import schemas
 from tracekit.arrays import optional_integers, strings, words_as_categories
 from tracekit.errors import NoEventsError
 from tracekit.machine import FAULT_CODES, SEVERITIES, Faults, Rows, Totals
-from tracekit.stream import LINE_CODES, SENTENCES, BadLine, BadLines, EventStream
+from tracekit.stream import SENTENCES, BadLine, BadLines, EventStream
 
 MEANINGS = {
     **SENTENCES,
@@ -52,7 +52,7 @@ def summarise(
     bad: BadLines, truncated: str | None, totals: Totals, line_of: Callable[[Faults], int | None]
 ) -> tuple[Diagnostic, ...]:
     """Errors first, then in the order of their first lines. `line_of`: where a fault came first."""
-    found = [Diagnostic(code, "error", bad.counts[code], bad.first[code]) for code in LINE_CODES if code in bad.counts]
+    found = [Diagnostic(code, "error", bad.counts[code], bad.first[code]) for code in bad.counts]
     found += [Diagnostic(faults.code, faults.severity, faults.count, line_of(faults)) for faults in totals.faults]
     if truncated:
         found.append(Diagnostic("truncated-input", "error", 1, None, truncated))

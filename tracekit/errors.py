@@ -30,6 +30,14 @@ class OptionError(TracekitError):
     """An option has a value that makes no sense."""
 
 
+class NotObservedError(TracekitError):
+    """A trace does not tell what is asked for."""
+
+
+class RecordError(TracekitError):
+    """A program cannot be recorded, or what was recorded cannot be written."""
+
+
 class BadLineError(TracekitError):
     """The first bad line of a trace that is read strictly."""
 

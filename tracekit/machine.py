@@ -60,8 +60,12 @@ DISTRIBUTION = _layout(count="i8", p50="i8", p90="i8", p99="i8", max="i8", threa
 HANDOFF = _layout(count="i8", from_thread="i4", to_thread="i4")
 WAITING = _layout(waiters="i8", duration="i8")
 
+HISTOGRAM = _layout(low="i8", high="i8", count="i8", thread="i4", kind="i4")
+"""Durations from `low` to below `high`."""
+
 LAYOUTS = {
     "threads": THREAD, "blame": BLAME, "distributions": DISTRIBUTION, "handoffs": HANDOFF, "waiting": WAITING,
+    "histograms": HISTOGRAM,
     "holds": HOLD, "waits": WAIT, "switches": SWITCH, "faults": FAULT, "retries": RETRY,
 }  # fmt: skip
 """From `holds` on they only come from a machine that keeps rows."""
@@ -150,10 +154,12 @@ class Wait:
     busy_seq: int = NO_SEQ
     busy: int = 0
     busy_ticks: int = 0
+    busy_switches: int = 0  # of the trace, at its first BUSY or RETRY
     failed_retries: int = 0
     lost_rounds: int = 0
     timeouts: int = 0
     hand_overs: int = 0
+    retry: int = -1  # clock of its first failed retry
     acquires_since_mark: int = 0  # its last BUSY or RETRY
     reacquires_since_mark: int = 0
     passes: Counter[int] = field(default_factory=Counter)  # by thread, since its first BUSY or RETRY
@@ -187,6 +193,55 @@ class Hold:
 
 
 Rows = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class PictureLimits:
+    """How much a picture keeps, whatever the trace's length.
+
+    Attributes:
+        bins: at most so many along the clock.
+        cells: at most so many bins of all threads together, but for traces of so many threads that the bins would
+            become fewer than 64.
+        rows: a trace of no more holds, contended waits and failed retries, each, is kept whole;
+        edge_rows: otherwise so many of each where it begins and where it ends,
+        window_rows: and so many around one finding,
+        windows: and so many findings of each kind, the costliest,
+        window_waiters: unless more threads than this wait at a window's end;
+        rival_switches: and a wait over more switches, that is no battle, then has no rival.
+    """
+
+    bins: int = 8192
+    cells: int = 1 << 18
+    rows: int = 1 << 17
+    edge_rows: int = 4096
+    window_rows: int = 256
+    windows: int = 100
+    window_waiters: int = 4096
+    rival_switches: int = 64
+
+
+CELL = _layout(
+    held="i8", entering="i8", busy="i8", retried="i8", longest_hold="i8", longest_wait="i8",
+    bin="i4", thread="i4", retries="i4", checks="i4", blocking="i4", padding="i4",
+)  # fmt: skip
+PICTURE_HOLD = _layout(
+    start_seq="i8", end_seq="i8", start="i8", end="i8", waited="i8",
+    thread="i4", kind="u1", open="u1", truncated="u1",
+)  # fmt: skip
+PICTURE_WAIT = _layout(
+    entry_seq="i8", busy_seq="i8", end_seq="i8", entry="i8", busy="i8", end="i8",
+    failed_retries="i8", lost_rounds="i8", timeouts="i8", hand_overs="i8", passes="i8",
+    thread="i4", rival="i4", contended="u1", open="u1", truncated="u1", retry="i8",
+)  # fmt: skip
+WINDOW = _layout(start="i8", end="i8")
+KNOT = _layout(clock="i8", ticks="i8")
+
+PICTURE_LAYOUTS = {
+    "cells": CELL, "holds": PICTURE_HOLD, "waits": PICTURE_WAIT, "retries": RETRY,
+    "windows": WINDOW, "knots": KNOT,
+}  # fmt: skip
+"""What a machine gives for a picture; `picture.Picture` says what they mean."""
 
 
 @dataclass(frozen=True)
@@ -230,12 +285,25 @@ class Totals:
     faults: tuple[Faults, ...]
 
 
+class RawPicture(NamedTuple):
+    """The bins are `1 << shift` wide; whole: all rows are here; rows: of each of `PICTURE_LAYOUTS`."""
+
+    shift: int
+    whole: bool
+    rows: Mapping[str, Rows]
+
+
 class Machine(Protocol):
     """The state machine. Splitting the events into batches anywhere changes nothing."""
 
     keep_rows: bool
     native_handle: int | None
     """The C object, for a parser that can feed it without batches."""
+
+    def draw(self, limits: PictureLimits) -> None:
+        """Collect a picture too. Call before the first `feed`."""
+
+    def picture(self) -> RawPicture: ...
 
     def feed(self, batch: pa.RecordBatch) -> None:
         """The next events, of `stream.BATCH_SCHEMA`."""

@@ -44,10 +44,15 @@ def query(trace: str | os.PathLike[str], sql: str, *, arrow: bool = False) -> pd
 
 
 def open_database(trace: str | os.PathLike[str], progress: Progress | None = None) -> Database:
-    """The tables of a trace file, which is read when SQL names one. Raises SourceError: there is no such file."""
+    """The tables of a trace file, which is read when SQL names one, or of a fleet's folder.
+
+    Raises SourceError: there is no such file.
+    """
     path = os.fspath(trace)
 
     def derive(tables: Sequence[str]) -> Mapping[str, pa.Table | Path]:
+        if _is_fleet(Path(path)):
+            return {}
         with TableStream(path, progress=progress) as stream:
             if stream.analysis.events > IN_MEMORY:
                 return parquet.write_tables(stream, Path(room.name), tables)
@@ -62,7 +67,18 @@ def open_database(trace: str | os.PathLike[str], progress: Progress | None = Non
     return Database(derive, _files(Path(path)), room)
 
 
+def tables_of(trace: str | os.PathLike[str]) -> dict[str, str]:
+    """The tables that SQL can name, and their schemas."""
+    return schemas.FLEET_FOLDERS if _is_fleet(Path(trace)) else {table: table for table in schemas.TABLES}
+
+
+def _is_fleet(path: Path) -> bool:
+    return all((path / folder).is_dir() for folder in schemas.FLEET_FOLDERS)
+
+
 def _files(path: Path) -> dict[str, Path]:
     """The tables of a folder of them."""
+    if _is_fleet(path):
+        return {folder: (path / folder).resolve() for folder in schemas.FLEET_FOLDERS}
     files = {table: (path / f"{table}.parquet").resolve() for table in schemas.TABLES} if path.is_dir() else {}
     return {table: file for table, file in files.items() if file.is_file()}

@@ -24,10 +24,19 @@ VERSION = 1
 TRACE_TABLES = ("events", "threads", "holds", "waits", "switches", "blame", "failed_retries", "diagnostics")
 """The tables of a `Trace`."""
 ANALYSIS_TABLES = (
-    "threads", "blame", "battles", "convoys", "frozen_signals", "long_holds", "distributions", "utilisation", "waiting",
-    "handoffs", "fairness",
+    "threads", "blame", "battles", "convoys", "frozen_signals", "long_holds", "distributions", "histograms",
+    "utilisation", "waiting", "handoffs", "fairness",
 )  # fmt: skip
 """The tables of an `Analysis`."""
+FLEET_TABLES = (
+    "fleet_traces", "fleet_causes", "fleet_findings", "fleet_threads", "fleet_blame", "fleet_distributions",
+    "fleet_histograms", "fleet_diagnostics", "fleet_errors",
+)  # fmt: skip
+"""The tables of a fleet's dataset."""
+FLEET_FOLDERS = {name.removeprefix("fleet_"): name for name in FLEET_TABLES}
+"""In which folder of the dataset each of them is: what it is called there, and in SQL."""
+ORIGIN = "fleet_origin"
+"""No table, but the columns that the fleet's tables begin with, all but the errors."""
 TABLES = tuple(dict.fromkeys(TRACE_TABLES + ANALYSIS_TABLES))
 
 _TYPES: dict[str, pa.DataType] = {
@@ -52,13 +61,19 @@ class Column:
 
 @dataclass(frozen=True)
 class TableSchema:
+    """`begins_with`: the schemas whose columns come first in `columns`; the `own` ones come last."""
+
     name: str
     description: str
     columns: tuple[Column, ...]
+    begins_with: tuple[str, ...] = ()
+
+    @property
+    def own(self) -> tuple[Column, ...]:
+        return self.columns[sum(len(load(part).columns) for part in self.begins_with) :]
 
     def arrow(self, unit: str) -> pa.Schema:
-        fields = [pa.field(c.name, _TYPES[c.type], nullable=c.nullable) for c in self.columns]
-        return pa.schema(fields, {"tracekit.schema": f"{self.name}/{VERSION}", "tracekit.unit": unit})
+        return _arrow(self.name, unit)
 
 
 def _folder() -> Path:
@@ -68,12 +83,20 @@ def _folder() -> Path:
 
 @cache
 def load(name: str) -> TableSchema:
-    """The schema of one of `TABLES`."""
+    """The schema of one of `TABLES`. One that says `columns_of` begins with the columns of those."""
     declared = json.loads((_folder() / f"{name}.json").read_text(encoding="utf-8"))
     columns = tuple(
         Column(c["name"], c["type"], c["nullable"], c.get("unit"), c["description"]) for c in declared["columns"]
     )
-    return TableSchema(declared["table"], declared["description"], columns)
+    begins_with = tuple(declared.get("columns_of", ()))
+    first = tuple(column for part in begins_with for column in load(part).columns)
+    return TableSchema(declared["table"], declared["description"], first + columns, begins_with)
+
+
+@cache
+def _arrow(name: str, unit: str) -> pa.Schema:
+    fields = [pa.field(c.name, _TYPES[c.type], nullable=c.nullable) for c in load(name).columns]
+    return pa.schema(fields, {"tracekit.schema": f"{name}/{VERSION}", "tracekit.unit": unit})
 
 
 def table(name: str, unit: str, columns: Mapping[str, pa.Array | pa.ChunkedArray]) -> pa.Table:

@@ -9,10 +9,10 @@ import stat
 import sys
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import zstandard
 
@@ -55,18 +55,23 @@ class Source:
         truncated: once all is read: why the input ended too early, else None.
     """
 
-    def __init__(self, path: str | os.PathLike[str], shown: str | None = None) -> None:
-        """shown: the name for messages. Raises SourceError: it is missing, a directory, not readable, or empty."""
-        self._file = os.fspath(path)
-        self.path = shown or self._file
+    def __init__(self, path: str | os.PathLike[str], shown: str | None = None, file: BinaryIO | None = None) -> None:
+        """shown: the name for messages. file: read this open file instead, and let its owner close it.
+
+        Raises SourceError: it is missing, a directory, not readable, or empty.
+        """
+        self._on_disk = os.fspath(path)
+        self.path = shown or self._on_disk
         self.truncated: str | None = None
+        self._file = file
+        self._error: SourceError | None = None
         self._pump: threading.Thread | None = None
         self._closing = False
         self._pipe: int | None = None
-        self._fd = _open(self._file)
+        self._fd = -1 if file else _open(self._on_disk)
         try:
-            status = os.fstat(self._fd)
-            self.size = status.st_size if stat.S_ISREG(status.st_mode) else None
+            status = None if file else os.fstat(self._fd)
+            self.size = status.st_size if status and stat.S_ISREG(status.st_mode) else None
             start = self._read(HEAD_BYTES)
             while start and len(start) < 4:
                 more = self._read(HEAD_BYTES)
@@ -83,6 +88,8 @@ class Source:
             raise
 
     def _read(self, size: int) -> bytes:
+        if self._file:
+            return b"" if self._closing else self._read_file(self._file, size)
         try:
             while self._pump and not self._poll.poll(_PATIENCE):
                 if self._closing:
@@ -90,6 +97,12 @@ class Source:
             return os.read(self._fd, size)
         except OSError as error:
             raise SourceError(f"{self.path}: cannot be read: {error.strerror}.", "Check the file.") from error
+
+    def _read_file(self, file: BinaryIO, size: int) -> bytes:
+        try:
+            return file.read(size)
+        except Exception as error:  # each store has exceptions of its own
+            raise SourceError(f"{self.path}: cannot be read: {error}.", "Check the store, and run it again.") from error
 
     def _decompress(self, new: Callable[[], _Decompressor], start: bytes) -> Iterator[bytes]:
         pieces = chain(
@@ -114,6 +127,12 @@ class Source:
         if not finished:
             self.truncated = "the compressed data ends before its end mark"
 
+    @property
+    def plain_file(self) -> str | None:
+        """The path of a file with these very bytes, if there is one: they come neither from a pipe nor compressed."""
+        plain = self.size is not None and self._on_disk != "-" and self._decompressed is None
+        return self._on_disk if plain else None
+
     def chunks(self) -> Iterator[bytes]:
         """What stands behind `head`."""
         if self._decompressed is not None:
@@ -124,11 +143,11 @@ class Source:
 
     def file(self, format_name: str) -> str:
         """The file's path, for formats in which a reader must jump about. Raises SourceError: it is no plain file."""
-        if self.size is None or self._file == "-":
-            raise SourceError(f"{self.path}: {format_name} cannot be read from a pipe.", "Name a file.")
-        if self._decompressed is not None:
+        if self.plain_file is None and self._decompressed is not None:
             raise SourceError(f"{self.path}: {format_name} inside gzip or zstd cannot be read.", "Unpack it first.")
-        return self._file
+        if self.plain_file is None:
+            raise SourceError(f"{self.path}: {format_name} cannot be read from a pipe.", "Name a file.")
+        return self.plain_file
 
     def reader(self) -> io.BufferedReader:
         """All of it from `head` on, as a file, for a library's reader."""
@@ -136,12 +155,13 @@ class Source:
 
     def descriptor(self) -> int:
         """A file descriptor from which what stands behind `head` can be read; it stays this object's."""
-        if self._decompressed is None:
+        if self._decompressed is None and not self._file:
             return self._fd
-        self._poll = select.poll()
-        self._poll.register(self._fd, select.POLLIN)
+        if not self._file:
+            self._poll = select.poll()
+            self._poll.register(self._fd, select.POLLIN)
         self._pipe, write_end = os.pipe()
-        self._pump = threading.Thread(target=self._fill, args=(write_end,), name="tracekit-decompress", daemon=True)
+        self._pump = threading.Thread(target=self._fill, args=(write_end,), name="tracekit-read", daemon=True)
         self._pump.start()
         return self._pipe
 
@@ -154,14 +174,16 @@ class Source:
         except BrokenPipeError:
             pass  # the reader has had enough
         except SourceError as error:
-            self.truncated = error.message
+            self._error = error
         finally:
             os.close(write_end)
 
     def finish(self, bytes_read: int) -> None:
-        """Call when all is read; settles `truncated`. `bytes_read` counts `head` too."""
+        """Call when all is read; settles `truncated`. `bytes_read` counts `head` too. Raises SourceError."""
         if self._pump:
             self._pump.join()
+        if self._error:
+            raise self._error
         if self._decompressed is None and self.size is not None and bytes_read < self.size:
             self.truncated = f"the file shrank to {bytes_read} bytes while it was read"
 
@@ -187,6 +209,18 @@ class Source:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def lines(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
+    """The lines of all chunks without LF and CR; of one that is longer than `limit` only so much that this shows."""
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            yield line.removesuffix(b"\r")
+        rest = rest[: limit + 2]
+    if rest:
+        yield rest.removesuffix(b"\r")
 
 
 class _Reader(io.RawIOBase):

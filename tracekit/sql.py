@@ -30,11 +30,12 @@ class QueryError(TracekitError):
 
 
 class Database:
-    """The tables of `schemas.TABLES` of one trace, for as many queries as wanted.
+    """The tables of `schemas.TABLES` of one trace, or those of a fleet, for as many queries as wanted.
 
-    files: tables that are Parquet files; they are read in place, and only what a query needs of them. derive: makes
-    those of the others that it is given, when SQL names them first; it may write them into `room`, an empty folder that
-    is removed in the end. DuckDB can reach no other file, no network, no extension, and change no setting.
+    files: tables that are Parquet files, or a fleet's folders of them; they are read in place, and only what a query
+    needs of them. derive: makes those of the others that it is given, when SQL names them first; it may write them into
+    `room`, an empty folder that is removed in the end. DuckDB can reach no other file, no network, no extension, and
+    change no setting.
     """
 
     def __init__(
@@ -48,7 +49,8 @@ class Database:
         self._loaded: set[str] = set()
         self._connection = duckdb.connect(":memory:")
         run = self._connection.execute
-        allowed = {name for file in self._files.values() for name in (str(file), _no_pattern(file))}
+        parts = [part for file in self._files.values() for part in _parts(file)]
+        allowed = {name for part in parts for name in (str(part), _no_pattern(part))}
         run(f"SET allowed_paths = [{', '.join(map(_quoted, sorted(allowed)))}]")
         if room:
             run(f"SET allowed_directories = [{_quoted(os.path.join(room.name, ''))}]")
@@ -93,7 +95,7 @@ class Database:
     def _load(self, sql: str) -> None:
         """Opens or makes the tables that it names; a word in it that only looks like one costs time, no more."""
         words = set(re.findall(r"\w+", sql.lower()))
-        missing = [table for table in schemas.TABLES if table in words and table not in self._loaded]
+        missing = [table for table in dict.fromkeys((*schemas.TABLES, *self._files)) if table in words - self._loaded]
         derived = [table for table in missing if table not in self._files]
         for table, rows in (self._derive(derived) if derived else {}).items():
             if isinstance(rows, Path):
@@ -108,14 +110,17 @@ class Database:
     def _open(self, table: str, file: Path) -> None:
         import pyarrow.parquet as pq
 
+        parts = _parts(file)
         try:
-            stamp = (pq.read_schema(file).metadata or {}).get(b"tracekit.schema")
+            stamp = (pq.read_schema(parts[0]).metadata or {}).get(b"tracekit.schema")
         except (pa.ArrowException, OSError) as error:
             raise unreadable(str(file), error) from error
         if stamp is None and table != "events":
             raise SchemaError(f"{file}: is not the table {table} of a trace.", "Convert the trace again.")
-        check_stamp(stamp.decode("utf-8", "replace") if stamp else None, table, str(file))
-        source = f"read_parquet({_quoted(_no_pattern(file))}, hive_partitioning = false)"
+        schema = schemas.FLEET_FOLDERS[table] if file.is_dir() else table
+        check_stamp(stamp.decode("utf-8", "replace") if stamp else None, schema, str(file))
+        names = ", ".join(_quoted(_no_pattern(part)) for part in parts)
+        source = f"read_parquet([{names}], hive_partitioning = false)"
         self._connection.execute(f"CREATE VIEW {table} AS SELECT * FROM {source}")
 
     def close(self) -> None:
@@ -136,6 +141,11 @@ def frame_of(found: pa.Table) -> pd.DataFrame:
     """What a query found as a DataFrame: Int64 where an integer is null."""
     fields = [field.with_nullable(found.column(place).null_count > 0) for place, field in enumerate(found.schema)]
     return schemas.to_pandas(pa.Table.from_arrays(found.columns, schema=pa.schema(fields)))
+
+
+def _parts(file: Path) -> list[Path]:
+    """A file, or a folder's parts."""
+    return sorted(file.glob("part-*.parquet")) if file.is_dir() else [file]
 
 
 def _no_pattern(file: Path) -> str:

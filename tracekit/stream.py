@@ -40,12 +40,13 @@ LINE_CODES = (
     "unknown-event",
     "integer-range",
 )
-"""What can be wrong with a line, in the order in which it is tested."""
+"""What can be wrong with a line of the text format, in the order in which it is tested."""
 
 BAD_LINE_TEXTS = 1000
 """So many bad lines are kept with their text,"""
 BAD_LINE_CHARACTERS = 120
 """so much of each."""
+LINE_LIMIT = 1 << 20
 DEFAULT_INTERVAL = 100
 _METADATA = re.compile(r"[ \t]*#[ \t]*([A-Za-z][A-Za-z0-9_-]*):(?:[ \t]+(.*))?", re.DOTALL)
 Progress = Callable[[int, int | None], None]
@@ -82,6 +83,16 @@ class BadLines:
     def total(self) -> int:
         return sum(self.counts.values())
 
+    def take(self, number: int, code: str, line: bytes, whole: bool) -> None:
+        """Counts a bad line. Once there are enough texts, `whole` says whether its number is still kept."""
+        if len(self.lines) < BAD_LINE_TEXTS:
+            text = line[: 4 * BAD_LINE_CHARACTERS].decode("utf-8", "replace")[:BAD_LINE_CHARACTERS]
+            self.lines.append(BadLine(number, code, text))
+        elif whole:
+            self.lines.append(BadLine(number, code, None))
+        self.counts[code] = self.counts.get(code, 0) + 1
+        self.first.setdefault(code, number)
+
     def refuse(self, path: str) -> BadLineError:
         """The error for the first of them."""
         bad = min(self.lines, key=lambda bad: bad.line)
@@ -98,6 +109,7 @@ SENTENCES = {
     "bad-checks": "the third column, checks, is neither an integer nor `-`",
     "unknown-event": "the fourth column is none of ENTRY, ACQUIRE, RELEASE, BUSY, RETRY",
     "integer-range": "an integer is out of range (ticks, checks: 10^12 either way; time: 0 to 2^62)",
+    "bad-record": "the line is no record of the tracer that wrote the file",
 }
 STRICT_HINT = "Mend the line, or leave out --strict to count and skip bad lines."
 

@@ -178,6 +178,12 @@ class Tables:
         kinds = {"thread": self.thread(rows["thread"]), "kind": categories(rows["kind"], strings(DISTRIBUTIONS))}
         return schemas.table("distributions", self.unit, columns | kinds)
 
+    def histograms(self) -> pa.Table:
+        rows = self._machine.rows("histograms")
+        columns = {name: integers(rows[name]) for name in ("low", "high", "count")}
+        kinds = {"thread": self.thread(rows["thread"]), "kind": categories(rows["kind"], strings(DISTRIBUTIONS))}
+        return schemas.table("histograms", self.unit, columns | kinds)
+
     def utilisation(self) -> pa.Table:
         states = {"held": self.totals.held, "free_wanted": self.totals.free_wanted}
         states["free"] = self.totals.duration - sum(states.values())

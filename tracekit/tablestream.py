@@ -18,6 +18,7 @@ from tracekit.diagnostics import diagnostics_table
 from tracekit.errors import SourceError
 from tracekit.header import Header
 from tracekit.machine import FAULT, Options, Rows
+from tracekit.observed import hide
 from tracekit.parsers import open_trace
 from tracekit.schemas import TABLES
 from tracekit.source import Source
@@ -53,7 +54,7 @@ class TableStream:
         self._spool = _spooled() if self.path == "-" else None
         try:
             with self._open(strict) as stream:
-                self.analysis: Analysis = analyze_stream(stream, Options(), progress)
+                self.analysis: Analysis = analyze_stream(stream, path, Options(), progress)
                 faults = self.analysis.totals.faults
                 lines = {(fault.code, fault.severity): stream.first_line(fault) for fault in faults}
                 self.header = Header(
@@ -84,7 +85,7 @@ class TableStream:
         for table, piece in self._rows(wanted):
             if piece.num_rows or table in empty:
                 empty.discard(table)
-                yield table, piece
+                yield table, hide(table, piece, self.analysis.unobserved)
         for table in TABLES:
             if table in tables and table not in PIECEWISE:
                 yield table, self.analysis.tables[table]

@@ -45,10 +45,13 @@ from tracekit.machine import (
     Hold,
     Machine,
     Options,
+    PictureLimits,
+    RawPicture,
     Rows,
     Totals,
     Wait,
 )
+from tracekit.picture import DrawnHold, DrawnRetry, DrawnWait, Picture, PlainPicture, picture
 from tracekit.stream import EventStream, Progress
 from tracekit.tables import Tables
 
@@ -117,6 +120,14 @@ class PlainMachine:
         self._faults: dict[tuple[int, int], list[int]] = {}
         self._rows: dict[str, list[tuple[int, ...]]] = {table: [] for table in LAYOUTS}
         self._clocks: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]] = []
+        self._picture: PlainPicture | None = None
+
+    def draw(self, limits: PictureLimits) -> None:
+        self._picture = PlainPicture(limits)
+
+    def picture(self) -> RawPicture:
+        assert self._picture
+        return self._picture.finish(self._clock)
 
     @property
     def _clock(self) -> int:
@@ -193,8 +204,7 @@ class PlainMachine:
             self._checks = min(least, checks), max(most, checks)
         self._has_ticks |= ticks != NULL
         if ticks != NULL and self._last_checks != NULL:
-            passed = self._interval - min(max(ticks, 0), self._interval)
-            self._ticks.read(self._last_checks * self._interval + passed)
+            self._ticks.read(self._tick_clock(ticks))
         if time != NULL:
             self._time.read(time)
         step = self._clock - before
@@ -205,6 +215,9 @@ class PlainMachine:
                 self._free_wanted += step
             for wait in self._waits.values():
                 wait.blame[holder] += step
+
+    def _tick_clock(self, ticks: int) -> int:
+        return self._last_checks * self._interval + self._interval - min(max(ticks, 0), self._interval)
 
     def _fault(self, code: str, error: bool, thread: int) -> None:
         key = FAULT_CODES.index(code), int(error)
@@ -219,6 +232,8 @@ class PlainMachine:
         totals = self._threads[wait.thread]
         if event == RETRY:
             wait.failed_retries += 1
+            if wait.failed_retries == 1:
+                wait.retry = self._clock
             kind = ALONE
             if wait.contended:
                 if wait.reacquires_since_mark:
@@ -235,10 +250,14 @@ class PlainMachine:
                     kind = HAND_OVER
                     wait.hand_overs += 1
                     totals.hand_overs += 1
-            holder = self._hold.thread if self._hold else NOBODY
-            self._keep("retries", self._seq, self._clock, wait.thread, holder, kind, 0)
+            row = self._seq, self._clock, wait.thread, self._hold.thread if self._hold else NOBODY, kind, 0
+            self._keep("retries", *row)
+            if self._picture:
+                self._picture.retries.append(DrawnRetry(*row))
+                self._draw_beginning()
         if not wait.contended:
             wait.busy_seq, wait.busy, wait.busy_ticks = self._seq, self._clock, self._ticks.now
+            wait.busy_switches = self._switches
         wait.acquires_since_mark = wait.reacquires_since_mark = 0
 
     def _acquired(self, thread: int) -> None:
@@ -279,6 +298,11 @@ class PlainMachine:
             "holds", hold.seq, end_seq, hold.start, self._clock, hold.start_ticks, self._ticks.now, hold.waited,
             hold.thread, kind, is_open, truncated,
         )  # fmt: skip
+        if self._picture:
+            self._picture.holds.append(self._drawn_hold(hold, end_seq, kind, truncated))
+            self._draw_beginning()
+            if self._timed and NULL not in (ticks, self._last_checks):
+                self._picture.knots.append((self._clock, self._tick_clock(ticks)))
         others_wait = any(wait.contended and wait.thread != hold.thread for wait in self._waits.values())
         timed_waiters = others_wait and self._timed
         self._find("long_holds", long_hold(hold, end_seq, self._clock, timed_waiters, self._options))
@@ -305,12 +329,42 @@ class PlainMachine:
             wait.failed_retries, wait.lost_rounds, wait.timeouts, wait.hand_overs, wait.passes.total(),
             wait.thread, wait.rival, wait.contended, end_seq == NO_SEQ, wait.entry_seq == NO_SEQ,
         )  # fmt: skip
+        if self._picture:
+            drawn = self._drawn_wait(wait, end_seq)
+            quick = self._switches - wait.busy_switches <= self._picture.limits.rival_switches
+            wanted = quick or not self._picture.partial or wait.lost_rounds >= self._options.min_rounds
+            self._picture.wait(drawn if wanted else drawn._replace(rival=NOBODY))
+            self._draw_beginning()
         self._find("battles", battle(wait, end_seq, self._clock, self._options))
         return waited
 
+    def _drawn_hold(self, hold: Hold, end_seq: int, kind: int, truncated: bool) -> DrawnHold:
+        is_open = end_seq == NO_SEQ
+        return DrawnHold(hold.seq, end_seq, hold.start, self._clock, hold.waited, hold.thread, kind, is_open, truncated)
+
+    def _drawn_wait(self, wait: Wait, end_seq: int) -> DrawnWait:
+        return DrawnWait(
+            wait.entry_seq, wait.busy_seq, end_seq, wait.start, wait.busy, self._clock,
+            wait.failed_retries, wait.lost_rounds, wait.timeouts, wait.hand_overs, wait.passes.total(),
+            wait.thread, wait.rival, wait.contended, end_seq == NO_SEQ, wait.entry_seq == NO_SEQ,
+            wait.retry,
+        )  # fmt: skip
+
     def _find(self, kind: str, found: FoundRow | None) -> None:
-        if found:
-            self._found[kind].append(found)
+        if not found:
+            return
+        self._found[kind].append(found)
+        if self._picture:
+            self._picture.finding(kind, found, *self._open_rows())
+
+    def _draw_beginning(self) -> None:
+        if self._picture and self._picture.begins:
+            self._picture.beginning(self._clock, *self._open_rows())
+
+    def _open_rows(self) -> tuple[list[DrawnHold], list[DrawnWait]]:
+        """What is open, as far as it has come."""
+        holding = [self._drawn_hold(self._hold, NO_SEQ, UNKNOWN, False)] if self._hold else []
+        return holding, [self._drawn_wait(wait, NO_SEQ) for wait in self._waits.values() if wait.contended]
 
     def finish(self) -> None:
         if self._hold:
@@ -363,6 +417,13 @@ class PlainMachine:
                 for kind, durations in enumerate(t.durations)
                 if durations
             ]
+        elif table == "histograms":
+            rows = [
+                (*bucket, count, thread, kind)
+                for thread, t in enumerate(self._threads)
+                for kind, durations in enumerate(t.durations)
+                for bucket, count in sorted(_buckets(durations).items())
+            ]
         elif table == "handoffs":
             rows = [(count, *threads) for threads, count in sorted(self._handoffs.items())]
         elif table == "waiting":
@@ -409,6 +470,16 @@ def _quantile(durations: Counter[int], per_cent: int) -> int:
     return next(value for value, below in _cumulated(durations) if below >= rank)
 
 
+def _buckets(durations: Counter[int]) -> Counter[tuple[int, int]]:
+    """How many lie from the first of a pair to below the second: four pairs from one power of two to the next."""
+    counts: Counter[tuple[int, int]] = Counter()
+    for value, count in durations.items():
+        width = 1 << max(value.bit_length() - 3, 0)
+        low = value // width * width
+        counts[low, low + width] += count
+    return counts
+
+
 def _cumulated(durations: Counter[int]) -> Iterator[tuple[int, int]]:
     below = 0
     for value, count in sorted(durations.items()):
@@ -432,6 +503,7 @@ class Timeline:
             also knows the lines that are no events.
         groups: all findings of each kind by their threads, costliest first; none where rows were kept.
         faults: rows of `machine.FAULT`, where rows were kept.
+        picture: where one was asked for.
     """
 
     totals: Totals
@@ -439,32 +511,52 @@ class Timeline:
     tables: Mapping[str, pa.Table]
     groups: Mapping[str, list[Group]]
     faults: Rows
+    picture: Picture | None = None
 
 
-def run(stream: EventStream, options: Options, progress: Progress | None = None) -> Timeline:
-    """Streams a trace through the state machine and keeps totals only: memory does not grow with the trace."""
-    machine = new_machine(stream.check_interval, keep_rows=False, options=options)
+def run(
+    stream: EventStream, options: Options, progress: Progress | None = None, limits: PictureLimits | None = None
+) -> Timeline:
+    """Streams a trace through the state machine and keeps totals only: memory does not grow with the trace.
+
+    limits: those of the picture, if one is wanted.
+    """
+    machine = _drawing_machine(stream.check_interval, options, limits)
     stream.feed(machine, progress)
-    return _totals(machine, stream.threads, stream.names)
+    return _totals(machine, stream.threads, stream.names, limits)
 
 
 def run_batches(
-    batches: Sequence[pa.RecordBatch], threads: list[str], names: Mapping[str, str], interval: int, options: Options
+    batches: Sequence[pa.RecordBatch],
+    threads: list[str],
+    names: Mapping[str, str],
+    interval: int,
+    options: Options,
+    limits: PictureLimits | None = None,
 ) -> Timeline:
     """The same over batches in memory."""
-    machine = new_machine(interval, keep_rows=False, options=options)
+    machine = _drawing_machine(interval, options, limits)
     for batch in batches:
         machine.feed(batch)
-    return _totals(machine, threads, names)
+    return _totals(machine, threads, names, limits)
 
 
-def _totals(machine: Machine, threads: list[str], names: Mapping[str, str]) -> Timeline:
+def _drawing_machine(interval: int, options: Options, limits: PictureLimits | None) -> Machine:
+    machine = new_machine(interval, keep_rows=False, options=options)
+    if limits:
+        machine.draw(limits)
+    return machine
+
+
+def _totals(machine: Machine, threads: list[str], names: Mapping[str, str], limits: PictureLimits | None) -> Timeline:
     machine.finish()
     tables = Tables(machine, threads)
+    drawn = picture(tables.totals.duration, machine.picture()) if limits else None
     made = {
         "threads": tables.threads(names),
         "blame": tables.blame(),
         "distributions": tables.distributions(),
+        "histograms": tables.histograms(),
         "utilisation": tables.utilisation(),
         "waiting": tables.waiting(),
         "handoffs": tables.handoffs(),
@@ -472,7 +564,7 @@ def _totals(machine: Machine, threads: list[str], names: Mapping[str, str]) -> T
         **{analyzer.kind: tables.findings(analyzer) for analyzer in ANALYZERS},
     }
     groups = {kind: tables.groups(kind) for kind in FINDING_KINDS}
-    return Timeline(tables.totals, tables.unit, made, groups, np.empty(0, LAYOUTS["faults"]))
+    return Timeline(tables.totals, tables.unit, made, groups, np.empty(0, LAYOUTS["faults"]), drawn)
 
 
 def run_kept(

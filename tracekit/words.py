@@ -11,7 +11,7 @@ def printable(text: str) -> str:
 def duration(value: int, unit: str) -> str:
     """`12.3 ms`, or `1,234 ticks`."""
     if unit == "ticks":
-        return f"{value:,} ticks"
+        return count(value, "tick")
     for size, name in ((10**9, "s"), (10**6, "ms"), (10**3, "µs")):
         if value >= 0.9995 * size:
             shown = value / size

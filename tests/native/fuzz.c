@@ -247,12 +247,12 @@ static void make_trace(bytes *out) {
 
 typedef struct { int64_t ticks, checks, time, line, thread, event; } row;
 
-/* EVENTS only where batches were fetched; HOLDS and on only where the timeline kept rows. */
+/* EVENTS only where batches were fetched; HOLDS to FAULTS only where the timeline kept rows. */
 enum { LINES, EVENTS, COMMENTS, BAD, BAD_TEXTS, NAMES, NAME_ENDS, TOTALS, THREADS, BLAME, HOLDS, WAITS, SWITCHES, FAULTS,
-       PARTS };
+       DRAWN, PARTS };
 static const char *const PART_NAMES[PARTS] = {
     "lines", "events", "comments", "bad lines", "bad texts", "names", "name ends", "totals", "threads", "blame",
-    "holds", "waits", "switches", "faults",
+    "holds", "waits", "switches", "faults", "picture",
 };
 
 typedef struct { bytes parts[PARTS]; tk_progress progress; bool batches, kept; } result;
@@ -421,6 +421,12 @@ static void take_timeline(tk_timeline *timeline, result *r) {
     TAKE(WAITS, tk_timeline_waits, tk_wait);
     TAKE(SWITCHES, tk_timeline_switches, tk_switch);
     TAKE(FAULTS, tk_timeline_faults, tk_fault);
+    TAKE(DRAWN, tk_timeline_picture_cells, tk_cell);
+    TAKE(DRAWN, tk_timeline_picture_holds, tk_picture_hold);
+    TAKE(DRAWN, tk_timeline_picture_waits, tk_picture_wait);
+    TAKE(DRAWN, tk_timeline_picture_retries, tk_retry);
+    TAKE(DRAWN, tk_timeline_picture_windows, tk_window);
+    TAKE(DRAWN, tk_timeline_picture_knots, tk_knot);
 }
 
 static void take_progress(tk_pipeline *p, const options *o, result *r) {
@@ -474,6 +480,9 @@ static bool read_trace(const bytes *trace, const options *o, result *r) {
                                 .long_hold = 1000, .ratio = 1.5, .worst = 3, .distinct_values = 20};
     tk_timeline *timeline = tk_timeline_new(o->interval, o->keep_rows, &options);
     CHECK(p && timeline);
+    const tk_picture_limits limits = {.bins = 100, .cells = 80, .rows = 40, .edge_rows = 15, .window_rows = 10, .windows = 3,
+                                      .window_waiters = 5, .rival_switches = 3};
+    CHECK(tk_timeline_draw(timeline, &limits));
     fetched late[8];
     int held = 0, steps = 0;
     bool whole = false;
@@ -599,7 +608,7 @@ static void compare(const result *a, const result *b, const options *o) {
         const bytes *x = &a->parts[part], *y = &b->parts[part];
         size_t count = x->count;
         if (part == EVENTS && !b->batches) continue;
-        if (part >= HOLDS && !b->kept) continue;
+        if (part >= HOLDS && part != DRAWN && !b->kept) continue;
         if (part == BAD && y->count < count) count = y->count;
         if (part == BAD_TEXTS && y->count < count) count = y->count;
         if (part == TOTALS && a->kept && !b->kept) { /* the second clock is only read where rows are kept */

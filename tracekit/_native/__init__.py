@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import ctypes as c
 import os
+from contextvars import ContextVar
 from pathlib import Path
 
-ABI = 5
+ABI = 8
 LINE_CODES = 8
 ROW_CODES = 5
 FINDING_KINDS = 4
@@ -26,6 +27,18 @@ class Options(c.Structure):
         ("ratio", c.c_double),
         ("worst", c.c_int64),
         ("distinct_values", c.c_int64),
+    )
+
+
+class PictureLimits(c.Structure):
+    """tk_picture_limits"""
+
+    _fields_ = tuple(
+        (name, c.c_int64)
+        for name in (
+            *("bins", "cells", "rows", "edge_rows"),
+            *("window_rows", "windows", "window_waiters", "rival_switches"),
+        )
     )
 
 
@@ -103,14 +116,18 @@ class BadLine(c.Structure):
 _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
     "tk_timeline_new": (c.c_void_p, (c.c_int64, c.c_int32, c.POINTER(Options))),
     "tk_timeline_free": (None, (c.c_void_p,)),
+    "tk_timeline_draw": (c.c_int32, (c.c_void_p, c.POINTER(PictureLimits))),
+    "tk_timeline_picture_shift": (c.c_int32, (c.c_void_p,)),
+    "tk_timeline_picture_whole": (c.c_int32, (c.c_void_p,)),
     "tk_timeline_feed": (c.c_int32, (c.c_void_p, c.POINTER(Columns), c.c_int32)),
     "tk_timeline_finish": (c.c_int32, (c.c_void_p,)),
     "tk_timeline_totals": (None, (c.c_void_p, c.POINTER(Totals))),
     **{
         f"tk_timeline_{table}": (c.c_void_p, (c.c_void_p, c.POINTER(c.c_int64)))
         for table in (
-            *("threads", "blame", "distributions", "handoffs", "waiting"),
+            *("threads", "blame", "distributions", "histograms", "handoffs", "waiting"),
             *("holds", "waits", "switches", "faults", "retries"),
+            *(f"picture_{table}" for table in ("cells", "holds", "waits", "retries", "windows", "knots")),
         )
     },
     "tk_timeline_forget": (None, (c.c_void_p,)),
@@ -159,6 +176,11 @@ def core_name() -> str:
     return "native" if library else "python"
 
 
+at_most: ContextVar[int | None] = ContextVar("at_most", default=None)
+"""Threads to read with at most, where many traces are read at once."""
+
+
 def workers() -> int:
     """How many threads to read with: the cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, at_most.get() or cores)

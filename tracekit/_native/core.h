@@ -15,7 +15,7 @@
 #error "the scanner reads eight characters as one little-endian number"
 #endif
 
-#define TK_ABI 5                 /* raised whenever a struct below changes */
+#define TK_ABI 8                 /* raised whenever a struct below changes */
 #define TK_EXPORT __attribute__((visibility("default")))
 #define TK_NULL INT64_MIN        /* a `-` in a column */
 #define TK_LINE_LIMIT (1 << 20)  /* bytes; a longer line is bad */
@@ -185,10 +185,48 @@ typedef struct {
     int64_t *clock, *tick_clock;  /* filled when not NULL */
 } tk_columns;
 
+/* ---- picture.c ---- */
+
+/* bins: at most so many. cells: so many of all threads, unless the bins get too few. rows: up to so many holds,
+   contended waits and failed retries each the picture has all of them; else `window_rows` of each around so many
+   (`windows`) findings of each kind, and `edge_rows` where the trace begins and ends, unless more than `window_waiters`
+   wait there. rival_switches: then a wait over more of them that is no battle has no rival. */
+typedef struct { int64_t bins, cells, rows, edge_rows, window_rows, windows, window_waiters, rival_switches; } tk_picture_limits;
+
+/* What one thread did in one bin: clock units in each state, the longest hold and wait that reach into it (their
+   whole length), and how often it failed and released. */
+typedef struct {
+    int64_t held, entering, busy, retried, longest_hold, longest_wait;
+    int32_t bin, thread, retries, checks, blocking, padding;
+} tk_cell;
+
+typedef struct {
+    int64_t start_seq, end_seq, start, end, waited;
+    int32_t thread;
+    uint8_t release, open, truncated, padding;
+} tk_picture_hold;
+
+typedef struct {
+    int64_t entry_seq, busy_seq, end_seq, start, busy, end, failed_retries, lost_rounds, timeouts, hand_overs, passes;
+    int32_t thread, rival;
+    uint8_t contended, open, truncated, padding[5];
+    int64_t retry; /* clock of the first failed one; -1 */
+} tk_picture_wait;
+
+typedef struct { int64_t from, to; } tk_window; /* of the clock: in it every row is there */
+typedef struct { int64_t clock, tick_clock; } tk_knot;
+typedef struct { int64_t low, high, count; int32_t thread, kind; } tk_bucket; /* of durations from low to below high */
+
 typedef struct tk_timeline tk_timeline;
 
 TK_EXPORT tk_timeline *tk_timeline_new(int64_t interval, int32_t keep_rows, const tk_options *options);
 TK_EXPORT void tk_timeline_free(tk_timeline *timeline);
+/* Collect a picture too. Call before the first feed. False: no memory. */
+TK_EXPORT int32_t tk_timeline_draw(tk_timeline *timeline, const tk_picture_limits *limits);
+/* 1 << this is the width of a bin in clock units. */
+TK_EXPORT int32_t tk_timeline_picture_shift(const tk_timeline *timeline);
+/* Whether it has every row of the trace; else only those in its windows. */
+TK_EXPORT int32_t tk_timeline_picture_whole(const tk_timeline *timeline);
 /* All threads' codes in the batch must be below `threads`. False: no memory. */
 TK_EXPORT int32_t tk_timeline_feed(tk_timeline *timeline, const tk_columns *columns, int32_t threads);
 TK_EXPORT int32_t tk_timeline_finish(tk_timeline *timeline);
@@ -209,6 +247,13 @@ TK_EXPORT const tk_finding_group *tk_timeline_groups(tk_timeline *timeline, int3
 TK_EXPORT const tk_distribution *tk_timeline_distributions(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_handoff *tk_timeline_handoffs(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_waiting *tk_timeline_waiting(tk_timeline *timeline, int64_t *count);
+TK_EXPORT const tk_bucket *tk_timeline_histograms(tk_timeline *timeline, int64_t *count);
+TK_EXPORT const tk_cell *tk_timeline_picture_cells(tk_timeline *timeline, int64_t *count);
+TK_EXPORT const tk_picture_hold *tk_timeline_picture_holds(tk_timeline *timeline, int64_t *count);
+TK_EXPORT const tk_picture_wait *tk_timeline_picture_waits(tk_timeline *timeline, int64_t *count);
+TK_EXPORT const tk_retry *tk_timeline_picture_retries(tk_timeline *timeline, int64_t *count);
+TK_EXPORT const tk_window *tk_timeline_picture_windows(tk_timeline *timeline, int64_t *count);
+TK_EXPORT const tk_knot *tk_timeline_picture_knots(tk_timeline *timeline, int64_t *count);
 
 /* ---- pipeline.c ---- */
 

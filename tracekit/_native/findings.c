@@ -174,6 +174,24 @@ bool histogram_describe(const histogram *h, tk_distribution *out) {
     return true;
 }
 
+int histogram_buckets(const histogram *h, bucket out[BUCKETS]) {
+    int64_t counts[BUCKETS] = {0};
+    for (size_t i = 0; h->values && i <= h->mask; i++) {
+        if (!h->counts[i]) continue;
+        const uint64_t value = (uint64_t)h->values[i];
+        const int octave = value < 4 ? 0 : 61 - __builtin_clzll(value);
+        counts[4 * octave + (int)(value >> octave)] += h->counts[i];
+    }
+    int filled = 0;
+    for (int i = 0; i < BUCKETS; i++) {
+        if (!counts[i]) continue;
+        const int octave = i < 8 ? 0 : i / 4 - 1;
+        const int64_t low = (int64_t)(i - 4 * octave) << octave;
+        out[filled++] = (bucket){low, low + ((int64_t)1 << octave), counts[i]};
+    }
+    return filled;
+}
+
 void histogram_free(histogram *h) {
     free(h->values);
     free(h->counts);

@@ -48,6 +48,12 @@ static inline bool histogram_add(histogram *h, int64_t value, distinct_values *d
 
 /* Count, quantiles and maximum of what was flushed; count 0 where there is nothing. */
 bool histogram_describe(const histogram *h, tk_distribution *out);
+
+/* A bucket: an eighth to a quarter of its values wide, so four from one power of two to the next. */
+typedef struct { int64_t low, high, count; } bucket;
+enum { BUCKETS = 4 * 64 };
+/* Fills the buckets that are not empty, in order, and gives their number. */
+int histogram_buckets(const histogram *h, bucket out[BUCKETS]);
 void histogram_free(histogram *h);
 
 #endif

@@ -9,6 +9,7 @@
 #include "core.h"
 #include "findings.h"
 #include "map.h"
+#include "picture.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,7 @@ typedef struct {
     bool open, contended, truncated;
     uint32_t place; /* in open_waits */
     int64_t entry_seq, busy_seq, start, busy, start_ticks, busy_ticks;
+    int64_t retry;                 /* clock of its first failed retry */
     int64_t run, run_held;         /* where it began: the run, and how long that had been held */
     int64_t busy_run, busy_run_acquires;
     int64_t acquires_at_busy;
@@ -105,6 +107,9 @@ struct tk_timeline {
     int64_t frozen_checks;
     int64_t frozen_start_seq, frozen_end_seq, frozen_start, frozen_end;
 
+    picture *picture; /* NULL: none is wanted */
+    TK_VECTOR(tk_picture_wait) open_rows;
+
     TK_VECTOR(tk_hold) holds;
     TK_VECTOR(tk_wait) waits;
     TK_VECTOR(tk_switch) switches;
@@ -114,6 +119,7 @@ struct tk_timeline {
     TK_VECTOR(tk_distribution) distributions;
     TK_VECTOR(tk_handoff) handoffs;
     TK_VECTOR(tk_waiting) waiting_rows;
+    TK_VECTOR(tk_bucket) histograms;
 };
 
 /* Emptied and used again: with many waiters the allocator would give the memory back each time. */
@@ -184,11 +190,20 @@ void tk_timeline_free(tk_timeline *t) {
     free(t->distributions.items);
     free(t->handoffs.items);
     free(t->waiting_rows.items);
+    free(t->histograms.items);
+    free(t->open_rows.items);
+    picture_free(t->picture);
     free(t);
+}
+
+int32_t tk_timeline_draw(tk_timeline *t, const tk_picture_limits *limits) {
+    t->picture = picture_new(limits);
+    return t->picture != NULL;
 }
 
 static bool add_threads(tk_timeline *t, int32_t count) {
     if (count <= t->thread_count) return true;
+    if (t->picture && !picture_add_threads(t->picture, count)) return false;
     if (!tk_grow(&t->threads, &t->threads_room, sizeof *t->threads, (size_t)count) ||
         !tk_grow(&t->thread_totals, &t->thread_totals_room, sizeof *t->thread_totals, (size_t)count))
         return false;
@@ -262,10 +277,19 @@ static void settle_blame(tk_timeline *t, const stretch *part, map *blame) {
 
 static void settle_rivals(tk_timeline *t, const wait *w, map *rivals) {
     int64_t before = w->busy_run_acquires;
-    for (int64_t i = w->busy_run; i < t->runs; i++) {
-        const run *r = &t->ring[i & (RING - 1)];
-        charge(t, rivals, r->thread, r->acquires - before);
+    if (t->runs - w->busy_run > 16 && map_is_dense(rivals, t->thread_count)) {
+        for (int64_t i = w->busy_run; i < t->runs; i++) {
+            const run *r = &t->ring[i & (RING - 1)];
+            rivals->sums[r->thread] += r->acquires;
+        }
+        rivals->sums[t->ring[w->busy_run & (RING - 1)].thread] -= before;
         before = 0;
+    } else {
+        for (int64_t i = w->busy_run; i < t->runs; i++) {
+            const run *r = &t->ring[i & (RING - 1)];
+            charge(t, rivals, r->thread, r->acquires - before);
+            before = 0;
+        }
     }
     charge(t, rivals, t->run_thread, t->run_acquires - before);
 }
@@ -356,8 +380,48 @@ static void forget_wait(tk_timeline *t, wait *w) {
     spare_taken(t, &w->taken);
 }
 
+static int64_t passes(const tk_timeline *t, const wait *w) { return w->contended ? t->acquires - w->acquires_at_busy : 0; }
+
+static tk_picture_wait drawn_wait(const tk_timeline *t, const wait *w, int32_t thread, int64_t end_seq, int32_t rival) {
+    return (tk_picture_wait){w->entry_seq, w->busy_seq, end_seq, w->start, w->contended ? w->busy : 0, t->clock,
+                             w->failed_retries, w->lost_rounds, w->timeouts, w->hand_overs, passes(t, w), thread, rival,
+                             w->contended, end_seq == NO_SEQ, w->truncated, {0}, w->failed_retries ? w->retry : -1};
+}
+
+/* What is open, as far as it has come, but for the wait of `closed`. False: so many wait that they are left out. */
+static bool open_rows(tk_timeline *t, int32_t closed, tk_picture_hold *hold) {
+    t->open_rows.count = 0;
+    *hold = (tk_picture_hold){t->hold_start_seq, NO_SEQ, t->hold_start, t->clock, t->hold_waited, t->holder, 0, true, false, 0};
+    if (t->contended_open - (closed != NOBODY) > t->picture->limits.window_waiters) return false;
+    for (size_t i = 0; i < t->open_waits.count; i++) {
+        const int32_t thread = t->open_waits.items[i];
+        const wait *w = &t->threads[thread].wait;
+        if (w->contended && thread != closed) KEEP(t->open_rows, drawn_wait(t, w, thread, NO_SEQ, main_rival(t, w)));
+    }
+    return true;
+}
+
+/* The rows that lead to it, and what is open at its end. A battle's own wait is closed: its row is there. */
+static void draw_finding(tk_timeline *t, int kind, const tk_finding *finding) {
+    tk_picture_hold hold;
+    if (!open_rows(t, kind == TK_BATTLES ? finding->thread : NOBODY, &hold)) return;
+    TRY(picture_finding(t->picture, kind, finding, t->holder != NOBODY ? &hold : NULL, t->open_rows.items,
+                        t->open_rows.count));
+}
+
+/* `closed`: whose wait has just become a row. */
+static void draw_beginning(tk_timeline *t, int32_t closed) {
+    tk_picture_hold hold;
+    if (LIKELY(!picture_begins(t->picture))) return;
+    t->picture->begun = true;
+    if (!open_rows(t, closed, &hold)) return;
+    TRY(picture_beginning(t->picture, t->clock, t->holder != NOBODY ? &hold : NULL, t->open_rows.items,
+                          t->open_rows.count));
+}
+
 static void found(tk_timeline *t, int kind, tk_finding finding) {
     TRY(findings_add(&t->findings[kind], &finding, t->options.worst));
+    if (t->picture && picture_wants(t->picture, kind, finding.cost, finding.start_seq)) draw_finding(t, kind, &finding);
 }
 
 /* The wait becomes that of the hold which begins now. */
@@ -382,18 +446,23 @@ static void close_wait(tk_timeline *t, int32_t thread, int64_t end_seq) {
     t->hold_wait_seq = w->truncated ? w->busy_seq : w->entry_seq;
     t->hold_wait_start = w->start;
     const bool battle = TK_ANALYZERS && w->lost_rounds >= t->options.min_rounds;
-    if (battle || t->keep_rows) {
-        const bool contended = w->contended;
-        const int32_t rival = contended ? main_rival(t, w) : NOBODY;
-        const int64_t passes = contended ? t->acquires - w->acquires_at_busy : 0;
+    if (battle || t->keep_rows || t->picture) {
+        const bool drawn_rival = t->picture && (battle || !picture_is_partial(t->picture) ||
+                                                t->runs - w->busy_run <= t->picture->limits.rival_switches);
+        const int32_t rival = w->contended && (battle || t->keep_rows || drawn_rival) ? main_rival(t, w) : NOBODY;
+        if (t->picture) {
+            const tk_picture_wait drawn = drawn_wait(t, w, thread, end_seq, drawn_rival ? rival : NOBODY);
+            TRY(picture_wait(t->picture, &drawn));
+            draw_beginning(t, thread);
+        }
         if (battle)
             found(t, TK_BATTLES, (tk_finding){t->clock - w->busy, w->busy_seq, end_seq, w->busy, t->clock,
-                                              {w->lost_rounds, w->failed_retries, passes}, thread, rival});
+                                              {w->lost_rounds, w->failed_retries, passes(t, w)}, thread, rival});
         if (t->keep_rows)
-            KEEP(t->waits, (tk_wait){w->entry_seq, w->busy_seq, end_seq, w->start, contended ? w->busy : 0, t->clock,
-                                     w->start_ticks, contended ? w->busy_ticks : 0, tick_clock(t),
-                                     w->failed_retries, w->lost_rounds, w->timeouts, w->hand_overs, passes, thread,
-                                     rival, contended, end_seq == NO_SEQ, w->truncated, {0}});
+            KEEP(t->waits, (tk_wait){w->entry_seq, w->busy_seq, end_seq, w->start, w->contended ? w->busy : 0, t->clock,
+                                     w->start_ticks, w->contended ? w->busy_ticks : 0, tick_clock(t),
+                                     w->failed_retries, w->lost_rounds, w->timeouts, w->hand_overs, passes(t, w), thread,
+                                     rival, w->contended, end_seq == NO_SEQ, w->truncated, {0}});
     }
     spare_taken(t, &t->hold_taken);
     t->hold_taken = w->taken;
@@ -495,6 +564,19 @@ static inline __attribute__((always_inline)) void analyze_hold(tk_timeline *t, i
         note_long_hold(t, held, end_seq);
 }
 
+static inline int64_t ticks_clock(const tk_timeline *t, int64_t ticks) {
+    int64_t clamped = ticks < 0 ? 0 : ticks > t->interval ? t->interval : ticks;
+    return t->last_checks * t->interval + t->interval - clamped;
+}
+
+/* `ticks` are those of the RELEASE: where they are known a timed trace has a second clock. */
+static void draw_hold(tk_timeline *t, const tk_picture_hold *hold, int64_t ticks) {
+    TRY(picture_hold(t->picture, hold));
+    draw_beginning(t, NOBODY);
+    if (t->totals.timed && ticks != TK_NULL && t->last_checks != TK_NULL)
+        TRY(picture_knot(t->picture, t->clock, ticks_clock(t, ticks)));
+}
+
 /* `ticks` are those of the RELEASE. */
 static inline __attribute__((always_inline)) void close_hold(tk_timeline *t, int64_t end_seq, int kind, bool truncated, int64_t ticks) {
     const int64_t held = t->clock - t->hold_start;
@@ -504,6 +586,11 @@ static inline __attribute__((always_inline)) void close_hold(tk_timeline *t, int
     totals->check_releases += kind == KIND_CHECK;
     totals->blocking_releases += kind == KIND_BLOCKING;
     t->run_held += held;
+    if (UNLIKELY(t->picture != NULL)) {
+        const tk_picture_hold row = {t->hold_start_seq, end_seq, t->hold_start, t->clock, t->hold_waited, thread,
+                                     (uint8_t)kind, end_seq == NO_SEQ, truncated, 0};
+        draw_hold(t, &row, ticks);
+    }
     if (TK_ANALYZERS) analyze_hold(t, thread, held, end_seq, kind, ticks);
     if (t->keep_rows)
         KEEP(t->holds, (tk_hold){t->hold_start_seq, end_seq, t->hold_start, t->clock, t->hold_start_ticks,
@@ -518,11 +605,6 @@ static inline int release_kind(int64_t at_acquire, int64_t at_release) {
 }
 
 /* ---- the clock ---- */
-
-static inline int64_t ticks_clock(const tk_timeline *t, int64_t ticks) {
-    int64_t clamped = ticks < 0 ? 0 : ticks > t->interval ? t->interval : ticks;
-    return t->last_checks * t->interval + t->interval - clamped;
-}
 
 static inline void set_clock(int64_t *clock, int64_t *first, int32_t *known, int64_t now) {
     if (UNLIKELY(!*known)) {
@@ -608,7 +690,13 @@ static void contend(tk_timeline *t, int32_t thread, int64_t seq, bool retry, boo
                 w->hand_overs++;
             }
         }
-        if (t->keep_rows) KEEP(t->retries, (tk_retry){seq, t->clock, thread, t->holder, kind, 0});
+        if (w->failed_retries == 1) w->retry = t->clock;
+        const tk_retry row = {seq, t->clock, thread, t->holder, kind, 0};
+        if (t->keep_rows) KEEP(t->retries, row);
+        if (t->picture) {
+            TRY(picture_retry(t->picture, &row));
+            draw_beginning(t, NOBODY);
+        }
     }
     if (!w->contended) {
         w->contended = true;
@@ -710,6 +798,8 @@ static inline bool reacquire_at_once(tk_timeline *t, const tk_columns *c, int64_
     t->hold_waited = t->clock - t->hold_wait_start;
     t->hold_contended = false;
     totals->waited += t->hold_waited;
+    if (UNLIKELY(t->picture && t->hold_waited))
+        TRY(picture_wait(t->picture, &(tk_picture_wait){.start = t->hold_wait_start, .end = t->clock, .thread = thread, .retry = -1}));
     if (TK_ANALYZERS) TRY(histogram_add(&t->threads[thread].durations[TK_WAIT], t->hold_waited, &t->distinct));
     t->acquires++;
     t->reacquires++;
@@ -748,6 +838,7 @@ int32_t tk_timeline_finish(tk_timeline *t) {
             histogram *h = &t->threads[i].durations[kind];
             if (h->repeated) TRY(histogram_flush(h, &t->distinct));
         }
+    if (t->picture) TRY(picture_finish(t->picture, t->clock));
     t->totals.exact = !t->distinct.coarse;
     t->totals.duration = t->clock;
     t->totals.threads = t->thread_count;
@@ -847,3 +938,33 @@ const tk_waiting *tk_timeline_waiting(tk_timeline *t, int64_t *count) {
     *count = t->out_of_memory ? -1 : (int64_t)t->waiting_rows.count;
     return t->waiting_rows.items;
 }
+
+const tk_bucket *tk_timeline_histograms(tk_timeline *t, int64_t *count) {
+    t->histograms.count = 0;
+    bucket filled[BUCKETS];
+    for (int32_t thread = 0; thread < t->thread_count; thread++)
+        for (int kind = 0; kind < TK_DISTRIBUTIONS; kind++) {
+            const int n = histogram_buckets(&t->threads[thread].durations[kind], filled);
+            for (int i = 0; i < n; i++)
+                KEEP(t->histograms, (tk_bucket){filled[i].low, filled[i].high, filled[i].count, thread, kind});
+        }
+    *count = t->out_of_memory ? -1 : (int64_t)t->histograms.count;
+    return t->histograms.items;
+}
+
+int32_t tk_timeline_picture_shift(const tk_timeline *t) { return t->picture->shift; }
+
+int32_t tk_timeline_picture_whole(const tk_timeline *t) { return t->picture->whole; }
+
+#define PICTURE_TABLE(name, vector, row)                                     \
+    const row *tk_timeline_picture_##name(tk_timeline *t, int64_t *count) {  \
+        *count = (int64_t)t->picture->vector.count;                          \
+        return t->picture->vector.items;                                     \
+    }
+
+PICTURE_TABLE(cells, all_cells, tk_cell)
+PICTURE_TABLE(holds, all_holds, tk_picture_hold)
+PICTURE_TABLE(waits, all_waits, tk_picture_wait)
+PICTURE_TABLE(retries, all_retries, tk_retry)
+PICTURE_TABLE(windows, windows, tk_window)
+PICTURE_TABLE(knots, knots, tk_knot)

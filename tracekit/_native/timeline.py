@@ -17,10 +17,13 @@ from tracekit.machine import (
     FINDING_KINDS,
     GROUP,
     LAYOUTS,
+    PICTURE_LAYOUTS,
     SEVERITIES,
     Faults,
     Found,
     Options,
+    PictureLimits,
+    RawPicture,
     Rows,
     Totals,
 )
@@ -95,9 +98,12 @@ class NativeMachine:
         )
 
     def rows(self, table: str) -> Rows:
+        return self._rows(table, LAYOUTS[table])
+
+    def _rows(self, table: str, layout: np.dtype[Any]) -> Rows:
         count = c.c_int64()
         address = getattr(self._c, f"tk_timeline_{table}")(self.native_handle, count)
-        return self._view(address, count.value, LAYOUTS[table])
+        return self._view(address, count.value, layout)
 
     def findings(self, kind: str) -> Rows:
         count = c.c_int64()
@@ -108,6 +114,17 @@ class NativeMachine:
         count = c.c_int64()
         address = self._c.tk_timeline_groups(self.native_handle, FINDING_KINDS.index(kind), count)
         return self._view(address, count.value, GROUP)
+
+    def draw(self, limits: PictureLimits) -> None:
+        if not self._c.tk_timeline_draw(self.native_handle, _native.PictureLimits(**vars(limits))):
+            raise MemoryError
+
+    def picture(self) -> RawPicture:
+        shift, whole = (
+            getattr(self._c, f"tk_timeline_picture_{what}")(self.native_handle) for what in ("shift", "whole")
+        )
+        rows = {name: self._rows(f"picture_{name}", layout) for name, layout in PICTURE_LAYOUTS.items()}
+        return RawPicture(shift, bool(whole), rows)
 
     def forget(self) -> None:
         self._c.tk_timeline_forget(self.native_handle)

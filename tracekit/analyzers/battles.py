@@ -16,6 +16,9 @@ from tracekit.arrays import integers
 from tracekit.machine import FoundRow, Options, Rows, Wait
 from tracekit.words import count, percent
 
+NEEDS = frozenset({"retries"})
+"""What a trace must tell for these to be seen (`tracekit.observed`)."""
+
 
 def battle(wait: Wait, end_seq: int, end: int, options: Options) -> FoundRow | None:
     """The battle that this wait, closed at `end`, was."""

@@ -16,6 +16,9 @@ from tracekit.arrays import integers, ratios
 from tracekit.machine import NOBODY, FoundRow, Hold, Options, Rows
 from tracekit.words import count, duration, percent
 
+NEEDS = frozenset({"checks"})
+"""What a trace must tell for these to be seen (`tracekit.observed`)."""
+
 
 @dataclass
 class _Run:

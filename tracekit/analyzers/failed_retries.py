@@ -11,6 +11,9 @@ from typing import Any
 from tracekit.analyzers.finding import NAMED, Finding, Story
 from tracekit.words import count, percent
 
+NEEDS = frozenset({"retries"})
+"""What a trace must tell for these to be seen (`tracekit.observed`)."""
+
 
 def explain(others: Sequence[Finding], story: Story) -> list[Finding]:
     """One finding for the threads that wait long for it and that no other finding explains."""
@@ -39,10 +42,8 @@ def explain(others: Sequence[Finding], story: Story) -> list[Finding]:
 
 
 def _mostly_behind(waiter: Mapping[str, Any], story: Story) -> str:
-    holders = [row for row in story.blame if row["waiter"] == waiter["thread"] and row["holder"] is not None]
-    if not holders:
-        return ""
-    return f", mostly behind {story.names[max(holders, key=lambda row: int(row['duration']))['holder']]}"
+    holder = next((row["holder"] for row in story.blamed(waiter["thread"]) if row["holder"] is not None), None)
+    return "" if holder is None else f", mostly behind {story.names[holder]}"
 
 
 _OLD = (

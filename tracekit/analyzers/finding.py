@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -60,7 +60,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Story:
-    """What is known of the trace: to word a finding with."""
+    """What is known of the trace, to word a finding with. `blamed`: a waiter's rows of `blame`, costliest first."""
 
     unit: str
     duration: int
@@ -68,7 +68,8 @@ class Story:
     switch_interval: str
     names: Mapping[str, str]
     threads: Mapping[str, Mapping[str, Any]]
-    blame: Sequence[Mapping[str, Any]]
+    blamed: Callable[[str], Sequence[Mapping[str, Any]]]
+    unobserved: frozenset[str]
 
     def share(self, duration: int) -> float:
         """Of the trace's duration; at most 1, since several may wait at once."""

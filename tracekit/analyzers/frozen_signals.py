@@ -14,6 +14,9 @@ from tracekit.arrays import integers
 from tracekit.machine import FoundRow, Options, Rows
 from tracekit.words import count
 
+NEEDS = frozenset({"ticks", "checks"})
+"""What a trace must tell for these to be seen (`tracekit.observed`)."""
+
 
 class FrozenSignals:
     """Follows the check releases of all threads."""

@@ -14,6 +14,9 @@ from tracekit.arrays import integers
 from tracekit.machine import FoundRow, Hold, Options, Rows
 from tracekit.words import count, duration, percent
 
+NEEDS: frozenset[str] = frozenset()
+"""What a trace must tell for these to be seen (`tracekit.observed`)."""
+
 
 def long_hold(hold: Hold, end_seq: int, end: int, timed_waiters: bool, options: Options) -> FoundRow | None:
     """The long hold that this one, ended now, was. `timed_waiters`: the trace is timed and others' waits contended."""

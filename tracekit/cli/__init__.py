@@ -13,9 +13,12 @@ from tracekit.cli.analyze import analyze
 from tracekit.cli.common import say
 from tracekit.cli.compare import compare
 from tracekit.cli.convert import convert
+from tracekit.cli.fleet import fleet
 from tracekit.cli.query import query
+from tracekit.cli.record import RecordCommand, record
+from tracekit.cli.report import report
 
-COMMANDS = (analyze, compare, convert, query)
+COMMANDS = (analyze, report, query, convert, compare, fleet)
 
 app = typer.Typer(
     name="tracekit",
@@ -46,6 +49,7 @@ def _options(
         )
 
 
+app.command(cls=RecordCommand, context_settings={"allow_interspersed_args": False})(record)
 for command in COMMANDS:
     app.command()(command)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -24,15 +23,12 @@ from tracekit.cli.common import (
     say_faults,
     write,
 )
+from tracekit.cli.thresholds import with_thresholds
 from tracekit.errors import OptionError, TracekitError
-from tracekit.machine import Options
 from tracekit.words import percent, printable
 
 
-def _threshold(help_text: str) -> Any:
-    return typer.Option(help=help_text, rich_help_panel="Thresholds (docs/analyses.md)")
-
-
+@with_thresholds
 def analyze(
     traces: Annotated[list[str], typer.Argument(metavar="TRACE...", help="Trace files; `-` is standard input.")],
     as_json: AsJson = False,
@@ -46,18 +42,10 @@ def analyze(
         typer.Option(metavar="PERCENT", help="Only fail on kinds that cost more of the trace's duration than this."),
     ] = None,
     only: Annotated[str | None, typer.Option(metavar="KIND,...", help="Show findings of these kinds only.")] = None,
-    min_rounds: Annotated[int, _threshold("Lost rounds that make a wait a battle.")] = Options.min_rounds,
-    ratio: Annotated[float, _threshold("A short hold is delayed if it waited so many times as long.")] = Options.ratio,
-    min_cycles: Annotated[int, _threshold("Delayed short holds that make a convoy.")] = Options.min_cycles,
-    max_gap: Annotated[int, _threshold("Undelayed short holds in a row that do not end a convoy.")] = Options.max_gap,
-    min_frozen: Annotated[int, _threshold("Checks at 0 ticks in a row: frozen signals.")] = Options.min_frozen,
-    min_timeouts: Annotated[int, _threshold("Timeouts of one waiter: a long hold.")] = Options.min_timeouts,
-    long_hold: Annotated[
-        str, _threshold("A hold this long, with somebody waiting at its end: e.g. 500us, 10ms, or ns.")
-    ] = f"{Options.long_hold // 10**6}ms",
-    worst: Annotated[int, _threshold("Findings kept of each kind, the costliest; all are counted.")] = Options.worst,
+    *,
+    thresholds: dict[str, float],
 ) -> None:
-    """Say what is wrong: findings, what each thread held and waited, who waited for whom."""
+    """Say what is wrong, and who waited for whom. Findings first, then what each thread held and waited."""
     with outcome():
         named, failing = _kinds("--only", only, KINDS), _kinds("--fail-on", fail_on, ())
         check_percent("--max-cost", max_cost)
@@ -65,11 +53,6 @@ def analyze(
             raise OptionError(
                 "--max-cost says nothing without --fail-on.", "Name the kinds that fail, e.g. --fail-on convoys."
             )
-        thresholds: dict[str, float] = {
-            "min_rounds": min_rounds, "ratio": ratio, "min_cycles": min_cycles, "max_gap": max_gap,
-            "min_frozen": min_frozen, "min_timeouts": min_timeouts, "long_hold": _nanoseconds(long_hold),
-            "worst": worst,
-        }  # fmt: skip
         if sys.stdout is None and output is None:
             raise TracekitError("standard output is closed.", "Open it, or name a file with -o.")
         analyses, failed = [], False
@@ -82,6 +65,7 @@ def analyze(
                     raise
                 say_error(error)
                 failed = True
+        failures = [failure for analysis in analyses for failure in _failures(analysis, failing, max_cost)]
         if analyses:
             if as_json:
                 from tracekit.reporters import json
@@ -97,11 +81,19 @@ def analyze(
                 say_faults(analysis)
         if failed:
             raise typer.Exit(2)
-        failures = [failure for analysis in analyses for failure in _failures(analysis, failing, max_cost)]
         for failure in failures:
             say(printable(failure))
         if failures:
             raise typer.Exit(1)
+
+
+def print_summary(trace: str) -> None:
+    """What `tracekit analyze TRACE` prints. Raises what `tracekit.analyze` raises."""
+    from tracekit.reporters import console
+
+    with progress_of(trace) as progress:
+        analysis = tracekit.analyze(trace, progress=progress)
+    write(as_text([console.render(analysis)], None), None, [trace])
 
 
 def _kinds(option: str, listed: str | None, otherwise: tuple[str, ...]) -> tuple[str, ...]:
@@ -115,13 +107,6 @@ def _kinds(option: str, listed: str | None, otherwise: tuple[str, ...]) -> tuple
         if kind not in KINDS:
             raise OptionError(f"{option}: there is no kind of finding {kind!r}.", hint)
     return kinds
-
-
-def _nanoseconds(text: str) -> int:
-    found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?)\s*(ns|us|µs|ms|s)?", text.strip())
-    if not found:
-        raise OptionError(f"--long-hold: {text!r} is no duration.", "Write e.g. 10ms, 500us, or nanoseconds.")
-    return round(float(found[1]) * {"us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}.get(found[2], 1))
 
 
 def _failures(analysis: Analysis, kinds: tuple[str, ...], max_cost: float | None) -> list[str]:

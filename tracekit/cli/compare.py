@@ -22,7 +22,7 @@ def compare(
         typer.Option(metavar="PERCENT", help="Exit with 1 if a share or finding got worse by so many points."),
     ] = None,
 ) -> None:
-    """Compare two traces of the same program: metrics before and after, findings gone, new, better, worse."""
+    """Compare two traces of the same program. Metrics before and after; findings gone, new, better, worse."""
     with outcome():
         check_percent("--fail-on-regression", fail_on_regression)
         analyses = []

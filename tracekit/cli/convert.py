@@ -24,7 +24,8 @@ def convert(
     ] = None,
     strict: Strict = False,
 ) -> None:
-    """Write a trace in another format: Parquet, Arrow, CSV, JSON lines, text. `tracekit` reads them all."""
+    """Write a trace in another format. Parquet, Arrow, CSV, JSON lines and text, which tracekit reads too;
+    Perfetto, Chrome and Firefox Profiler, which their viewers open."""
     with outcome():
         writer = writer_for(output, to)
         if str(output) == "-" and isinstance(writer, FolderWriter):

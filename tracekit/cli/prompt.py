@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -19,10 +19,12 @@ _HISTORY_LINES = 1000
 _KEYWORDS = ("select", "from", "where", "group by", "order by", "limit", "count(*)", "sum(", "max(", "quantile_cont(")
 
 
-def ask(trace: str, answer: Callable[[str], None], about: Callable[[str | None], None]) -> None:
-    """Asks until the input ends. answer: runs SQL. about: shows the tables, or the columns of one."""
-    say(f"{trace}: {len(schemas.TABLES)} tables. {HELP}")
-    with _line_editing():
+def ask(
+    trace: str, tables: Mapping[str, str], answer: Callable[[str], None], about: Callable[[str | None], None]
+) -> None:
+    """Asks until the input ends. tables: names and schemas. answer: runs SQL. about: shows them, or one's columns."""
+    say(f"{trace}: {len(tables)} tables. {HELP}")
+    with _line_editing(tables):
         for statement in _statements():
             try:
                 command, _, argument = statement.partition(" ")
@@ -64,7 +66,7 @@ def _statements() -> Iterator[str]:
 
 
 @contextmanager
-def _line_editing() -> Iterator[None]:
+def _line_editing(tables: Mapping[str, str]) -> Iterator[None]:
     """History in a file and completion, where this Python has readline; without it the prompt works all the same."""
     try:
         import readline
@@ -74,7 +76,7 @@ def _line_editing() -> Iterator[None]:
     history = _history_file()
     with suppress(OSError):  # there is none yet
         readline.read_history_file(history)
-    words = _words()
+    words = _words(tables)
 
     def complete(start: str, number: int) -> str | None:
         fitting = [word for word in words if word.startswith(start.lower())]
@@ -93,9 +95,9 @@ def _line_editing() -> Iterator[None]:
             say(f"{history}: the history cannot be kept: {error.strerror}.")
 
 
-def _words() -> list[str]:
-    columns = {column.name for table in schemas.TABLES for column in schemas.load(table).columns}
-    return sorted({*schemas.TABLES, *columns, *_KEYWORDS})
+def _words(tables: Mapping[str, str]) -> list[str]:
+    columns = {column.name for schema in tables.values() for column in schemas.load(schema).columns}
+    return sorted({*tables, *columns, *_KEYWORDS})
 
 
 def _history_file() -> Path:

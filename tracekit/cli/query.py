@@ -5,15 +5,15 @@ from __future__ import annotations
 import io
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tracekit import schemas
 from tracekit.cli.common import Output, as_text, beside, outcome, progress_of, write
 from tracekit.errors import OptionError
-from tracekit.querying import open_database
+from tracekit.querying import open_database, tables_of
 from tracekit.sql import Database
 from tracekit.writers.rows import ROW_FORMATS
 
@@ -21,7 +21,7 @@ FORMATS = ("table", *ROW_FORMATS)
 
 
 def query(
-    trace: Annotated[str, typer.Argument(metavar="TRACE", help="A trace; `-` is standard input.")],
+    trace: Annotated[str, typer.Argument(metavar="TRACE", help="A trace, or a fleet's folder; `-` is standard input.")],
     sql: Annotated[
         str | None, typer.Argument(metavar="SQL", help="One SELECT; without it, a prompt on a terminal.")
     ] = None,
@@ -33,7 +33,7 @@ def query(
     tables: Annotated[bool, typer.Option("--tables", help="Show the tables that there are.")] = False,
     schema: Annotated[str | None, typer.Option(metavar="TABLE", help="Show the columns of a table.")] = None,
 ) -> None:
-    """Ask a trace in SQL: SELECT over its tables (docs/tables.md), by DuckDB. It only reads."""
+    """Ask a trace in SQL. SELECT over its tables (docs/tables.md), by DuckDB; it only reads."""
     with outcome():
         if tables or schema is not None:
             _about(schema, output, trace)
@@ -50,6 +50,7 @@ def query(
             with open_database(trace) as database:
                 ask(
                     trace,
+                    tables_of(trace),
                     lambda statement: _answer(database, statement, chosen, output, trace),
                     lambda table: _about(table, None, trace),
                 )
@@ -62,7 +63,8 @@ def _about(table: str | None, output: Path | None, trace: str) -> None:
     """Shows the columns of a table, or what tables there are."""
     from tracekit.reporters import rows
 
-    shown = rows.render_tables() if table is None else rows.render_schema(_check_table(table))
+    tables = tables_of(trace)
+    shown = rows.render_tables(tables) if table is None else rows.render_schema(_schema_of(table, tables))
     write(as_text([shown], output), output, [trace])
 
 
@@ -87,11 +89,11 @@ def _answer(database: Database, sql: str, chosen: str, output: Path | None, trac
         ROW_FORMATS[chosen](found, file)
 
 
-def _check_table(name: str) -> str:
-    """The name of a table. Raises OptionError."""
-    if name.lower() not in schemas.TABLES:
-        raise OptionError(f"There is no table {name!r}.", f"There are {', '.join(schemas.TABLES)}.")
-    return name.lower()
+def _schema_of(name: str, tables: Mapping[str, str]) -> str:
+    """The schema of a table. Raises OptionError."""
+    if name.lower() not in tables:
+        raise OptionError(f"There is no table {name!r}.", f"There are {', '.join(tables)}.")
+    return tables[name.lower()]
 
 
 def _terminal_width() -> int | None:

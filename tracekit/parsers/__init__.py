@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import BinaryIO
 
-from tracekit.parsers import arrow, csv, jsonl, parquet, text
+from tracekit.parsers import arrow, csv, gecko, giltracer, jsonl, nsight, parquet, perf, raw, text
 from tracekit.source import Source
 from tracekit.stream import EventStream
 
@@ -22,6 +23,11 @@ class Parser:
 
 PARSERS = (
     Parser(text.NAME, text.sniff, text.open_stream),
+    Parser(raw.NAME, raw.sniff, raw.open_stream),
+    Parser(perf.NAME, perf.sniff, perf.open_stream),
+    Parser(giltracer.NAME, giltracer.sniff, giltracer.open_stream),
+    Parser(gecko.NAME, gecko.sniff, gecko.open_stream),
+    Parser(nsight.NAME, nsight.sniff, nsight.open_stream),
     Parser(parquet.NAME, parquet.sniff, parquet.open_stream),
     Parser(arrow.NAME, arrow.sniff, arrow.open_stream),
     Parser(csv.NAME, csv.sniff, csv.open_stream),
@@ -30,16 +36,22 @@ PARSERS = (
 
 
 def open_trace(
-    path: str | os.PathLike[str], *, strict: bool = False, whole: bool = False, shown: str | None = None
+    path: str | os.PathLike[str],
+    *,
+    strict: bool = False,
+    whole: bool = False,
+    shown: str | None = None,
+    file: BinaryIO | None = None,
 ) -> EventStream:
     """Opens a trace with the parser that recognises it. `-` is standard input.
 
+    file: read this open file instead, e.g. one of an object store; it stays the caller's to close.
     strict: the first bad line raises BadLineError. whole: all of it will be
     kept in memory, so all bad lines too, not only the first 1000.
     shown: what to call it. Raises SourceError, SchemaError; BadLineError for what was converted with bad lines.
     """
     path = os.fspath(path)
-    source = Source(parquet.events_of(path), shown or path)
+    source = Source(path if file else parquet.events_of(path), shown or path, file)
     try:
         parser = max(PARSERS, key=lambda parser: parser.sniff(source.head))
         stream = parser.open(source, strict, whole)

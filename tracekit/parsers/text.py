@@ -16,18 +16,15 @@ import pyarrow as pa
 from tracekit import _native
 from tracekit._native.text import NativeText
 from tracekit.arrays import categories, optional_integers, strings
-from tracekit.source import Source
+from tracekit.source import Source, lines
 from tracekit.stream import (
-    BAD_LINE_CHARACTERS,
-    BAD_LINE_TEXTS,
     BATCH_SCHEMA,
     EVENTS,
-    BadLine,
+    LINE_LIMIT,
     EventStream,
     event_column,
 )
 
-LINE_LIMIT = 1 << 20
 COUNT_LIMIT = 10**12
 TIME_LIMIT = 2**62
 _BATCH_EVENTS = 1 << 16
@@ -133,17 +130,6 @@ class PlainText(EventStream):
         self._events = self._parse()
         self._first = next(self._events, None)  # so that the metadata is known
 
-    def _lines(self) -> Iterator[bytes]:
-        """The lines without LF and CR; of one that is too long only so much that this can be seen."""
-        rest = b""
-        for chunk in self._chunks():
-            *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                yield line.removesuffix(b"\r")
-            rest = rest[: LINE_LIMIT + 2]
-        if rest:
-            yield rest.removesuffix(b"\r")
-
     def _chunks(self) -> Iterator[bytes]:
         """All bytes but a byte order mark."""
         start: bytes | None = b""
@@ -159,7 +145,7 @@ class PlainText(EventStream):
 
     def _parse(self) -> Iterator[Event]:
         seq = skipped = 0
-        for number, line in enumerate(self._lines(), start=1):
+        for number, line in enumerate(lines(self._chunks(), LINE_LIMIT), start=1):
             parsed = parse_line(line)
             if isinstance(parsed, Event):
                 if skipped:
@@ -172,21 +158,11 @@ class PlainText(EventStream):
             if isinstance(parsed, Comment) and len(line) <= LINE_LIMIT:
                 self.take_comment(line.decode("utf-8", "replace"), seq == 0)
             elif isinstance(parsed, str):
-                self._take_bad_line(number, parsed, line)
+                self.bad_lines.take(number, parsed, line, self._keep)
+                if self._strict:
+                    raise self.bad_lines.refuse(self.path)
         self._source.finish(self._read)
         self.truncated = self._source.truncated
-
-    def _take_bad_line(self, number: int, code: str, line: bytes) -> None:
-        bad = self.bad_lines
-        text = line[: 4 * BAD_LINE_CHARACTERS].decode("utf-8", "replace")[:BAD_LINE_CHARACTERS]
-        if len(bad.lines) < BAD_LINE_TEXTS:
-            bad.lines.append(BadLine(number, code, text))
-        elif self._keep:
-            bad.lines.append(BadLine(number, code, None))
-        bad.counts[code] = bad.counts.get(code, 0) + 1
-        bad.first.setdefault(code, number)
-        if self._strict:
-            raise bad.refuse(self.path)
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         if self._first is None:

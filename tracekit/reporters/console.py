@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from heapq import nlargest
 
+import numpy as np
 from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -13,7 +14,9 @@ from rich.text import Text
 
 from tracekit.analysis import Analysis
 from tracekit.analyzers import KINDS
+from tracekit.arrays import numbers
 from tracekit.comparison import Comparison
+from tracekit.reporters.sentences import facts, healthy, not_observed
 from tracekit.words import count, duration, percent, printable, share
 
 THREADS_SHOWN = 20
@@ -46,7 +49,8 @@ def render_comparison(comparison: Comparison) -> RenderableType:
         kind = change.kind.replace("_", " ")
         parts.append(line.append(f"{kind}, {costs}: {change.title}", style="none"))
     if not comparison.findings:
-        parts.append(Text("No contention worth naming in either.", style="bold green"))
+        parts.append(Text("Nothing worth naming in either.", style="bold green"))
+    parts += [Text(told, style="dim") for told in dict.fromkeys(map(not_observed, (before, after))) if told]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     table.add_column("")
     for column in ("before", "after", "change"):
@@ -89,6 +93,9 @@ def _findings(analysis: Analysis, kinds: Sequence[str]) -> list[RenderableType]:
         lines.append(Text(told if lines else f"Nothing worth naming of {', '.join(kinds)}. {told}", style="bold"))
     elif not lines:
         lines.append(_healthy(analysis))
+    told = not_observed(analysis)
+    if told:
+        lines.append(Text(printable(told), style="dim"))
     cut = [kind for kind, found in analysis.totals.found.items() if kind in kinds and found.kept < found.count]
     for kind in cut:
         found = analysis.totals.found[kind]
@@ -99,40 +106,15 @@ def _findings(analysis: Analysis, kinds: Sequence[str]) -> list[RenderableType]:
 
 
 def _healthy(analysis: Analysis) -> Text:
-    if not analysis.duration:
-        return Text("No time passes in this trace, so nothing can be said of how long anything took.", style="bold")
-    used = {row["state"]: share(row["duration"], analysis.duration) for row in analysis.utilisation.to_pylist()}
-    waits = sum(analysis.threads.column("contended_waits").to_pylist())
-    return Text(
-        f"No contention worth naming: the GIL was held {used['held']} of the time, and free while somebody waited "
-        f"{used['free_wanted']}; {count(waits, 'wait')} found it taken.",
-        style="bold green",
-    )
+    return Text(healthy(analysis), style="bold green" if analysis.duration else "bold")
 
 
 def _heading(analysis: Analysis) -> Text:
-    about, totals = analysis.metadata, analysis.totals
-    facts = []
-    if "python" in about:
-        facts.append(f"Python {about['python']}")
-    if about.get("gil") in ("old", "new"):
-        facts.append(f"{about['gil']} GIL")
-    if "cores" in about:
-        facts.append(f"{about['cores']} core{'' if about['cores'] == '1' else 's'}")
-    facts += [
-        duration(analysis.duration, analysis.unit),
-        count(analysis.events, "event"),
-        count(analysis.threads.num_rows, "thread"),
-        count(totals.switches, "switch", "switches"),
-    ]
-    if totals.checks is not None:
-        facts.append(count(totals.checks, "check") if about.get("gil") != "new" else f"{totals.checks:,} forced")
-    if about.get("lost", "0") != "0":
-        facts.append(f"{about['lost']} events lost by the recorder")
+    about = analysis.metadata
     heading = Text(printable(analysis.path), style="bold")
     if "workload" in about:
         heading.append("\n" + printable(about["workload"]), style="italic not bold")
-    return heading.append("\n" + printable(", ".join(facts)), style="not bold")
+    return heading.append("\n" + printable(", ".join(facts(analysis))), style="not bold")
 
 
 def _threads(analysis: Analysis) -> RenderableType:
@@ -150,7 +132,10 @@ def _threads(analysis: Analysis) -> RenderableType:
             share(row["held"], analysis.duration),
             share(row["waited"], analysis.duration),
             share(row["contended_waits"], max(row["entries"], row["contended_waits"])),
-            *(f"{row[name]:,}" for name in ("failed_retries", "lost_rounds", "check_releases", "blocking_releases")),
+            *(
+                "-" if row[name] is None else f"{row[name]:,}"
+                for name in ("failed_retries", "lost_rounds", "check_releases", "blocking_releases")
+            ),
         )
     notes = "held, waited: share of the trace's duration. contended: share of its waits that found the GIL taken."
     more = analysis.threads.num_rows - THREADS_SHOWN
@@ -163,7 +148,9 @@ def _blame(analysis: Analysis) -> list[Text]:
     whole = analysis.duration
     waited = dict(zip(analysis.threads["thread"].to_pylist(), analysis.threads["waited"].to_pylist(), strict=True))
     lines = []
-    for row in nlargest(BLAME_SHOWN, analysis.blame.to_pylist(), key=lambda row: row["duration"]):
+    costliest = np.argsort(-numbers(analysis.blame.column("duration").combine_chunks()), kind="stable")
+    for place in costliest[:BLAME_SHOWN].tolist():
+        (row,) = analysis.blame.slice(place, 1).to_pylist()
         part = row["duration"]
         if part < BLAME_LEAST * whole:
             break

@@ -36,18 +36,24 @@ def as_dict(analysis: Analysis, kinds: Sequence[str] = KINDS) -> dict[str, Any]:
             "badness": analysis.badness,
             "bad_lines": analysis.bad_lines,
             "metadata": analysis.metadata,
+            "unobserved": sorted(analysis.unobserved),
         },
         "threads": analysis.threads.select(_THREAD_COLUMNS).to_pylist(),
         "blame": analysis.blame.to_pylist(),
         **{kind: analysis.tables[kind].to_pylist() if kind in kinds else [] for kind in FINDING_KINDS},
         **{table: analysis.tables[table].to_pylist() for table in _TABLES},
-        "found": {kind: dict(zip(("count", "cost"), analysis.found(kind), strict=True)) for kind in KINDS},
+        "found": {kind: _found(analysis, kind) for kind in KINDS},
         "diagnostics": [
             {"code": d.code, "severity": d.severity, "count": d.count, "first_line": d.first_line}
             for d in analysis.diagnostics
         ],
         "findings": [vars(finding) for finding in analysis.findings if finding.kind in kinds],
     }
+
+
+def _found(analysis: Analysis, kind: str) -> dict[str, float | None]:
+    number, cost = analysis.found(kind) if analysis.observed(kind) else (None, None)
+    return {"count": number, "cost": cost}
 
 
 def render(analyses: Sequence[Analysis], kinds: Sequence[str] = KINDS, as_list: bool = False) -> str:

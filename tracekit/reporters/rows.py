@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -55,19 +56,19 @@ def _cell(value: Any) -> str:
     return printable(str(value))
 
 
-def render_tables() -> RenderableType:
-    """What rich prints: the tables that there are."""
+def render_tables(tables: Mapping[str, str]) -> RenderableType:
+    """What rich prints: the tables that there are, by their names and schemas."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for column in ("table", "columns", ""):
         table.add_column(column, justify="right" if column == "columns" else "left")
-    for name in schemas.TABLES:
-        schema = schemas.load(name)
+    for name, of in tables.items():
+        schema = schemas.load(of)
         table.add_row(name, str(len(schema.columns)), schema.description)
     return table
 
 
 def render_schema(name: str) -> RenderableType:
-    """What rich prints: the columns of one of `schemas.TABLES`."""
+    """What rich prints: the columns of this schema."""
     schema = schemas.load(name)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for column in ("column", "type", "unit", ""):

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from tracekit.errors import OptionError
 from tracekit.tablestream import TableStream
-from tracekit.writers import arrow, csv, jsonl, parquet, text
+from tracekit.writers import arrow, chrome, csv, firefox, jsonl, parquet, perfetto, text
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,9 @@ WRITERS: tuple[Writer | FolderWriter, ...] = (
     Writer("arrow", (".arrow", ".feather"), "the events as an Arrow IPC file", arrow.write),
     Writer("csv", (".csv",), "the events as CSV", csv.write),
     Writer("jsonl", (".jsonl", ".ndjson"), "the events as JSON lines", jsonl.write),
+    Writer("perfetto", (".pftrace", ".perfetto-trace"), "a trace for Perfetto", perfetto.write),
+    Writer("chrome", (".json", ".trace.json"), "Chrome's trace JSON, for many viewers", chrome.write),
+    Writer("firefox", (".firefox.json", ".profile.json"), "a profile for the Firefox Profiler", firefox.write),
 )
 
 

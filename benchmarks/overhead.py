@@ -1,0 +1,125 @@
+"""What recording costs: the same workloads with the recorder and without, in alternation.
+
+    python benchmarks/overhead.py [--runs 15] [--python EXE]... [--only NAME]
+
+Each run is a process of its own that reports its own figure, so starting the recorder and writing the trace afterwards are not
+counted. A workload's cost is the median, over the pairs, of recorded against not recorded; beside it the best run of all
+against the best.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import tracekit
+from tracekit.recorder import BOOTSTRAP, require_library
+
+WORKLOADS = Path(__file__).with_name("overhead_workloads.py")
+
+
+@dataclass(frozen=True)
+class Workload:
+    name: str
+    what: str
+    unit: str
+    goal: float | None
+    per_release: bool = False
+
+
+CASES = (
+    Workload("cpu2", "two CPU-bound threads: CPU time", "s", 1),
+    Workload("echo", "UDP echo server beside a CPU-bound thread: time per request", "µs", 3),
+    Workload("echo_p50", "the same: the median request's latency", "µs", 3),
+    Workload("echo_alone", "UDP echo server and its client alone: time per request", "µs", 3),
+    Workload("io4", "four threads that sleep 0.2 ms", "s", 3),
+    Workload("pool", "a thread pool, short tasks: CPU time", "s", 3),
+    Workload("single", "single-threaded (n-body, JSON, dictionaries, strings): CPU time", "s", 1),
+    Workload("pipe", "worst case, one byte through a pipe: CPU time per release", "ns", 20, per_release=True),
+)
+ALSO = {"echo_p50": "echo"}
+
+
+def run(python: str, workload: str, folder: Path, record: bool) -> dict[str, float]:
+    command = [python]
+    told = os.open(os.devnull, os.O_WRONLY)
+    if record:
+        base = folder / "overhead"
+        command += [str(BOOTSTRAP), require_library(), str(base), str(told), "0", "1", "script"]
+    done = subprocess.run(
+        [*command, str(WORKLOADS), workload], capture_output=True, text=True, check=True, timeout=300, pass_fds=[told]
+    )
+    os.close(told)
+    figures: dict[str, float] = json.loads(done.stdout)
+    if record:
+        raw = folder / "overhead.raw"
+        figures["events"] = tracekit.analyze(raw).events
+        raw.unlink()
+    return figures
+
+
+def measure(python: str, case: Workload, runs: int, folder: Path) -> list[tuple[dict[str, float], dict[str, float]]]:
+    """Pairs (without, with), the order within a pair turning."""
+    pairs = []
+    for number in range(runs):
+        order = (False, True) if number % 2 else (True, False)
+        found = {record: run(python, case.name, folder, record) for record in order}
+        pairs.append((found[False], found[True]))
+    return pairs
+
+
+def row(case: Workload, pairs: list[tuple[dict[str, float], dict[str, float]]]) -> str:
+    key = "p50" if case.name == "echo_p50" else "figure"
+    off = [without[key] for without, _ in pairs]
+    on = [with_it[key] for _, with_it in pairs]
+    costs = sorted(100 * (b / a - 1) for a, b in zip(off, on, strict=True))
+    low, high = costs[len(costs) // 4], costs[-1 - len(costs) // 4]
+    events = statistics.median(with_it["events"] for _, with_it in pairs)
+    per_event = (
+        f"{statistics.median(b - a for a, b in zip(off, on, strict=True)) / 3:.0f} ns" if case.per_release else ""
+    )
+    goal = f"< {case.goal:g} %" if case.goal is not None else ""
+    return (
+        f"| {case.what} | {statistics.median(off):.4g} {case.unit} | {statistics.median(on):.4g} {case.unit} "
+        f"| {statistics.median(costs):+.1f} % | {low:+.1f} to {high:+.1f} % | {100 * (min(on) / min(off) - 1):+.1f} % "
+        f"| {goal} | {events:,.0f} | {per_event} |"
+    )
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description="What recording costs.")
+    options.add_argument("--runs", type=int, default=15)
+    options.add_argument("--python", action="append", default=[])
+    options.add_argument("--only", action="append", default=[])
+    options.add_argument("--folder", type=Path, default=None, help="where the raw recordings go")
+    given = options.parse_args()
+    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+        for python in given.python or [sys.executable]:
+            version = subprocess.run(
+                [python, "-c", "import sys; print(sys.version.split()[0])"], capture_output=True, text=True, check=True
+            ).stdout.strip()
+            print(
+                f"\nPython {version}, {len(os.sched_getaffinity(0))} cores, {platform.machine()}, {given.runs} pairs\n"
+            )
+            print("|  | off | recorded | cost | middle half of the pairs | best to best | goal | events | an event |")
+            print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+            pairs: dict[str, list[tuple[dict[str, float], dict[str, float]]]] = {}
+            for case in CASES:
+                source = ALSO.get(case.name, case.name)
+                if given.only and source not in given.only:
+                    continue
+                if source not in pairs:
+                    pairs[source] = measure(python, case, given.runs, Path(folder))
+                print(row(case, pairs[source]), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""Raw recordings: what is damaged is refused in a sentence, or read as far as it goes."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from recorded import PROGRAMS, good, need_recorder
+
+import tracekit
+from tracekit.parsers import raw
+from tracekit.recorder import launch
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    need_recorder()
+    base = tmp_path_factory.mktemp("raw") / "trace"
+    program = launch.Program(sys.executable, str(PROGRAMS / "crowd.py"))
+    assert launch.run(program, str(base), max_bytes=0, version="1") == 0
+    return base.with_suffix(".raw").read_bytes()
+
+
+def written(folder: Path, content: bytes) -> Path:
+    path = folder / "trace.raw"
+    path.write_bytes(content)
+    return path
+
+
+def with_header(content: bytes, **fields: int) -> bytes:
+    header = np.frombuffer(content[: raw._HEADER.itemsize], raw._HEADER).copy()
+    for name, value in fields.items():
+        header[name] = value
+    return header.tobytes() + content[raw._HEADER.itemsize :]
+
+
+CHUNKS = 1 << 16
+EVENTS = CHUNKS + (1 << 20)
+
+
+def test_it_is_recognised_by_content(recording: bytes, tmp_path: Path) -> None:
+    trace = good(written(tmp_path, recording))
+    assert trace.metadata["recorder"] == "tracekit 1"
+    analysis = tracekit.analyze(tmp_path / "trace.raw")
+    assert analysis.threads.num_rows == len(trace.threads) == 65
+    packed = tmp_path / "trace.raw.gz"
+    packed.write_bytes(gzip.compress(recording, 1))
+    assert good(packed).events.equals(trace.events)
+    piped = subprocess.run(
+        [sys.executable, "-m", "tracekit", "analyze", "-"], input=recording, capture_output=True, timeout=60
+    )
+    assert piped.returncode == 0
+    assert b"65 threads" in piped.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda b: with_header(b, version=2), "of version 2; this tracekit reads 1"),
+        (lambda b: with_header(b, chunk_bytes=7), "its head makes no sense"),
+        (lambda b: with_header(b, header_bytes=0), "its head makes no sense"),
+        (lambda b: b[:50], "ends within its head"),
+        (lambda b: b[:CHUNKS] + b"\x09" + b[CHUNKS + 1 :], f"there is no chunk at byte {CHUNKS}"),
+        (lambda b: b[: CHUNKS + 24] + b"\xff" * 8 + b[CHUNKS + 32 :], f"there is no chunk at byte {CHUNKS}"),
+        (lambda b: b[: EVENTS + 64] + b"\x07" + b[EVENTS + 65 :], "an event that there is not"),
+        (lambda b: b[: EVENTS + 72] + b"\xff" * 4 + b[EVENTS + 76 :], "of a thread that there is not"),
+    ],
+)
+def test_damage_is_told(recording: bytes, change: object, words: str, tmp_path: Path) -> None:
+    path = written(tmp_path, change(recording))  # type: ignore[operator]
+    with pytest.raises(tracekit.SourceError, match=words):
+        tracekit.read(path)
+    done = subprocess.run(
+        [sys.executable, "-m", "tracekit", "analyze", str(path)], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize("kept", [EVENTS + 64 + 16 * 100, EVENTS + 64 + 16 * 100 + 7])
+def test_cut_short(recording: bytes, kept: int, tmp_path: Path) -> None:
+    trace = tracekit.read(written(tmp_path, recording[:kept]))
+    assert trace.events.num_rows == 100
+    assert [found.code for found in trace.summary] == ["truncated-input"]
+
+
+def test_without_any_event(recording: bytes, tmp_path: Path) -> None:
+    for content in (recording[:EVENTS], with_header(recording, chunks=0)):
+        with pytest.raises(tracekit.NoEventsError):
+            tracekit.read(written(tmp_path, content))
+
+
+@pytest.mark.slow
+def test_whatever_is_flipped(recording: bytes, tmp_path: Path) -> None:
+    """No byte of the heads can be changed so that anything but an error of ours comes out."""
+    recording = recording[: EVENTS + 64 + 16 * 100]
+    path = written(tmp_path, recording)
+    places = [*range(raw._HEADER.itemsize), *range(CHUNKS, CHUNKS + 96), *range(EVENTS, EVENTS + 96)]
+    with path.open("r+b", buffering=0) as file:
+        for place in places:
+            for value in (0, 1, 0x7F, 0x80, 0xFF):
+                os.pwrite(file.fileno(), bytes([value]), place)
+                with contextlib.suppress(tracekit.TracekitError):
+                    tracekit.analyze(path)
+            os.pwrite(file.fileno(), recording[place : place + 1], place)

@@ -1,0 +1,447 @@
+"""Programs as they are: what they print and return is untouched, and their traces are flawless."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from recorded import PROGRAMS, every_interpreter, good, names, record, script
+
+import tracekit
+
+FORKS = """
+import os, sys, threading, time
+def nap():
+    for _ in range(20): time.sleep(0.0005)
+def child(number):
+    thread = threading.Thread(target=nap, name="of a child"); thread.start(); thread.join()
+    os._exit(7) if number == 0 else sys.exit(3)
+thread = threading.Thread(target=nap); thread.start()
+ends = []
+for number in range(3):
+    pid = os.fork()
+    if not pid: child(number)
+    ends.append((pid, os.waitpid(pid, 0)[1] >> 8))
+thread.join()
+print(ends)
+"""
+
+
+def check_forks(folder: Path, python: str) -> None:
+    done = record(folder, script(folder, FORKS), options=["--python", python])
+    assert done.returncode == 0, done.stderr
+    ends = eval(done.stdout)
+    assert [code for _, code in ends] == [7, 3, 3]
+    assert {path.name for path in folder.glob("out.log*")} == {"out.log", *(f"out.log.{pid}" for pid, _ in ends)}
+    own = good(folder / "out.log")
+    for pid, _ in ends:
+        trace = good(folder / f"out.log.{pid}")
+        assert (trace.metadata["pid"], trace.metadata["forked-by"]) == (str(pid), own.metadata["pid"])
+        threads = names(trace)
+        assert threads["MainThread"] == str(pid)
+        rows = {row["thread"]: row for row in trace.threads.to_pylist()}
+        assert rows[threads["of a child"]]["blocking_releases"] >= 20
+
+
+def test_forked_children_have_their_own_traces(tmp_path: Path) -> None:
+    check_forks(tmp_path, sys.executable)
+
+
+@pytest.mark.slow
+@every_interpreter
+def test_forked_children_on_every_interpreter(python: str, tmp_path: Path) -> None:
+    check_forks(tmp_path, python)
+
+
+PREFORK = """
+import os, signal, socket, sys, time
+server = socket.socket(); server.bind(("127.0.0.1", 0)); server.listen(16)
+def worker():
+    while True:
+        client, _ = server.accept()
+        client.sendall(client.recv(10)); client.close()
+workers = []
+for _ in range(3):
+    pid = os.fork()
+    if not pid:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); worker()
+    workers.append(pid)
+for number in range(60):
+    with socket.create_connection(server.getsockname()) as client:
+        client.sendall(b"x"); assert client.recv(10) == b"x"
+for pid in workers: os.kill(pid, signal.SIGTERM)
+print([os.waitpid(pid, 0) for pid in workers])
+"""
+
+
+def test_prefork_server(tmp_path: Path) -> None:
+    done = record(tmp_path, script(tmp_path, PREFORK))
+    assert done.returncode == 0, done.stderr
+    workers = [pid for pid, status in eval(done.stdout)]
+    replies = [good(tmp_path / f"out.log.{pid}") for pid in workers]
+    assert sum(trace.threads["blocking_releases"].to_pylist()[0] for trace in replies) >= 60
+
+
+POOL = """
+import multiprocessing, os, time
+def work(number):
+    time.sleep(0.001)
+    return number * number
+if __name__ == "__main__":
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        print(pool.map(work, range(20)))
+        pool.close(); pool.join()
+"""
+
+
+def test_multiprocessing(tmp_path: Path) -> None:
+    done = record(tmp_path, script(tmp_path, POOL))
+    assert done.stdout == f"{[n * n for n in range(20)]}\n", done.stderr
+    for path in tmp_path.glob("out.log*"):
+        good(path)
+    assert len(list(tmp_path.glob("out.log.*"))) == 2
+
+
+SPAWN = POOL.replace('"fork"', '"spawn"')
+
+
+def test_spawned_processes_run_untraced(tmp_path: Path) -> None:
+    done = record(tmp_path, script(tmp_path, SPAWN))
+    assert done.stdout == f"{[n * n for n in range(20)]}\n", done.stderr
+    good(tmp_path / "out.log")
+
+
+OTHERS = """
+import os, subprocess, sys
+print(subprocess.check_output([sys.executable, "-c", "import sys; print(sys.argv, len(os.environ) if 0 else 0)"]))
+print(subprocess.check_output(["echo", "hi"], close_fds=False))
+print(subprocess.Popen(["true"], preexec_fn=lambda: None).wait(), os.system("exit 3") >> 8)
+sys.stdout.flush()
+os.execv(sys.executable, [sys.executable, "-c", "print('another program'); raise SystemExit(9)"])
+"""
+
+
+def test_other_programs_run_untraced(tmp_path: Path) -> None:
+    path = script(tmp_path, OTHERS)
+    alone = subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=60)
+    done = record(tmp_path, path)
+    assert (done.returncode, done.stdout) == (alone.returncode, alone.stdout) == (9, alone.stdout)
+    good(tmp_path / "out.log")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import sys; sys.exit(41)",
+        "import sys; sys.exit('a sentence')",
+        "import sys; sys.exit()",
+        "import os; os._exit(3)",
+        "def f(): raise ValueError('no')\nf()",
+        "try: 1 / 0\nexcept ZeroDivisionError: raise KeyError(1)",
+        "import sys\ndef hook(*a): print('hooked', a[0]); sys.exit(8)\nsys.excepthook = hook\nraise OSError",
+        "import os, signal; os.kill(os.getpid(), signal.SIGINT); import time; time.sleep(9)",
+        "this is no Python",
+        "import threading, time\nX = 5\ndef f(): time.sleep(0.05); print(X, __name__, __file__)\n"
+        "threading.Thread(target=f).start()",
+        "import sys, os; print(sys.argv, sys.path, __name__, sorted(globals()), __spec__, __loader__, __builtins__)",
+        "import sys; print(sys.orig_argv, sys.flags, os.listdir('/proc/self/fd') if 0 else 0)",
+        "import os; print(sorted(os.listdir('/proc/self/fd')), os.environ)",
+        "import atexit; atexit.register(print, 'at exit'); import sys; print('err', file=sys.stderr)",
+        "import pickle\nclass C: pass\nprint(pickle.loads(pickle.dumps(C())).__class__)",
+        "import sys; print(repr(sys.stdin.read()))",
+        "import threading\ndef f(): raise ValueError\nthreading.Thread(target=f, name='t').start()",
+    ],
+)
+def test_as_if_started_directly(text: str, tmp_path: Path) -> None:
+    path = script(tmp_path, text)
+    command = [sys.executable, path, "-o", "--", "-m", "x y", ""]
+    alone = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, input="in")
+    done = subprocess.run(
+        [sys.executable, "-m", "tracekit", "record", "-o", "out.log", *command[1:]],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, input="in",
+    )  # fmt: skip
+    assert without_addresses(done.stdout) == without_addresses(alone.stdout)
+    assert done.returncode == alone.returncode
+    *errors, last = done.stderr.splitlines()
+    assert errors == alone.stderr.splitlines()
+    assert last.startswith("tracekit: out.log: ")
+    assert last.endswith("tracekit analyze out.log")
+    good(tmp_path / "out.log")
+
+
+def without_addresses(text: str) -> str:
+    import re
+
+    return re.sub(r"0x[0-9a-f]+", "0x", text)
+
+
+def test_modules_folders_and_console_scripts(tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text("import sys; print(__name__, __package__, sys.argv, sys.path[0])")
+    for words, name in ((["-m", "package"], "package"), (["package"], "package"), (["-mpackage.__main__"], None)):
+        alone = subprocess.run(
+            [sys.executable, *words, "-o", "x", "--analyze"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+        done = subprocess.run(
+            [sys.executable, "-m", "tracekit", "record", *words, "-o", "x", "--analyze"],
+            cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert done.stdout == alone.stdout, done.stderr
+        good(tmp_path / f"{name or 'package.__main__'}.gil.log")
+    command = tmp_path / "command"
+    command.write_text(f"#!{sys.executable}\nimport sys; print(sys.argv)\n")
+    command.chmod(0o755)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = record(elsewhere, "--", "command", "-x", "tests", env={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    assert done.stdout == f"{[str(command), '-x', 'tests']}\n", done.stderr
+    missing = record(tmp_path, "-m", "no_such_module")
+    assert missing.returncode == 1
+    assert "No module named no_such_module" in missing.stderr
+
+
+def test_names_of_threads(tmp_path: Path) -> None:
+    text = """
+import ctypes, threading, time, _thread
+def f(): threading.current_thread().name = "renamed by itself"
+def g(): time.sleep(0.05)
+def h(): ctypes.CDLL(None).prctl(15, b"known to kernel", 0, 0, 0)
+a = threading.Thread(target=f, name="first"); a.start(); a.join()
+b = threading.Thread(target=g); b.start(); b.name = "renamed\\nby another"; b.join()
+_thread.start_new_thread(h, ()); time.sleep(0.05)
+c = threading.Thread(target=g, name="caf\\u00e9 \\U0001f40d = # " + "x" * 200); c.start(); c.join()
+class Named(threading.Thread):
+    def __init__(self): super().__init__(); self.name = "in its constructor"
+    def run(self): pass
+d = Named(); d.start(); d.join()
+"""
+    done = record(tmp_path, script(tmp_path, text))
+    assert done.returncode == 0, done.stderr
+    found = names(good(tmp_path / "out.log"))
+    assert set(found) >= {
+        "MainThread",
+        "renamed by itself",
+        "renamed by another",
+        "known to kernel",
+        "in its constructor",
+    }
+    (long,) = [name for name in found if name.startswith("caf\u00e9 \U0001f40d = # xxx")]
+    assert len(long.encode()) == 112
+
+
+def test_thousands_of_short_threads(tmp_path: Path) -> None:
+    text = """
+import os, threading
+for number in range(9000):
+    thread = threading.Thread(target=os.getpid, name="t%d" % number); thread.start(); thread.join()
+"""
+    done = record(tmp_path, script(tmp_path, text))
+    assert done.returncode == 0, done.stderr
+    trace = good(tmp_path / "out.log")
+    assert len(trace.threads) == 9001
+    assert len(names(trace)) == 9001
+
+
+def test_daemon_threads_at_exit(tmp_path: Path) -> None:
+    text = """
+import threading, time
+def f():
+    while True: time.sleep(0.0002); sum(range(50))
+for _ in range(16): threading.Thread(target=f, daemon=True).start()
+time.sleep(0.1)
+"""
+    for _ in range(3):
+        done = record(tmp_path, script(tmp_path, text))
+        assert done.returncode == 0, done.stderr
+        good(tmp_path / "out.log")
+
+
+def test_executors_ssl_numpy_and_a_changing_switch_interval(tmp_path: Path) -> None:
+    text = """
+import asyncio, concurrent.futures, hashlib, ssl, sys, time
+import numpy
+def work(_):
+    numpy.linalg.inv(numpy.random.rand(60, 60)); hashlib.sha256(bytes(10**6)).digest(); time.sleep(0.001)
+async def main():
+    loop = asyncio.get_running_loop()
+    with concurrent.futures.ThreadPoolExecutor(4, thread_name_prefix="pool") as pool:
+        for interval in (0.005, 0.00001, 0.1):
+            sys.setswitchinterval(interval)
+            await asyncio.gather(*(loop.run_in_executor(pool, work, n) for n in range(40)))
+        ssl.create_default_context()
+asyncio.run(main())
+"""
+    done = record(tmp_path, script(tmp_path, text))
+    assert done.returncode == 0, done.stderr
+    trace = good(tmp_path / "out.log")
+    assert {"pool_0", "pool_3"} <= set(names(trace))
+
+
+def test_subinterpreters_with_their_own_gil_are_left_alone(tmp_path: Path) -> None:
+    from recorded import INTERPRETERS
+
+    own_gil = [path for path in INTERPRETERS if any(part.startswith(("3.12", "3.13")) for part in path.parts)]
+    if not own_gil:
+        pytest.skip("needs Python 3.12 or newer")
+    text = """
+import threading, time
+try:
+    import _interpreters as interpreters
+    run = interpreters.exec
+except ImportError:
+    import _xxsubinterpreters as interpreters
+    run = interpreters.run_string
+other = interpreters.create()
+def naps(): run(other, "import time\\nfor _ in range(500): time.sleep(0.0001)")
+thread = threading.Thread(target=naps, name="in another interpreter"); thread.start()
+for _ in range(50): time.sleep(0.001)
+thread.join()
+"""
+    for python in own_gil:
+        done = record(tmp_path, script(tmp_path, text), options=["--python", str(python)])
+        assert done.returncode == 0, done.stderr
+        trace = good(tmp_path / "out.log")
+        rows = {row["name"]: row for row in trace.threads.to_pylist()}
+        assert rows["MainThread"]["blocking_releases"] >= 50
+        assert rows["in another interpreter"]["blocking_releases"] < 200  # its 500 naps are not the main one's
+
+
+KILLED = """
+import os, signal, sys, threading, time
+reader, writer = os.pipe()
+def loop():
+    while True: os.write(writer, b"x"); os.read(reader, 1)
+threading.Thread(target=loop, name="loop", daemon=True).start()
+time.sleep(0.2)
+print("now", flush=True)
+"""
+
+
+@pytest.mark.parametrize("end", ["os.kill(os.getpid(), signal.SIGKILL)", "os.abort()", "os._exit(4)"])
+def test_nothing_is_lost_when_it_dies(end: str, tmp_path: Path) -> None:
+    done = record(tmp_path, script(tmp_path, KILLED + end))
+    assert done.stdout == "now\n"
+    assert done.returncode == {"os.k": -signal.SIGKILL, "os.a": -signal.SIGABRT}.get(end[:4], 4)
+    trace = good(tmp_path / "out.log")
+    rows = {row["name"]: row for row in trace.threads.to_pylist()}
+    assert rows["loop"]["blocking_releases"] > 1000
+
+
+def test_signals_reach_the_program(tmp_path: Path) -> None:
+    path = script(
+        tmp_path,
+        "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(33))\n"
+        "print('ready', flush=True)\ntime.sleep(60)",
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tracekit", "record", "-o", "out.log", path],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 33, errors
+    good(tmp_path / "out.log")
+
+
+def test_the_recording_outlives_the_recorder(tmp_path: Path) -> None:
+    """Where `tracekit record` itself is killed, the raw recording stays, and can be read."""
+    path = script(tmp_path, "import time\nprint('ready', flush=True)\nfor _ in range(100): time.sleep(0.005)")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tracekit", "record", "-o", "out.log", path],
+        cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n"
+    process.kill()
+    while process.stdout.read():  # until the program, which has the other end, has ended too
+        pass
+    process.wait()
+    process.stdout.close()
+    assert not (tmp_path / "out.log").exists()
+    trace = good(tmp_path / "out.log.raw")
+    assert trace.threads["blocking_releases"][0].as_py() >= 100
+
+
+def test_ring(tmp_path: Path) -> None:
+    path = script(tmp_path, "import os\nr, w = os.pipe()\nfor _ in range(200000): os.write(w, b'x'); os.read(r, 1)")
+    whole, ring = record(tmp_path, path), record(tmp_path, path, options=["--max-size", "4M", "-o", "ring.log"])
+    assert whole.returncode == ring.returncode == 0, ring.stderr
+    every, newest = good(tmp_path / "out.log"), good(tmp_path / "ring.log", cut=True)
+    kept = newest.events.num_rows
+    assert 3 * 2**20 / 16 - 100 < kept <= 4 * 2**20 / 16
+    overwritten = int(newest.metadata["overwritten"])
+    assert abs(overwritten + kept - every.events.num_rows) < 1000
+    assert newest.events["checks"][0].as_py() <= newest.events["checks"][-1].as_py()
+
+
+def test_gzip_and_analyze(tmp_path: Path) -> None:
+    path = script(tmp_path, "print('printed')")
+    done = record(tmp_path, path, options=["-o", "out.log.gz", "--analyze"])
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out.log.gz").read_bytes()[:2] == b"\x1f\x8b"
+    good(tmp_path / "out.log.gz")
+    assert done.stdout.startswith("printed\n")
+    assert "MainThread" in done.stdout
+
+
+@pytest.mark.slow
+@every_interpreter
+def test_it_dies_on_every_interpreter(python: str, tmp_path: Path) -> None:
+    text = KILLED.replace('"now", flush=True', '"now"').replace(", daemon=True).start()", ")") + (
+        "\nos.kill(os.getpid(), signal.SIGKILL)"
+    )
+    text = text.replace(
+        'threading.Thread(target=loop, name="loop")',
+        'thread = threading.Thread(target=loop, name="loop"); thread.daemon = True; thread.start()',
+    )
+    done = record(tmp_path, script(tmp_path, text), options=["--python", python])
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    trace = good(tmp_path / "out.log")
+    assert {row["name"]: row for row in trace.threads.to_pylist()}["loop"]["blocking_releases"] > 1000
+
+
+@pytest.mark.slow
+def test_under_load(tmp_path: Path) -> None:
+    """More busy processes than cores, and runs beside each other."""
+    load = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
+    try:
+        for _ in range(5):
+            done = record(tmp_path, str(PROGRAMS / "crowd.py"))
+            assert done.returncode == 0, done.stderr
+            good(tmp_path / "out.log")
+    finally:
+        for process in load:
+            process.kill()
+            process.wait()
+
+
+def test_reading_while_it_is_recorded(tmp_path: Path) -> None:
+    path = script(
+        tmp_path,
+        "import os, sys\nr, w = os.pipe()\nprint('ready', flush=True)\n"
+        "import select\nwhile not select.select([0], [], [], 0)[0]: os.write(w, b'x'); os.read(r, 1)",
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tracekit", "record", "-o", "out.log", path],
+        cwd=tmp_path, stdout=subprocess.PIPE, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n"
+    deadline = time.monotonic() + 60
+    sizes: list[int] = []
+    while len(sizes) < 3 or sizes[-1] == sizes[0]:
+        assert time.monotonic() < deadline
+        trace = tracekit.read(tmp_path / "out.log.raw")
+        assert not [found for found in trace.summary if found.severity == "error"]
+        sizes.append(trace.events.num_rows)
+    process.communicate("stop", timeout=60)
+    good(tmp_path / "out.log")

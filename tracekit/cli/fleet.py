@@ -1,0 +1,110 @@
+"""`tracekit fleet`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tracekit.cli.common import AsJson, as_text, outcome, say, say_error, write
+from tracekit.cli.report import write_report
+from tracekit.errors import TracekitError
+from tracekit.fleet.places import fetched
+from tracekit.words import count, printable
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from tracekit.fleet.run import Watcher
+    from tracekit.fleet.summary import Process
+
+
+def fleet(
+    traces: Annotated[
+        list[str],
+        typer.Argument(metavar="TRACES...", help="Trace files, folders, globs in quotes, addresses such as s3://b/c."),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Write tables and page here.")],
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Use this Dask cluster, e.g. tcp://host:8786, not this machine's cores."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep the results in OUT of traces that did not change.")
+    ] = False,
+    checksum: Annotated[
+        bool, typer.Option("--checksum", help="Tell that a trace changed by its contents, not by size and time.")
+    ] = False,
+    reports: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Make the reports of the N traces that lose most, too.")
+    ] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Analyze thousands of traces, on Dask. Which processes suffer, from what, is it the same everywhere?"""
+    with outcome():
+        from tracekit.fleet.cluster import require_dask
+
+        require_dask()
+        from tracekit.fleet.run import run
+        from tracekit.fleet.summary import summarise
+        from tracekit.reporters.fleet import html, json
+
+        try:
+            with _watched() as watcher:
+                done = run(traces, output, scheduler=scheduler, resume=resume, checksum=checksum, watcher=watcher)
+            summary = summarise(output)
+            _make_reports(summary.processes[:reports], output)
+            there = {str(path.relative_to(output)) for path in (output / "reports").glob("*.html")}
+            write(html.render(summary, there), output / "summary.html", ())
+            write(json.render(summary), output / "summary.json", ())
+        except KeyboardInterrupt:
+            say(f"Interrupted: {printable(str(output))} has what was done. Go on with --resume.")
+            raise typer.Exit(2) from None
+        if as_json:
+            write(json.render(summary), None, ())
+        else:
+            from tracekit.reporters.fleet import console
+
+            write(as_text([console.render(summary)], None), None, ())
+        say(f"Tables: {printable(str(output))}. Page: {printable(str(output / 'summary.html'))}")
+        if done.failed:
+            failed = f"{done.failed:,} of {count(done.named, 'trace')} failed, or ended too early"
+            say(f"{failed}: see {printable(str(output / 'errors'))}.")
+        if done.exit_code:
+            raise typer.Exit(done.exit_code)
+
+
+def _make_reports(processes: Sequence[Process], folder: Path) -> None:
+    from tracekit.reporters.fleet import report_file
+
+    for process in processes:
+        page = folder / report_file(process.trace)
+        page.parent.mkdir(exist_ok=True)
+        try:
+            with fetched(process.trace) as path:
+                write_report([path], page, title=process.trace)
+        except TracekitError as error:
+            say_error(error)
+
+
+@contextmanager
+def _watched() -> Iterator[Watcher]:
+    """Tells where the dashboard is, and on a terminal shows how far it is."""
+    from tracekit.fleet.run import Watcher
+
+    def connected(client: Client) -> None:
+        say(f"Dask dashboard: {client.dashboard_link}")
+
+    if not sys.stderr.isatty():
+        yield Watcher(connected)
+        return
+    columns = (TextColumn("traces"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("traces", total=None)
+        yield Watcher(connected, lambda done, named: bar.update(task, completed=done, total=named))

@@ -1,0 +1,147 @@
+"""`tracekit record`."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from tracekit.cli.analyze import print_summary
+from tracekit.cli.common import Output, outcome, say
+from tracekit.cli.report import write_report
+from tracekit.errors import OptionError
+from tracekit.recorder.launch import Program, run
+from tracekit.recording import version_of_tracekit, write_recordings
+from tracekit.words import count, duration, printable
+from tracekit.writing import Written, check_ending
+
+_SIZES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
+_WITH_VALUE = ("-o", "--output", "--python", "--max-size", "--report")
+_PYTHON_LINE = re.compile(rb"#!\s*(?:\S*/env\s+)?(?P<python>\S*python[\d.]*)[ \t]*(-\S+)?\r?\n")
+_LONG_PYTHON_LINE = re.compile(rb"""#!/bin/sh\n'''exec' "?(?P<python>[^"\n]*python[\d.]*)"? """)
+
+
+class RecordCommand(TyperCommand):
+    """Whatever stands behind SCRIPT or `-m MODULE` is the program's, as with Python itself."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        place = 0
+        while place < len(args) and args[place].startswith("-") and args[place] != "--":
+            word = args[place]
+            if word.startswith("-m"):
+                module = args[place + 1 : place + 2] if word == "-m" else [word[2:]]
+                behind = args[place + 2 :] if word == "-m" else args[place + 1 :]
+                args = [*args[:place], "-m", *module, "--", *behind]
+                break
+            place += 2 if word in _WITH_VALUE else 1
+        return super().parse_args(ctx, args)
+
+
+def record(
+    program: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SCRIPT [ARGS]...", help="A script, or a command like pytest that is one.", show_default=False
+        ),
+    ] = None,
+    module: Annotated[str | None, typer.Option("-m", metavar="MODULE", help="Run this module instead.")] = None,
+    output: Output = None,
+    python: Annotated[
+        str | None, typer.Option(metavar="EXE", help="Run it on this Python, 2.7 or 3.6 and newer.")
+    ] = None,
+    max_size: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Keep only the newest events, in so many bytes: e.g. 100M.")
+    ] = None,
+    analyze_it: Annotated[bool, typer.Option("--analyze", help="Analyze the trace right after.")] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write its HTML report into this file right after.")
+    ] = None,
+) -> None:
+    """Record the GIL of a program. It runs as ever; what its threads do with the GIL becomes a trace."""
+    with outcome():
+        to_run = _program(program or [], module, python)
+        trace = (output or Path(f"{_stem(to_run)}.gil.log")).absolute()
+        check_ending(trace)
+        if not to_run.is_module and trace.exists() and os.path.samefile(trace, to_run.target):
+            raise OptionError(f"{trace}: -o names the program itself.", "Name another file with -o.")
+        code = run(to_run, str(trace), max_bytes=_bytes(max_size), version=version_of_tracekit())
+        for written in write_recordings(trace):
+            _say_written(written)
+        for left in trace.parent.glob(f"{trace.name}.*.raw"):
+            say(printable(f"{left}: its process may still run. `tracekit analyze` reads this file too."))
+        if analyze_it:
+            print_summary(str(trace))
+        if report is not None:
+            write_report([str(trace)], report)
+        _end_as(code)
+
+
+def _program(words: list[str], module: str | None, python: str | None) -> Program:
+    if module is not None:
+        return Program(python or sys.executable, module, words, is_module=True)
+    if not words:
+        raise OptionError("There is no program to record.", "Name a script, or a module with -m.")
+    name, *arguments = words
+    if Path(name).is_file() or Path(name, "__main__.py").is_file():
+        return Program(python or sys.executable, name, arguments)
+    if Path(name).is_dir():
+        raise OptionError(f"{name}: is a directory without __main__.py.", "Name a script in it.")
+    command = shutil.which(name)
+    if os.sep in name or not command:
+        raise OptionError(f"{name}: there is no such script, nor such a command.", "Check the path.")
+    with Path(command).open("rb") as file:
+        head = file.read(4096)
+    line = _PYTHON_LINE.match(head) or _LONG_PYTHON_LINE.match(head)
+    if not line:
+        raise OptionError(
+            f"{command}: is not a Python script, so it cannot be recorded.",
+            "Name a Python script, or a module with -m.",
+        )
+    its_own = os.fsdecode(line["python"])
+    return Program(python or its_own, command, arguments)
+
+
+def _stem(program: Program) -> str:
+    if program.is_module:
+        return program.target
+    name = Path(program.target).resolve().name
+    return name.removesuffix(".py").removesuffix(".pyc")
+
+
+def _bytes(text: str | None) -> int:
+    if text is None:
+        return 0
+    found = re.fullmatch(r"(\d{1,15})\s*([KMG]?)i?B?", text.strip(), re.IGNORECASE)
+    if not found or not int(found[1]):
+        raise OptionError(f"--max-size: {text!r} is no size.", "Write e.g. 100M, 2G, or bytes.")
+    return int(found[1]) * _SIZES[found[2].upper()]
+
+
+def _say_written(written: Written) -> None:
+    path = os.path.relpath(written.path)
+    path = path if len(path) < len(str(written.path)) else str(written.path)
+    lost = f" {written.lost:,} later ones are lost: there was no room." if written.lost else ""
+    say(
+        printable(
+            f"tracekit: {path}: {count(written.events, 'event')} of {count(written.threads, 'thread')} in "
+            f"{duration(written.duration, 'ns')}.{lost} See what they tell: tracekit analyze {path}"
+        )
+    )
+
+
+def _end_as(code: int) -> None:
+    """Ends as the program did: with its exit code, or by the same signal."""
+    if code >= 0:
+        raise typer.Exit(code)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # its core is of interest, not this one's
+    signal.signal(-code, signal.SIG_DFL) if -code not in (signal.SIGKILL, signal.SIGSTOP) else None
+    os.kill(os.getpid(), -code)
+    raise typer.Exit(128 - code)

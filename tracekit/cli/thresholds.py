@@ -1,0 +1,56 @@
+"""The thresholds of docs/analyses.md as options of every command that analyzes."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any
+
+import typer
+
+from tracekit.cli.common import outcome
+from tracekit.errors import OptionError
+from tracekit.machine import Options
+
+_HELP = {
+    "min_rounds": "Lost rounds that make a wait a battle.",
+    "ratio": "A short hold is delayed if it waited so many times as long.",
+    "min_cycles": "Delayed short holds that make a convoy.",
+    "max_gap": "Undelayed short holds in a row that do not end a convoy.",
+    "min_frozen": "Checks at 0 ticks in a row: frozen signals.",
+    "min_timeouts": "Timeouts of one waiter: a long hold.",
+    "long_hold": "A hold this long, with somebody waiting at its end: e.g. 500us, 10ms, or ns.",
+    "worst": "Findings kept of each kind, the costliest; all are counted.",
+}
+
+
+def with_thresholds(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that gets `thresholds`, for `tracekit.analyze`, from an option for each."""
+    signature = inspect.signature(command, eval_str=True)
+    own = [parameter for name, parameter in signature.parameters.items() if name != "thresholds"]
+
+    @wraps(command)
+    def run(**options: Any) -> None:
+        thresholds = {name: options.pop(name) for name in _HELP}
+        with outcome():
+            thresholds["long_hold"] = _nanoseconds(thresholds["long_hold"])
+        command(**options, thresholds=thresholds)
+
+    run.__signature__ = signature.replace(parameters=[*own, *map(_option, _HELP)])  # type: ignore[attr-defined]
+    return run
+
+
+def _option(name: str) -> inspect.Parameter:
+    default: Any = f"{Options.long_hold // 10**6}ms" if name == "long_hold" else getattr(Options, name)
+    option = typer.Option(help=_HELP[name], rich_help_panel="Thresholds (docs/analyses.md)")
+    kind: Any = Annotated[type(default), option]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+
+
+def _nanoseconds(text: str) -> int:
+    found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?)\s*(ns|us|µs|ms|s)?", text.strip())
+    if not found:
+        raise OptionError(f"--long-hold: {text!r} is no duration.", "Write e.g. 10ms, 500us, or nanoseconds.")
+    return round(float(found[1]) * {"us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}.get(found[2], 1))

@@ -1,0 +1,318 @@
+"""What is done for one trace, wherever that is: the ordinary analysis, and of it what a fleet keeps."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import zstandard
+
+import tracekit
+from tracekit import _native, schemas
+from tracekit.analysis import Analysis, analyze, analyze_file
+from tracekit.arrays import categories, integers, optional_integers, ratios, strings, words_as_categories
+from tracekit.errors import NoEventsError, TracekitError
+from tracekit.fleet.places import Failure, Place, local_path, reason, stored
+from tracekit.words import printable
+
+BLAME_KEPT = 10_000
+"""Entries of a trace's blame; thousands of threads would make millions."""
+_HASHED = 1 << 20  # bytes at a time
+_UNIT = "row"
+
+
+class Job(NamedTuple):
+    """A trace to look at. checksum: take it; known: that of results that are there already.
+
+    threads: how many may read it.
+    """
+
+    place: Place
+    checksum: bool = False
+    known: str | None = None
+    threads: int = 1
+
+
+class Result(NamedTuple):
+    """What became of a trace. `tables`: by name, as `packed`; None where there is nothing to keep.
+
+    unchanged: its checksum is the one that is known.
+    """
+
+    place: Place
+    checksum: str | None = None
+    tables: Mapping[str, bytes] | None = None
+    failure: Failure | None = None
+    unchanged: bool = False
+
+
+def examine(job: Job) -> Result:
+    """Analyzes a trace, in memory that does not grow with it. What is wrong with a trace is in the result."""
+    place = job.place
+    limit = _native.at_most.set(job.threads)
+    try:
+        checksum = _checksum(place.trace) if job.checksum else None
+        if checksum is not None and checksum == job.known:
+            return Result(place, checksum, unchanged=True)
+        path = local_path(place.trace)
+        if path is None:
+            with stored(place.trace) as file:
+                analysis = analyze_file(place.trace, file)
+        else:
+            analysis = analyze(path)
+    except TracekitError as error:
+        code = "no-events" if isinstance(error, NoEventsError) else "unreadable"
+        return Result(place, failure=Failure(code, printable(error.message), error.hint))
+    except Exception as error:  # each store has exceptions of its own
+        return Result(place, failure=unreadable(place.trace, error))
+    finally:
+        _native.at_most.reset(limit)
+    found = tables(analysis, place, checksum)
+    return Result(place, checksum, {name: packed(table) for name, table in found.items()}, _cut_short(analysis))
+
+
+def version(_: object = None) -> str:
+    """tracekit's, where this runs."""
+    return tracekit.__version__
+
+
+def unreadable(trace: str, error: BaseException) -> Failure:
+    return Failure("unreadable", f"{printable(trace)}: cannot be read: {reason(error)}.", "Check the file or store.")
+
+
+def _cut_short(analysis: Analysis) -> Failure | None:
+    for found in analysis.diagnostics:
+        if found.code == "truncated-input":
+            message = f"{printable(analysis.path)}: {found.detail}; what came before is analyzed."
+            return Failure(found.code, message, "Fetch or record it again.")
+    return None
+
+
+def _checksum(trace: str) -> str:
+    digest = hashlib.sha256()
+    path = local_path(trace)
+    with stored(trace) if path is None else Path(path).open("rb") as file:
+        for piece in iter(lambda: file.read(_HASHED), b""):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def fold(name: str) -> str:
+    """A thread's name without its numbers, so that it is the same in every process."""
+    return re.sub(r"\d+", "*", name)
+
+
+def packed(table: pa.Table) -> bytes:
+    """A table as compressed Arrow IPC: small enough to be kept by the million."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return zstandard.compress(sink.getvalue())
+
+
+def unpacked(data: bytes) -> pa.Table:
+    return pa.ipc.open_stream(zstandard.decompress(data)).read_all()
+
+
+def moved(traces: pa.Table, place: Place) -> pa.Table:
+    """A trace's row in `traces`, with another size and modification time."""
+    columns = dict(zip(traces.column_names, traces.columns, strict=True))
+    columns |= {"size": optional_integers([place.size]), "modified": optional_integers([place.modified])}
+    return schemas.table("fleet_traces", _UNIT, columns)
+
+
+def tables(analysis: Analysis, place: Place, checksum: str | None) -> dict[str, pa.Table]:
+    """The rows of this trace in each of the fleet's tables but `errors`."""
+    groups = _groups(analysis)
+    origin = _origin(analysis, place)
+
+    def whole(name: str, columns: Mapping[str, Any]) -> pa.Table:
+        rows = len(next(iter(columns.values())))
+        return schemas.table(name, _UNIT, {**{key: value(rows) for key, value in origin.items()}, **columns})
+
+    def extended(table: pa.Table, **more: Sequence[str | None]) -> dict[str, Any]:
+        columns = dict(zip(table.column_names, table.columns, strict=True))
+        return columns | {name: words_as_categories(words) for name, words in more.items()}
+
+    def of(column: pa.ChunkedArray) -> list[str | None]:
+        return [groups.get(thread) for thread in column.to_pylist()]
+
+    def grouped(table: pa.Table) -> dict[str, Any]:
+        return extended(table, group=of(table["thread"]))
+
+    blame = _costliest(analysis.blame)
+    return {
+        "fleet_traces": whole("fleet_traces", _trace(analysis, place, checksum)),
+        "fleet_causes": whole("fleet_causes", _causes(analysis, groups)),
+        "fleet_findings": whole("fleet_findings", _findings(analysis)),
+        "fleet_threads": whole("fleet_threads", grouped(analysis.threads)),
+        "fleet_blame": whole(
+            "fleet_blame",
+            extended(blame, waiter_group=of(blame["waiter"]), holder_group=of(blame["holder"])),
+        ),
+        "fleet_distributions": whole("fleet_distributions", grouped(analysis.distributions)),
+        "fleet_histograms": whole("fleet_histograms", grouped(analysis.histograms)),
+        "fleet_diagnostics": whole("fleet_diagnostics", _diagnostics(analysis)),
+    }
+
+
+def errors(trace: str, failure: Failure) -> pa.Table:
+    """The row of this trace in the table `errors`."""
+    return schemas.table(
+        "fleet_errors",
+        _UNIT,
+        {
+            "trace": words_as_categories([trace]),
+            "code": words_as_categories([failure.code]),
+            "message": strings([failure.message]),
+            "hint": strings([failure.hint]),
+        },
+    )
+
+
+def _groups(analysis: Analysis) -> dict[str | None, str]:
+    columns = analysis.threads.select(["thread", "name"]).to_pydict()
+    return {thread: fold(name or thread) for thread, name in zip(columns["thread"], columns["name"], strict=True)}
+
+
+def _origin(analysis: Analysis, place: Place) -> dict[str, Any]:
+    """What makes the first columns, as functions of their length."""
+    about = analysis.metadata
+    pid = about.get("pid", "")
+    number = int(pid) if pid.isascii() and pid.isdigit() and len(pid) < 19 else None
+
+    def word(value: str | None) -> Any:
+        code, words = -1 if value is None else 0, strings([value or ""])
+        return lambda rows: categories(np.full(rows, code, np.int32), words)
+
+    return {
+        "trace": word(place.trace),
+        "host": word(about.get("host")),
+        "pid": lambda rows: integers(np.full(rows, number or 0), None if number else np.full(rows, True)),
+        "python": word(about.get("python")),
+        "command": word(about.get("command")),
+        "unit": word(analysis.unit),
+    }
+
+
+def _trace(analysis: Analysis, place: Place, checksum: str | None) -> dict[str, Any]:
+    totals, whole = analysis.totals, analysis.duration
+    waited = analysis.threads["waited"].to_pylist()
+    longest = max(waited, default=0)
+    worst = analysis.findings[0] if analysis.findings else None
+    truncated = next((found.detail for found in analysis.diagnostics if found.code == "truncated-input"), None)
+    counts: dict[str, int | None] = {
+        "size": place.size,
+        "modified": place.modified,
+        "events": totals.events,
+        "threads": analysis.threads.num_rows,
+        "duration": whole,
+        "switches": totals.switches,
+        "checks": totals.checks,
+        "held": totals.held,
+        "free_wanted": totals.free_wanted,
+        "waited": sum(waited),
+        "worst_waited": longest,
+        "findings": len(analysis.findings),
+        "bad_lines": analysis.bad_lines,
+    }
+    return {name: optional_integers([value]) for name, value in counts.items()} | {
+        "checksum": strings([checksum]),
+        "gil": words_as_categories(["new" if analysis.new_gil else "old"]),
+        "workload": strings([analysis.metadata.get("workload")]),
+        "lost": ratios([max(longest / whole, worst.cost if worst else 0.0) if whole else None]),
+        "worst_finding": strings([worst.title if worst else None]),
+        "truncated": strings([truncated]),
+    }
+
+
+class _Cause(NamedTuple):
+    kind: str
+    sufferer: str | None
+    thread: str | None
+    hog: str | None
+    found: int
+    lost: int
+
+
+def _causes(analysis: Analysis, groups: Mapping[str | None, str]) -> dict[str, Any]:
+    summed: dict[tuple[str, str | None, str | None], list[_Cause]] = {}
+    for cause in (*_found(analysis, groups), *_retried(analysis, groups)):
+        summed.setdefault((cause.kind, cause.thread, cause.hog), []).append(cause)
+    costs, threads = [], []
+    for causes in summed.values():
+        lost: dict[str | None, int] = {}
+        for cause in causes:
+            lost[cause.sufferer] = lost.get(cause.sufferer, 0) + cause.lost
+        costs.append(min(1.0, max(lost.values()) / analysis.duration) if analysis.duration else 0.0)
+        threads.append(len(lost.keys() - {None}))
+    return {
+        "kind": words_as_categories([kind for kind, _, _ in summed]),
+        "thread": words_as_categories([thread for _, thread, _ in summed]),
+        "hog": words_as_categories([hog for _, _, hog in summed]),
+        "threads": integers(np.array(threads, np.int64)),
+        "count": integers(np.array([sum(cause.found for cause in causes) for causes in summed.values()], np.int64)),
+        "lost": integers(np.array([sum(cause.lost for cause in causes) for causes in summed.values()], np.int64)),
+        "cost": ratios(costs),
+    }
+
+
+def _found(analysis: Analysis, groups: Mapping[str | None, str]) -> Iterable[_Cause]:
+    for kind, found in analysis.groups.items():
+        for group in found:
+            thread, other = groups.get(group.thread), groups.get(group.other)
+            if kind == "long_holds":
+                thread, other = None, thread
+            yield _Cause(kind, group.thread, thread, other, group.count, group.lost)
+
+
+def _retried(analysis: Analysis, groups: Mapping[str | None, str]) -> Iterable[_Cause]:
+    """The failed retries that no other finding explains."""
+    rows = {row["thread"]: row for row in analysis.threads.to_pylist()}
+    hogs: dict[str, str] = {}
+    for blame in analysis.blame.to_pylist():  # of each waiter the longest first
+        if blame["holder"] is not None:
+            hogs.setdefault(blame["waiter"], blame["holder"])
+    for finding in analysis.findings:
+        if finding.kind == "failed_retries":
+            for thread in finding.threads:
+                row, hog = rows[thread], groups.get(hogs.get(thread))
+                yield _Cause(finding.kind, thread, groups[thread], hog, row["failed_retries"], row["retried_waited"])
+
+
+def _findings(analysis: Analysis) -> dict[str, Any]:
+    found = analysis.findings
+    return {
+        "kind": words_as_categories([finding.kind for finding in found]),
+        "severity": words_as_categories([finding.severity for finding in found]),
+        "cost": ratios([finding.cost for finding in found]),
+        "title": strings([finding.title for finding in found]),
+        "explanation": words_as_categories([finding.explanation for finding in found]),
+        "advice": words_as_categories([finding.advice for finding in found]),
+        "start_seq": optional_integers([finding.start_seq for finding in found]),
+        "end_seq": optional_integers([finding.end_seq for finding in found]),
+    }
+
+
+def _costliest(blame: pa.Table) -> pa.Table:
+    """In the same order, but no more than `BLAME_KEPT` rows."""
+    if blame.num_rows <= BLAME_KEPT:
+        return blame
+    durations = np.array(blame["duration"].to_pylist(), np.int64)
+    kept = np.sort(np.argsort(-durations, kind="stable")[:BLAME_KEPT])
+    return blame.take(integers(kept))
+
+
+def _diagnostics(analysis: Analysis) -> dict[str, Any]:
+    found = analysis.diagnostics
+    return {
+        "code": words_as_categories([one.code for one in found]),
+        "severity": words_as_categories([one.severity for one in found]),
+        "count": integers(np.array([one.count for one in found], np.int64)),
+        "first_line": optional_integers([one.first_line for one in found]),
+    }

@@ -1,0 +1,250 @@
+"""Raw recordings, as the recorder writes them while a program runs: recorder/native/raw.h."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tracekit.arrays import categories, optional_integers, strings
+from tracekit.errors import SourceError
+from tracekit.source import Source
+from tracekit.stream import BATCH_SCHEMA, EventStream, event_column
+
+NAME = "raw"
+MAGIC = b"TKGILRAW"
+VERSION = 1
+_HEADER = np.dtype(
+    [
+        ("magic", "S8"), ("version", "<u4"), ("header_bytes", "<u4"), ("chunk_bytes", "<u4"), ("old_gil", "<u4"),
+        ("pid", "<u4"), ("parent", "<u4"), ("session", "<u8"), ("started", "<u8"), ("anchors", "<i8", (2, 2)),
+        ("lost", "<u8"), ("overwritten", "<u8"), ("chunks", "<u4"), ("stopped", "<u4"),
+        ("metadata_bytes", "<u4"), ("padding", "<u4"),
+    ]
+)  # fmt: skip
+_CHUNK = np.dtype(
+    [("kind", "<u4"), ("padding", "<u4"), ("order", "<u8"), ("checks", "<u8"), ("count", "<u8"), ("unused", "<u8", 4)]
+)
+_RECORD = np.dtype([("stamp", "<u8"), ("thread", "<u4"), ("ticks", "<i4")])
+_THREAD = np.dtype([("kind", "<u4"), ("thread", "<u4"), ("tid", "<u4"), ("length", "<u4"), ("text", "V112")])
+_EVENTS, _THREADS = 1, 2
+_NEW_THREAD, _NAME, _SYSTEM_NAME = 1, 2, 3
+_CHECK = 8
+_NO_TICKS = -(2**31)
+_SORTED_TOGETHER = 1 << 12  # events: an ENTRY is written late, but never by so many
+_EVENT_CODES = np.full(256, -1, np.int8)
+_EVENT_CODES[[1, 2, 3, 4, 5, 3 | _CHECK]] = [0, 1, 2, 3, 4, 2]
+_MOST_CHECKS = 10**12
+_YEAR_2200 = 230 * 365 * 86400 * 10**9
+_HINT = "Record again; what is damaged cannot be mended."
+
+Record = npt.NDArray[np.void]
+
+
+def sniff(head: bytes) -> float:
+    return 1.0 if head.startswith(MAGIC) else 0.0
+
+
+class RawRecording(EventStream):
+    """The events of a raw recording in the order in which they happened."""
+
+    def __init__(self, source: Source, strict: bool = False, whole: bool = False) -> None:
+        super().__init__(source.path)
+        self._source = source
+        self._bytes = _Bytes(source)
+        header = self._bytes.one(_HEADER, 0)
+        if header is None:
+            raise self._damaged("it ends within its head")
+        if header["version"] != VERSION:
+            raise SourceError(
+                f"{self.path}: is a raw recording of version {header['version']}; this tracekit reads {VERSION}.",
+                "Read it with the tracekit that recorded it.",
+            )
+        (first, first_ns), (last, last_ns) = header["anchors"].tolist()
+        self._rate = (last_ns - first_ns) / (last - first) if last > first else 0.0
+        room = int(header["header_bytes"]) - _HEADER.itemsize
+        if (
+            not 0 <= header["metadata_bytes"] <= room
+            or header["chunk_bytes"] <= _CHUNK.itemsize
+            or header["started"] >= _YEAR_2200
+            or not 1e-3 < self._rate < 1e3
+        ):
+            raise self._damaged("its head makes no sense")
+        self.header = header
+        self._read = 0
+        self._numbers: dict[int, str] = {}
+        self._chunks = self._find_chunks()
+        self._take_metadata()
+        self._name_threads()
+
+    def _damaged(self, what: str) -> SourceError:
+        return SourceError(f"{self.path}: this raw recording is damaged: {what}.", _HINT)
+
+    def _find_chunks(self) -> list[tuple[int, np.void]]:
+        """Each chunk's place in the file, and its head; those of each kind in their order."""
+        found, size = [], int(self.header["chunk_bytes"])
+        for number in range(int(self.header["chunks"])):
+            start = int(self.header["header_bytes"]) + number * size
+            head = self._bytes.one(_CHUNK, start)
+            if head is None:
+                self.truncated = f"the file ends before the last {self.header['chunks'] - number} of its chunks"
+                break
+            record = {_EVENTS: _RECORD, _THREADS: _THREAD}.get(int(head["kind"]))
+            count = int(head["count"])
+            if record is None and not count:
+                continue  # the program ended while it was being made
+            if record is None or count * record.itemsize > size - _CHUNK.itemsize or head["checks"] > _MOST_CHECKS:
+                raise self._damaged(f"there is no chunk at byte {start}")
+            found.append((start, head))
+        return sorted(found, key=lambda chunk: (-int(chunk[1]["kind"]), int(chunk[1]["order"])))
+
+    def _records(self, start: int, head: np.void, dtype: np.dtype[np.void]) -> Record:
+        wanted = int(head["count"]) * dtype.itemsize
+        got = self._bytes.at(start + _CHUNK.itemsize, wanted)
+        if len(got) < wanted:
+            self.truncated = "the file ends within a chunk"
+        return np.frombuffer(got, dtype, len(got) // dtype.itemsize)
+
+    def _take_metadata(self) -> None:
+        header = self.header
+        text = self._bytes.at(_HEADER.itemsize, int(header["metadata_bytes"])).decode("utf-8", "replace")
+        for line in text.splitlines():
+            self.take_comment(f"# {line}", True)
+        self.metadata["pid"] = str(header["pid"])
+        if header["parent"]:
+            self.metadata["forked-by"] = str(header["parent"])
+        started = datetime.fromtimestamp(int(header["started"]) / 10**9, UTC)
+        self.metadata["started"] = started.isoformat(timespec="milliseconds")
+        self.metadata["lost"] = str(header["lost"])
+        if header["overwritten"]:
+            self.metadata["overwritten"] = str(header["overwritten"])
+
+    def _name_threads(self) -> None:
+        """Ids are the system's; where it used one again, the later threads' have a number behind it."""
+        uses: Counter[int] = Counter()
+        current: dict[int, str] = {}
+        early: dict[int, str] = {}
+        for start, head in self._chunks:
+            if head["kind"] != _THREADS:
+                continue
+            for row in self._records(start, head, _THREAD):
+                kind, number, tid = int(row["kind"]), int(row["thread"]), int(row["tid"])
+                name = " ".join(row["text"].tobytes()[: int(row["length"])].decode("utf-8", "replace").split())
+                if kind == _NEW_THREAD:
+                    if number != len(self._numbers):
+                        raise self._damaged("its threads are not in order")
+                    uses[tid] += 1
+                    current[tid] = self._numbers[number] = str(tid) if uses[tid] == 1 else f"{tid}-{uses[tid]}"
+                    name = name or early.pop(tid, "")
+                if not name or (kind == _SYSTEM_NAME and current.get(tid) in self.names):
+                    continue
+                if tid in current:
+                    self.names[current[tid]] = name
+                else:
+                    early[tid] = name
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        checks, first = 0, True
+        codes = np.full(len(self._numbers), -1, np.int64)
+        for piece in self._sorted():
+            if first:
+                checks, first = piece[1], False
+            batch, checks = self._batch(piece[0], checks, codes)
+            yield batch
+
+    def _sorted(self) -> Iterator[tuple[Record, int]]:
+        """The events by time, in pieces, each with the checks before its chunk.
+
+        An ENTRY is written when its thread has the lock under which all events are, and by then others may have been.
+        All others are in order already, and stay so where times are the same.
+        """
+        kept, latest, before = np.empty(0, _RECORD), 0, 0
+        for start, head in self._chunks:
+            if head["kind"] != _EVENTS:
+                continue
+            records = self._records(start, head, _RECORD)
+            if not len(kept):
+                before = int(head["checks"])
+            self._read += records.nbytes
+            records = np.concatenate([kept, records])
+            records = records[np.argsort(records["stamp"] >> np.uint64(8), kind="stable")]
+            whole, kept = records[: -_SORTED_TOGETHER or None], records[-_SORTED_TOGETHER:]
+            if len(whole):
+                yield self._not_before(latest, whole), before
+                latest = int(whole["stamp"][-1] >> np.uint64(8))
+        if len(kept):
+            yield self._not_before(latest, kept), before
+
+    @staticmethod
+    def _not_before(latest: int, records: Record) -> Record:
+        stamps = records["stamp"]
+        late = stamps < (latest << 8)
+        if late.any():
+            records = records.copy()
+            records["stamp"] = np.where(late, np.uint64(latest << 8) | stamps & np.uint64(255), stamps)
+        return records
+
+    def _batch(self, records: Record, checks: int, codes: npt.NDArray[np.int64]) -> tuple[pa.RecordBatch, int]:
+        raw_codes = (records["stamp"] & np.uint64(255)).astype(np.uint8)
+        events = _EVENT_CODES[raw_codes]
+        threads = records["thread"]
+        if (events < 0).any() or (threads >= len(codes)).any():
+            raise self._damaged("it has an event that there is not, or of a thread that there is not")
+        counted = checks + np.cumsum(raw_codes & _CHECK != 0, dtype=np.int64)
+        new = codes[threads] < 0
+        if new.any():
+            numbers, first = np.unique(threads[new], return_index=True)
+            for number in numbers[np.argsort(first)].tolist():
+                codes[number] = len(self.threads)
+                self.threads.append(self._numbers[number])
+        ticks = records["ticks"]
+        columns = [
+            categories(codes[threads], strings(self.threads)),
+            optional_integers([None if tick == _NO_TICKS else tick for tick in ticks.tolist()])
+            if self.header["old_gil"]
+            else pa.nulls(len(records), pa.int64()),
+            _integers(counted),
+            event_column(events),
+            _integers(self._nanoseconds(records["stamp"] >> np.uint64(8))),
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=BATCH_SCHEMA), int(counted[-1])
+
+    def _nanoseconds(self, clocks: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+        """Of the monotonic clock, since the recording began."""
+        return np.rint(clocks.astype(np.float64) * self._rate).astype(np.int64)
+
+    def position(self) -> tuple[int, int | None]:
+        return self._read, self._source.size
+
+    def close(self) -> None:
+        self._source.close()
+
+
+class _Bytes:
+    """The bytes of a source at any place. What cannot be sought in is read into memory."""
+
+    def __init__(self, source: Source) -> None:
+        self._held = None if source.plain_file is not None else source.head + b"".join(source.chunks())
+        self._source = source
+
+    def at(self, start: int, size: int) -> bytes:
+        if self._held is not None:
+            return self._held[start : start + size]
+        return os.pread(self._source.descriptor(), size, start)
+
+    def one(self, dtype: np.dtype[np.void], start: int) -> np.void | None:
+        got = self.at(start, dtype.itemsize)
+        return np.frombuffer(got, dtype)[0] if len(got) == dtype.itemsize else None
+
+
+def _integers(values: npt.NDArray[np.int64]) -> pa.Array:
+    return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(values)])
+
+
+def open_stream(source: Source, strict: bool, whole: bool) -> EventStream:
+    return RawRecording(source, strict, whole)

@@ -1,0 +1,256 @@
+"""Runs inside the program that is recorded, before it: Python 2.7 and 3, standard library only.
+
+    python bootstrap.py LIBRARY BASE STATUS MAX_BYTES VERSION script|module TARGET [ARGS...]
+
+It starts the recorder, says on the descriptor STATUS that it did or why not, and then is out of the way: TARGET runs as
+`__main__`, as if Python had been started with it.
+"""
+
+import io
+import os
+import platform
+import sys
+
+ABI = 1
+
+
+class Refused(Exception):
+    """This interpreter cannot be recorded; the message is a sentence."""
+
+
+class Recorder(object):
+    """The library, loaded into this process. `start` once, `stop` once (not on Python 2)."""
+
+    def __init__(self, library):
+        """Raises Refused."""
+        self._library = load(library)
+        self._undo = []
+
+    def start(self, base, max_bytes, metadata):
+        """Records into BASE.raw. Raises Refused, OSError: the file cannot be written."""
+        import ctypes
+
+        old = sys.version_info[0] == 2
+        if old:
+            ctypes.PyDLL(None).PyEval_InitThreads()
+            if len(os.listdir("/proc/self/task")) > 1:
+                raise Refused("%s: other threads run before the program does, so its GIL cannot be replaced." % name())
+        text = as_bytes("".join("%s: %s\n" % item for item in metadata))
+        no_file = ctypes.c_int32()
+        wrong = self._library.tk_record_start(
+            os.fsencode(base) if not old else base, text, len(text), max_bytes, old, ctypes.byref(no_file)
+        )
+        if wrong:
+            wrong = wrong.decode("utf-8", "replace") if not old else wrong
+            if no_file.value:
+                raise Refused("%s.raw: cannot be written: %s. Name another file with -o." % (base, wrong))
+            raise Refused("%s: cannot be recorded: %s." % (name(), wrong))
+        self._undo = name_threads(self._library.tk_name_thread)
+
+    def stop(self):
+        for undo in self._undo:
+            undo()
+        self._library.tk_record_stop()
+
+
+def load(path):
+    if (sys.version_info[0] == 3 and sys.version_info < (3, 2)) or sys.version_info < (2, 7):
+        raise Refused("%s: only 2.7, and 3.2 or newer, can be recorded." % name())
+    if platform.python_implementation() != "CPython":
+        raise Refused("%s: it is not CPython. Record the program on CPython." % name())
+    if "t" in getattr(sys, "abiflags", ""):
+        raise Refused("%s: this is a free-threaded build, which has no GIL. Record on one with a GIL." % name())
+    try:
+        import ctypes
+    except ImportError:
+        raise Refused("%s: it has no ctypes module, which the recorder needs. Build it with libffi." % name())
+    try:
+        library = ctypes.PyDLL(path)
+    except OSError:
+        raise Refused(
+            "%s: the recorder's library cannot be loaded there: %s. It needs Linux with glibc, and tracekit built "
+            "for the same machine." % (name(), sys.exc_info()[1])
+        )
+    if library.tk_recorder_abi() != ABI:
+        raise Refused("%s: belongs to another version of tracekit. Install tracekit again." % path)
+    library.tk_record_start.restype = ctypes.c_char_p
+    library.tk_record_start.argtypes = [
+        ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_int32, ctypes.c_void_p,
+    ]  # fmt: skip
+    library.tk_name_thread.argtypes = [ctypes.c_int32, ctypes.c_char_p, ctypes.c_int32]
+    return library
+
+
+def name():
+    return "Python %s (%s)" % (sys.version.split()[0], sys.executable)
+
+
+def as_bytes(text):
+    return text if isinstance(text, bytes) else text.encode("utf-8", "replace")
+
+
+def name_threads(tell):
+    """Has the recorder told each thread's name when it starts and when it is renamed. Returns what undoes that."""
+    import threading
+
+    tids = {}
+    thread_class = threading.Thread
+    set_ident, plain = thread_class._set_ident, thread_class.name
+
+    def known(thread, tid):
+        text = as_bytes(plain.fget(thread))
+        tids[thread.ident] = tell(tid, text, len(text))
+
+    def _set_ident(self):
+        set_ident(self)
+        known(self, 0)
+
+    def set_name(self, value):
+        plain.fset(self, value)
+        if self.ident in tids and self.is_alive():
+            known(self, 0 if self is threading.current_thread() else tids[self.ident])
+
+    watched = property(plain.fget, set_name, plain.fdel, plain.__doc__)
+    thread_class._set_ident, thread_class.name = _set_ident, watched
+    here = threading.current_thread()
+    for thread in threading.enumerate():
+        tid = 0 if thread is here else getattr(thread, "native_id", None)
+        if tid is not None:
+            known(thread, tid)
+
+    def undo():
+        if thread_class.__dict__["_set_ident"] is _set_ident:
+            thread_class._set_ident = set_ident
+        if thread_class.name is watched:
+            thread_class.name = plain
+
+    return [undo]
+
+
+def describe(arguments, version):
+    """What a trace's head says of this interpreter, and of the command line that it was given."""
+    try:
+        from shlex import quote
+    except ImportError:
+        from pipes import quote
+    new = sys.version_info[0] == 3
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:
+        import multiprocessing
+
+        cores = multiprocessing.cpu_count()
+    command = " ".join(quote(word) for word in arguments)
+    return [
+        ("python", sys.version.split()[0]),
+        ("gil", "new" if new else "old"),
+        ("cores", cores),
+        ("switch-interval-us", int(round(sys.getswitchinterval() * 1e6)))
+        if new
+        else ("check-interval", sys.getcheckinterval()),
+        ("recorder", "tracekit " + version),
+        ("executable", sys.executable),
+        ("command", " ".join(command.split())[:8192]),
+    ]
+
+
+def run_script(path, arguments):
+    """As `python PATH ARGUMENTS` does."""
+    sys.argv[:] = [path] + arguments
+    shown = os.path.abspath(path) if sys.version_info >= (3, 9) else path
+    if os.path.isdir(path) or is_archive(path):
+        replace_own_path(shown)
+        import runpy
+
+        runpy._run_module_as_main("__main__", False)
+        return
+    replace_own_path(os.path.dirname(os.path.realpath(path)))
+    main = sys.modules["__main__"].__dict__
+    kept = {key: main[key] for key in ("__builtins__",)}
+    main.clear()
+    main.update(kept, __name__="__main__", __doc__=None, __package__=None, __file__=shown)
+    if sys.version_info[0] == 2:
+        with io.open(path, "rb") as source:
+            code = compile(source.read().replace(b"\r\n", b"\n") + b"\n", shown, "exec", 0, True)
+    else:
+        from importlib.machinery import SourceFileLoader, SourcelessFileLoader
+
+        loader = (SourcelessFileLoader if path.endswith(".pyc") else SourceFileLoader)("__main__", shown)
+        main.update(__spec__=None, __loader__=loader, __cached__=None)
+        if sys.version_info < (3, 14):
+            main["__annotations__"] = {}
+        if path.endswith(".pyc"):
+            code = loader.get_code("__main__")
+        else:
+            with io.open(path, "rb") as source:
+                code = compile(source.read(), shown, "exec", 0, True)
+    exec(code, main)
+
+
+def run_module(module, arguments):
+    """As `python -m MODULE ARGUMENTS` does."""
+    sys.argv[:] = ["-m"] + arguments
+    replace_own_path(os.getcwd() if sys.version_info[0] == 3 else "")
+    import runpy
+
+    main = sys.modules["__main__"].__dict__
+    for key in [key for key in main if not key.startswith("__")] + ["__file__", "__cached__"]:
+        main.pop(key, None)
+    runpy._run_module_as_main(module)
+
+
+def is_archive(path):
+    import zipfile
+
+    return zipfile.is_zipfile(path)
+
+
+def replace_own_path(folder):
+    if not getattr(sys.flags, "safe_path", False):
+        sys.path[0] = folder
+
+
+def hide_own_frames():
+    """Tracebacks of what the program raises begin with the program."""
+    shown = sys.excepthook
+
+    def hook(kind, value, traceback):
+        sys.excepthook = shown
+        while traceback is not None and traceback.tb_frame.f_code.co_filename == __file__:
+            traceback = traceback.tb_next
+        if hasattr(value, "__traceback__"):
+            value.__traceback__ = traceback
+        shown(kind, value, traceback)
+
+    sys.excepthook = hook
+
+
+def main():
+    library, base, status, max_bytes, version, kind, target = sys.argv[1:8]
+    arguments = sys.argv[8:]
+    as_typed = [sys.executable] + (["-m"] if kind == "module" else []) + [target] + arguments
+    status = int(status)
+    try:
+        Recorder(library).start(base, int(max_bytes), describe(as_typed, version))
+    except Refused:
+        os.write(status, as_bytes(str(sys.exc_info()[1])))
+        sys.exit(2)
+    os.write(status, b"recording")
+    os.close(status)
+    if hasattr(sys, "orig_argv"):
+        sys.orig_argv[:] = as_typed
+    try:
+        (run_module if kind == "module" else run_script)(target, arguments)
+    except SystemExit:
+        raise
+    except BaseException:
+        hide_own_frames()
+        raise
+
+
+if __name__ == "__main__":
+    # All of this lives outside of `__main__`, which will be the program's.
+    own = {"__name__": "tracekit_bootstrap", "__file__": __file__}
+    with io.open(__file__) as source:
+        exec(compile(source.read(), __file__, "exec"), own)
+    own["main"]()

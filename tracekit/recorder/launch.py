@@ -1,0 +1,101 @@
+"""Starts a program under the recorder, and waits for it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from tracekit.errors import RecordError
+from tracekit.recorder import BOOTSTRAP, require_library
+
+_FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_FROM_TERMINALS = (signal.SIGINT, signal.SIGQUIT)
+
+
+@dataclass(frozen=True)
+class Program:
+    """`python TARGET ARGUMENTS`, or `python -m TARGET ARGUMENTS` of a module."""
+
+    python: str
+    target: str
+    arguments: Sequence[str] = ()
+    is_module: bool = False
+
+
+def run(program: Program, base: str, *, max_bytes: int, version: str) -> int:
+    """Runs it, recorded into BASE.raw, and returns its exit code; -N if signal N ended it.
+
+    max_bytes: keep only about so many bytes of the newest events; 0 keeps all.
+    Raises RecordError: it cannot be recorded, and did not run.
+    """
+    library = require_library()
+    told, tell = os.pipe()
+    os.set_inheritable(tell, True)
+    kind = "module" if program.is_module else "script"
+    command = [
+        program.python, str(BOOTSTRAP), library, base, str(tell), str(max_bytes), version,
+        kind, program.target, *program.arguments,
+    ]  # fmt: skip
+    with _signals_reach_the_program() as children:
+        try:
+            child = subprocess.Popen(command, close_fds=False)
+        except OSError as error:
+            os.close(told)
+            raise RecordError(
+                f"{program.python}: cannot be started: {error.strerror}.", "Name a Python interpreter with --python."
+            ) from None
+        finally:
+            os.close(tell)
+        children.append(child)
+        with os.fdopen(told, encoding="utf-8", errors="replace") as pipe:
+            answer = pipe.read()
+        code = child.wait()
+    if answer != "recording":
+        if answer:
+            raise RecordError(answer, "The program was not run.")
+        raise RecordError(
+            f"{program.python}: did not run Python; it ended with code {code} before the program began.",
+            "Name a Python interpreter with --python.",
+        )
+    return code
+
+
+@contextmanager
+def _signals_reach_the_program() -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Signals are the program's, which gets those of a terminal anyway."""
+    children: list[subprocess.Popen[bytes]] = []
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        if number in _FROM_TERMINALS and _at_a_terminal():
+            return
+        for child in children:
+            child.send_signal(number)
+
+    before = {}
+    for number in (*_FORWARDED, *_FROM_TERMINALS):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, forward)  # a program started from here has the default again
+    try:
+        yield children
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _at_a_terminal() -> bool:
+    """Whether this process is in the foreground of a terminal, and the program, in the same group, too."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)

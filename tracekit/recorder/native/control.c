@@ -1,0 +1,152 @@
+/* Starts and stops a recording. Call these with the GIL held (ctypes.PyDLL). A string that is returned says why not.
+
+   The library asks the interpreter for nothing but to let go of the GIL and take it back: once to learn which lock it is,
+   once to begin at a moment at which nobody holds it, once to end at such a moment. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "recorder.h"
+
+tk_gil tk_the_gil;
+
+static void *(*save_thread)(void);
+static void (*restore_thread)(void *);
+static void (*release_lock)(void), (*acquire_lock)(void);
+static int old_gil;
+const char *tk_old_gil_prepare(void);
+
+TK_PUBLIC int32_t tk_recorder_abi(void) {
+    return 1;
+}
+
+static void let_go_and_take_back(void) {
+    if (old_gil) {
+        release_lock();
+        acquire_lock();
+    } else {
+        restore_thread(save_thread());
+    }
+}
+
+/* The process ends, or this part of it. */
+void tk_finish(void) {
+    int tries = 1000, busy = TK_LOAD(tk_the_gil.on) ? EBUSY : 0;
+    if (!busy)
+        return;
+    /* Whoever has the guard has it for an instant, if it still runs. */
+    while (tries-- && (busy = pthread_mutex_trylock(tk_the_gil.guard)) == EBUSY)
+        sched_yield();
+    if (busy)
+        return;
+    if (tk_the_gil.on) {
+        if (tk_the_gil.holder == &tk_self)
+            tk_event(&tk_self, TK_RELEASE, tk_now(), old_gil ? *tk_the_gil.ticker : TK_NO_TICKS);
+        TK_STORE(tk_the_gil.on, 0);
+        tk_raw_close(1);
+    }
+    pthread_mutex_unlock(tk_the_gil.guard);
+}
+
+_Noreturn void tk_hook_exit(int status) {
+    tk_finish();
+    _exit(status);
+}
+
+static void in_forked_child(void) {
+    if (!tk_the_gil.on)
+        return;
+    tk_the_gil.holder = tk_the_gil.last_holder = NULL;
+    tk_the_gil.drop_request = 0;
+    tk_the_gil.recording++;
+    tk_threads_anew();
+    tk_raw_forked();
+    if (old_gil)
+        tk_old_gil_forked();
+}
+
+/* Finds the GIL and redirects the calls. old: the GIL of Python 2. */
+static const char *find(int old) {
+    const char *wrong = NULL;
+    old_gil = old;
+    save_thread = (void *(*)(void))dlsym(RTLD_DEFAULT, "PyEval_SaveThread");
+    restore_thread = (void (*)(void *))dlsym(RTLD_DEFAULT, "PyEval_RestoreThread");
+    release_lock = (void (*)(void))dlsym(RTLD_DEFAULT, "PyEval_ReleaseLock");
+    acquire_lock = (void (*)(void))dlsym(RTLD_DEFAULT, "PyEval_AcquireLock");
+    if (!save_thread || !restore_thread || (old && (!release_lock || !acquire_lock)))
+        return "the process has no CPython interpreter in it";
+    if (old)
+        wrong = tk_old_gil_prepare();
+    if (!wrong)
+        wrong = tk_slots_replace(save_thread, old ? tk_old_gil_hooks : tk_new_gil_hooks,
+                                 old ? tk_old_gil_hook_count : tk_new_gil_hook_count);
+    if (wrong)
+        return wrong;
+    wrong = old ? tk_old_gil_learn(release_lock, acquire_lock) : tk_new_gil_learn(save_thread, restore_thread);
+    if (wrong)
+        tk_slots_restore();
+    return wrong;
+}
+
+static void forget(void) {
+    TK_STORE(tk_the_gil.guard, NULL);
+    TK_STORE(tk_the_gil.cond, NULL);
+    tk_slots_restore();
+}
+
+/* Starts to record into BASE.raw. max_bytes: of a ring that keeps the newest events, or 0. *no_file: the interpreter can
+   be recorded, but the file cannot be written. */
+TK_PUBLIC const char *tk_record_start(const char *base, const char *metadata, uint64_t metadata_bytes, uint64_t max_bytes,
+                                      int32_t old, int32_t *no_file) {
+    static int prepared;
+    *no_file = 0;
+    if (TK_LOAD(tk_the_gil.on))
+        return "a recording is already running in this process";
+    tk_clock_choose();
+    tk_threads_prepare();
+    const char *wrong = find(old);
+    if (wrong)
+        return wrong;
+    wrong = tk_raw_open(base, metadata, metadata_bytes, max_bytes, old);
+    if (wrong) {
+        *no_file = 1;
+        forget();
+        return wrong;
+    }
+    if (!prepared) {
+        pthread_atfork(NULL, NULL, in_forked_child);
+        atexit(tk_finish);
+        prepared = 1;
+    }
+    tk_the_gil.recording++;
+    tk_threads_anew();
+    TK_STORE(tk_the_gil.holder, NULL);
+    tk_the_gil.last_holder = tk_the_gil.stopper = NULL;
+    tk_the_gil.drop_request = 0;
+    tk_the_gil.starter = &tk_self;
+    if (old)
+        tk_old_gil_take_over();
+    let_go_and_take_back();
+    if (!tk_the_gil.on) {
+        forget();
+        tk_raw_discard();
+        return "the interpreter's GIL could not be followed";
+    }
+    return NULL;
+}
+
+/* Stops it and puts back what was redirected. Only of the new GIL. Returns 0 where nothing was being recorded. */
+TK_PUBLIC int32_t tk_record_stop(void) {
+    if (old_gil || !TK_LOAD(tk_the_gil.on))
+        return 0;
+    tk_the_gil.stopper = &tk_self;
+    let_go_and_take_back();
+    tk_the_gil.stopper = NULL;
+    forget();
+    tk_raw_close(1);
+    return 1;
+}
+

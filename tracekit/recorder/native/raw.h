@@ -1,0 +1,49 @@
+/* The raw recording: a header, then chunks of events and of threads. `tracekit/parsers/raw.py` reads it.
+
+   All integers are little-endian. The file is written through shared mappings, so what was written once outlives the
+   process. A chunk's `count` is stored after the record that it counts. */
+#ifndef TK_RAW_H
+#define TK_RAW_H
+
+#include <stdint.h>
+
+#define TK_MAGIC "TKGILRAW"
+enum { TK_RAW_VERSION = 1, TK_HEADER_BYTES = 1 << 16, TK_CHUNK_BYTES = 1 << 20, TK_NAME_BYTES = 112 };
+enum { TK_ENTRY = 1, TK_ACQUIRE, TK_RELEASE, TK_BUSY, TK_RETRY, TK_CHECK = 8 };  /* TK_CHECK: a bit of a RELEASE */
+enum { TK_EVENTS = 1, TK_THREADS = 2 };
+enum { TK_NEW_THREAD = 1, TK_NAME = 2, TK_SYSTEM_NAME = 3 };
+
+typedef struct {
+    char magic[8];
+    uint32_t version, header_bytes, chunk_bytes, old_gil;
+    uint32_t pid, parent;      /* parent: of a forked child, else 0 */
+    uint64_t session;          /* the same in the files of a program and of its forked children */
+    uint64_t started;          /* ns since 1970 */
+    int64_t anchors[2][2];     /* two moments, each by the records' clock and in ns: they tell its rate */
+    uint64_t lost;             /* events for which there was no room */
+    uint64_t overwritten;      /* events that newer ones replaced, in a ring */
+    uint32_t chunks, stopped;  /* stopped: it did not end in mid-run */
+    uint32_t metadata_bytes, padding;
+    char metadata[];           /* lines `key: value` */
+} tk_header;
+
+typedef struct {
+    uint32_t kind, padding;
+    uint64_t order;            /* of the chunks of a kind: a ring uses them again */
+    uint64_t checks;           /* before its first record */
+    uint64_t count;
+    uint64_t unused[4];
+} tk_chunk;
+
+typedef struct {
+    uint64_t stamp;            /* clock << 8 | code */
+    uint32_t thread;
+    int32_t ticks;
+} tk_record;
+
+typedef struct {
+    uint32_t kind, thread, tid, length;
+    char text[TK_NAME_BYTES];
+} tk_thread_record;
+
+#endif

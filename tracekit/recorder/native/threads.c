@@ -1,0 +1,80 @@
+/* Who the threads are: their numbers, their system ids, their names. */
+#define _GNU_SOURCE
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "recorder.h"
+
+enum { COMM_BYTES = 16 };
+
+__thread tk_thread tk_self;
+
+static uint32_t numbers;
+static pthread_key_t at_end;
+static char process_comm[COMM_BYTES];
+
+void tk_threads_anew(void) {
+    numbers = 0;
+}
+
+/* The thread has its first event in this recording. Under the guard. */
+void tk_thread_begin(tk_thread *self) {
+    if (self->recording != tk_the_gil.recording) {
+        self->recording = tk_the_gil.recording;
+        self->number = numbers++;
+        self->tid = (uint32_t)syscall(SYS_gettid);
+        self->last = 0;
+        self->state = TK_IDLE;
+        pthread_setspecific(at_end, self);
+    }
+    tk_raw_thread(TK_NEW_THREAD, self->number, self->tid, self->name, self->name_length);
+}
+
+/* A thread that the program gave no name, but perhaps told the system one. */
+static void thread_ends(void *ending) {
+    tk_thread *self = ending;
+    char comm[COMM_BYTES] = "";
+    if (self->named || !TK_LOAD(tk_the_gil.on) || prctl(PR_GET_NAME, comm) || !strcmp(comm, process_comm))
+        return;
+    if (pthread_mutex_lock(tk_the_gil.guard))
+        return;
+    if (tk_the_gil.on && self->recording == tk_the_gil.recording)
+        tk_raw_thread(TK_SYSTEM_NAME, self->number, self->tid, comm, strnlen(comm, COMM_BYTES));
+    pthread_mutex_unlock(tk_the_gil.guard);
+}
+
+void tk_threads_prepare(void) {
+    static int prepared;
+    if (!prepared)
+        pthread_key_create(&at_end, thread_ends);
+    prepared = 1;
+    prctl(PR_GET_NAME, process_comm);
+}
+
+/* A thread's name, as the program knows it. tid 0: the calling thread, whose tid is returned. Call it with the GIL held. */
+TK_PUBLIC int32_t tk_name_thread(int32_t tid, const char *name, int32_t length) {
+    tk_thread *self = &tk_self;
+    if (!TK_LOAD(tk_the_gil.on) || pthread_mutex_lock(tk_the_gil.guard))
+        return tid;
+    if (tk_the_gil.on) {
+        if (length > TK_NAME_BYTES)
+            for (length = TK_NAME_BYTES; length && (name[length] & 0xc0) == 0x80; length--) {
+            }                  /* not in the middle of a character */
+        if (!tid) {
+            memcpy(self->name, name, (size_t)length);
+            self->name_length = (uint8_t)length;
+            self->named = 1;
+            if (self->recording != tk_the_gil.recording) {
+                tk_thread_begin(self);
+            } else
+                tk_raw_thread(TK_NAME, self->number, self->tid, name, (size_t)length);
+            tid = (int32_t)self->tid;
+        } else {
+            tk_raw_thread(TK_NAME, UINT32_MAX, (uint32_t)tid, name, (size_t)length);
+        }
+    }
+    pthread_mutex_unlock(tk_the_gil.guard);
+    return tid;
+}

@@ -1,0 +1,100 @@
+"""The analysis as one HTML page that needs nothing else: template, style and script beside this file.
+
+The page is given data only, text and packed columns in JSON, from which its script makes every element. So no name in
+a trace is ever read as HTML, and a content security policy allows its two scripts by their hashes, and no request.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from functools import cache
+from html import escape
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from tracekit.analysis import Analysis
+from tracekit.comparison import Comparison
+from tracekit.errors import OptionError
+from tracekit.reporters.html.content import comparison_content, content
+from tracekit.reporters.html.payload import deflated
+
+THEMES = ("auto", "light", "dark")
+SCRIPTS = (
+    "words", "dom", "columns", "bins", "model", "view", "lanes", "raster", "hover", "marks", "overview", "timeline",
+    "figures", "tables", "main",
+)  # fmt: skip
+"""The script's files, each after those which it imports."""
+_FOLDER = Path(__file__).parent
+_IMPORT = re.compile(r"^import [^;]*;\n", re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=\w)", re.MULTILINE)
+
+
+def render(
+    analyses: Sequence[Analysis],
+    *,
+    title: str | None = None,
+    theme: str = "auto",
+    comparison: Comparison | None = None,
+) -> str:
+    """The page. title: its heading, else the traces' names. theme: one of `THEMES`. comparison: of its two analyses.
+
+    Raises OptionError for a theme that there is not, and what `Analysis.picture` raises.
+    """
+    if theme not in THEMES:
+        raise OptionError(f"There is no theme {theme!r}.", f"There are {', '.join(THEMES)}.")
+    shown = title or " and ".join(Path(analysis.path).name for analysis in analyses)
+    data = {
+        "title": title,
+        "traces": [content(analysis) for analysis in analyses],
+        "comparison": comparison_content(comparison) if comparison else None,
+    }
+    script, (plotly, plotly_hash) = _script(), _plotly()
+    policy = (
+        f"default-src 'none'; script-src '{_hash(script.encode())}' '{plotly_hash}'; style-src 'unsafe-inline'; "
+        "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'"
+    )
+    parts = {
+        "policy": policy,
+        "title": escape(shown),
+        "theme": theme,
+        "style": (_FOLDER / "style.css").read_text(encoding="utf-8"),
+        "data": as_json(data),
+        "plotly": plotly,
+        "script": script,
+    }
+    template = (_FOLDER / "template.html").read_text(encoding="utf-8")
+    return re.sub(r"\{\{ (\w+) \}\}", lambda found: parts[found[1]], template)
+
+
+def as_json(value: Any) -> str:
+    """JSON that stands in a script element: nothing in it can end the element or be a line end to JavaScript."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+@cache
+def _script() -> str:
+    """All files as one module: what one file exports the next ones see without importing it."""
+    files = [(_FOLDER / "script" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
+    return "\n".join(_EXPORT.sub("", _IMPORT.sub("", text)) for text in files)
+
+
+@cache
+def _plotly() -> tuple[str, str]:
+    """plotly's script, packed, and its hash. Found without importing plotly, which takes longer than all the rest."""
+    found = find_spec("plotly")
+    assert found
+    assert found.submodule_search_locations
+    raw = (Path(found.submodule_search_locations[0]) / "package_data" / "plotly.min.js").read_bytes()
+    return deflated(raw), _hash(raw)
+
+
+def _hash(script: bytes) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode('ascii')}"

@@ -1,0 +1,248 @@
+"""What a page says of a trace: plain values for JSON, in the words of the other reporters."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from tracekit import schemas
+from tracekit.analysis import Analysis
+from tracekit.comparison import Comparison
+from tracekit.machine import FINDING_KINDS, Options
+from tracekit.reporters import figures
+from tracekit.reporters.html import payload
+from tracekit.reporters.sentences import facts, healthy, not_observed
+from tracekit.words import count, duration, printable
+
+FIGURES = ("threads", "blame", "waits", "holds", "handoffs", "waiting")
+_SEQS = ("start_seq", "end_seq")
+_CLOCKS = ("start_clock", "end_clock")
+_THREADS = ("waiter", "thread", "rival", "hog")
+"""The columns of a table of findings that name threads, those first who suffer."""
+_FIRST = (*_THREADS, "name", "held", "waited", "duration")
+"""The columns that stand first in a table."""
+_KINDS = {
+    "battles": "Battles", "convoys": "Convoys", "long_holds": "Long holds", "frozen_signals": "Frozen signals",
+}  # fmt: skip
+
+
+def content(analysis: Analysis) -> dict[str, Any]:
+    """Everything that the page shows of this trace."""
+    spans = {kind: _spans(analysis, kind) for kind in FINDING_KINDS}
+    return {
+        "path": printable(analysis.path),
+        "name": printable(Path(analysis.path).name),
+        "shellPath": printable(shlex.quote(analysis.path)),
+        "workload": printable(analysis.metadata.get("workload", "")),
+        "facts": [printable(fact) for fact in facts(analysis)],
+        "unit": analysis.unit,
+        "duration": analysis.duration,
+        "events": analysis.events,
+        "firstClock": analysis.totals.first_clock or 0,
+        "threads": _threads(analysis),
+        "findings": _findings(analysis, spans),
+        "healthy": None if analysis.findings else healthy(analysis),
+        "found": {kind: found.count for kind, found in analysis.totals.found.items()},
+        "bands": sorted((span for kind in spans for span in spans[kind]), key=lambda span: span["begin"]),
+        "complete": _completeness(analysis),
+        "thresholds": [[name, str(value)] for name, value in _thresholds(analysis.options)],
+        "tables": _tables(analysis, spans),
+        "figures": [
+            {
+                "name": name,
+                "title": figures.FIGURES[name].title,
+                "about": _about(analysis, name),
+                "text": figures.FIGURES[name].tell(analysis),
+                "figure": _drawn(analysis, name),
+            }
+            for name in FIGURES
+        ],
+        "picture": payload.picture(analysis.picture),
+    }
+
+
+def _about(analysis: Analysis, name: str) -> str:
+    threads, shown = analysis.threads.num_rows, figures.THREADS_SHOWN
+    cut = f" The {shown} busiest of {threads:,} threads." if threads > shown and name != "waiting" else ""
+    return figures.FIGURES[name].about + cut
+
+
+def _drawn(analysis: Analysis, name: str) -> figures.Figure | None:
+    """The figure, or None where it has nothing to show."""
+    figure = figures.figure(analysis, name)
+    return figure if any(trace.get("z") or trace.get("x") for trace in figure["data"]) else None
+
+
+def _threads(analysis: Analysis) -> list[dict[str, Any]]:
+    columns = {
+        "id": "thread", "held": "held", "waited": "waited", "failedRetries": "failed_retries",
+    }  # fmt: skip
+    rows = [analysis.threads.column(name).to_pylist() for name in columns.values()]
+    threads = [dict(zip(columns, row, strict=True)) for row in zip(*rows, strict=True)]
+    return [thread | {"id": printable(thread["id"]), "label": analysis.names[thread["id"]]} for thread in threads]
+
+
+def _codes(analysis: Analysis) -> dict[str, int]:
+    return {thread: code for code, thread in enumerate(analysis.threads.column("thread").to_pylist())}
+
+
+def _spans(analysis: Analysis, kind: str) -> list[dict[str, Any]]:
+    """Where the findings of a kind are, on both axes, in the order of their table."""
+    table, codes = analysis.tables[kind], _codes(analysis)
+    named = [name for name in _THREADS if name in table.column_names]
+    rows = table.select([*_SEQS, *_CLOCKS, *named]).to_pylist()
+    first = analysis.totals.first_clock or 0
+    return [
+        {
+            "kind": kind,
+            "begin": row["start_clock"] - first,
+            "end": row["end_clock"] - first,
+            "startSeq": row["start_seq"],
+            "endSeq": row["end_seq"],
+            "threads": [codes[row[name]] for name in named if row[name] is not None],
+        }
+        for row in rows
+    ]
+
+
+def _findings(analysis: Analysis, spans: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    codes = _codes(analysis)
+    return [
+        {
+            "kind": finding.kind,
+            "severity": finding.severity,
+            "cost": finding.cost,
+            "title": finding.title,
+            "explanation": finding.explanation,
+            "advice": finding.advice,
+            "threads": [codes[thread] for thread in finding.threads],
+            "span": next((span for span in spans.get(finding.kind, ()) if span["startSeq"] == finding.start_seq), None),
+        }
+        for finding in analysis.findings
+    ]
+
+
+def _completeness(analysis: Analysis) -> list[dict[str, str]]:
+    """What is missing from the trace or from the page, and what is wrong with it, the worst first."""
+    told = [{"severity": "info", "text": text} for text in [printable(not_observed(analysis))] if text]
+    lost = analysis.metadata.get("lost", "0")
+    if lost != "0":
+        told.append({"severity": "error", "text": f"The recorder had to drop {printable(lost)} events."})
+    for found in analysis.diagnostics:
+        where = f", first at line {found.first_line:,}" if found.first_line else ""
+        text = f"{found.count:,} × {found.code}{where}: {found.meaning}."
+        told.append({"severity": found.severity, "text": printable(text)})
+    picture = analysis.picture
+    if not picture.whole:
+        bins = f"a share for every {duration(picture.width, analysis.unit)}"
+        around = f"single holds and waits in {count(len(picture.windows), 'stretch', 'stretches')} around the findings"
+        told.append(
+            {"severity": "info", "text": f"The trace is too large to carry whole: the page has {bins}, and {around}."}
+        )
+    for kind, all_found in analysis.totals.found.items():
+        if all_found.kept < all_found.count:
+            which = f"{all_found.kept:,} costliest of {all_found.count:,} {_KINDS[kind].lower()}"
+            text = f"The {which} are listed; the sentences count all."
+            told.append({"severity": "info", "text": text})
+    if not analysis.totals.exact:
+        told.append({"severity": "info", "text": "Quantiles are rounded down to 8 significant bits."})
+    return told
+
+
+def _thresholds(options: Options) -> list[tuple[str, Any]]:
+    values = {name: value for name, value in vars(options).items() if name not in ("worst", "distinct_values")}
+    return [(name, duration(value, "ns") if name == "long_hold" else f"{value:g}") for name, value in values.items()]
+
+
+def _tables(analysis: Analysis, spans: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    tables = []
+    for kind, title in _KINDS.items():
+        if spans[kind]:
+            hidden = (*_CLOCKS, *_SEQS)
+            table = _table(analysis, kind, title, hidden, "start_seq")
+            places = [[span["begin"], span["startSeq"], span["endSeq"]] for span in spans[kind]]
+            table["columns"] += [
+                {"name": "start", "unit": "moment"},
+                {"name": "first event", "unit": "seq"},
+                {"name": "last event", "unit": "seq"},
+            ]
+            table["rows"] = [row + place for row, place in zip(table["rows"], places, strict=True)]
+            table["spans"] = spans[kind]
+            tables.append(table)
+    tables.append(_table(analysis, "threads", "Threads", ("first_seq",), "thread"))
+    tables.append(_diagnostics(analysis))
+    return tables
+
+
+def _table(analysis: Analysis, name: str, title: str, hidden: tuple[str, ...], key: str) -> dict[str, Any]:
+    """A table of the analysis without its hidden columns. `keys` tell its rows apart in a query."""
+    table, schema = analysis.tables[name], schemas.load(name)
+    empty = {column for column in table.column_names if table.num_rows and table[column].null_count == table.num_rows}
+    shown = [column for column in schema.columns if column.name not in hidden and column.name not in empty]
+    shown.sort(key=lambda column: column.name not in _FIRST)
+    codes = _codes(analysis)
+    values = []
+    for column in shown:
+        cells = table.column(column.name).to_pylist()
+        if column.name in _THREADS and column.type == "category":
+            cells = [None if cell is None else codes[cell] for cell in cells]
+        values.append([printable(cell) if isinstance(cell, str) else cell for cell in cells])
+    return {
+        "name": name,
+        "title": title,
+        "about": schema.description,
+        "columns": [
+            {
+                "name": column.name,
+                "unit": "thread"
+                if column.name in _THREADS and column.type == "category"
+                else column.unit or column.type,
+                "about": column.description,
+            }
+            for column in shown
+        ],
+        "rows": [list(row) for row in zip(*values, strict=True)],
+        "key": key,
+        "keys": [printable(cell) if isinstance(cell, str) else cell for cell in table.column(key).to_pylist()],
+        "pandas": printable(f'tracekit.analyze({analysis.path!r}).to_pandas("{name}")'),
+    }
+
+
+def _diagnostics(analysis: Analysis) -> dict[str, Any]:
+    columns = (
+        ("severity", "string"),
+        ("code", "string"),
+        ("count", "count"),
+        ("first line", "count"),
+        ("meaning", "string"),
+    )
+    return {
+        "name": "diagnostics",
+        "title": "Diagnostics",
+        "about": "What is wrong with the trace, counted by code and severity.",
+        "columns": [{"name": name, "unit": unit} for name, unit in columns],
+        "rows": [[d.severity, d.code, d.count, d.first_line, printable(d.meaning)] for d in analysis.diagnostics],
+        "key": "code",
+        "keys": [d.code for d in analysis.diagnostics],
+        "pandas": printable(f'tracekit.read({analysis.path!r}).to_pandas("diagnostics")'),
+    }
+
+
+def comparison_content(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "metrics": [
+            {"name": m.name, "unit": m.unit, "before": m.before, "after": m.after, "change": m.change}
+            for m in comparison.metrics
+        ],
+        "findings": [
+            {
+                "what": change.what,
+                "kind": change.kind,
+                "before": change.cost_before,
+                "after": change.cost_after,
+                "title": change.title,
+            }
+            for change in comparison.findings
+        ],
+    }

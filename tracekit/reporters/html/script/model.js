@@ -1,0 +1,167 @@
+// A trace as the timeline draws it: of each thread its holds, waits and retries, on the clock and in the events' order.
+
+import { BUSY, ENTERING, HELD, RETRIED, lowerBound } from "./bins.js";
+import { byThread, unpack } from "./columns.js";
+
+export const OPEN = 1;
+export const TRUNCATED = 2;
+export const CLOCK = "clock";
+export const ORDER = "order";
+
+/** One thread. Its rows do not overlap among holds, nor among waits, so begins and ends both ascend. */
+export class Lane {
+  constructor(thread, info, rows, trace) {
+    this.thread = thread;
+    this.info = info;
+    this.trace = trace;
+    Object.assign(this, rows);
+    this.made = new Map();
+  }
+
+  /** Holds as spans on this axis. */
+  heldSpans(axis) {
+    return this.kept(`held ${axis}`, () => {
+      const { rows, start, length, startSeq, events } = this.holds;
+      const begin = axis === CLOCK ? start : startSeq;
+      const end = new Float64Array(rows);
+      for (let i = 0; i < rows; i++) end[i] = axis === CLOCK ? start[i] + length[i] : this.endSeq(startSeq[i], events[i]);
+      return { begin, end, state: HELD };
+    });
+  }
+
+  /**
+   * Waits as spans on this axis, one for each state; `row` tells of which wait. Where it is -1 nobody was in the way: such
+   * waits are known by their length alone, and have no place in the order of events.
+   */
+  waitSpans(axis) {
+    return this.kept(`wait ${axis}`, () => {
+      const spans = { begin: [], end: [], state: [], row: [] };
+      const add = (begin, end, state, row) => {
+        if (end < begin || (end === begin && state === ENTERING)) return;
+        spans.begin.push(begin);
+        spans.end.push(end);
+        spans.state.push(state);
+        spans.row.push(row);
+      };
+      const { holds, waits } = this;
+      let next = 0;
+      const uncontended = (until) => {
+        for (; next < holds.rows && holds.startSeq[next] < until; next++) {
+          if (axis === CLOCK && holds.asked[next] > 0) add(holds.start[next] - holds.asked[next], holds.start[next], ENTERING, -1);
+        }
+      };
+      for (let i = 0; i < waits.rows; i++) {
+        uncontended(waits.startSeq[i]);
+        const { start, busy, retry, stop } = this.wait(i, axis);
+        add(start, busy, ENTERING, i);
+        add(busy, retry ?? stop, BUSY, i);
+        if (retry !== null) add(retry, stop, RETRIED, i);
+      }
+      uncontended(Infinity);
+      return {
+        begin: Float64Array.from(spans.begin),
+        end: Float64Array.from(spans.end),
+        state: Uint8Array.from(spans.state),
+        row: Int32Array.from(spans.row),
+      };
+    });
+  }
+
+  /** Where on the axis a wait starts, is first refused, tries first in vain (null if it does not), and stops. */
+  wait(i, axis) {
+    const { start, startSeq, busy, busyEvents, retry, length, events } = this.waits;
+    if (axis === CLOCK) {
+      return {
+        start: start[i],
+        busy: start[i] + busy[i],
+        retry: retry[i] < 0 ? null : start[i] + retry[i],
+        stop: start[i] + length[i],
+      };
+    }
+    const busySeq = startSeq[i] + busyEvents[i];
+    return {
+      start: startSeq[i],
+      busy: busySeq,
+      retry: retry[i] < 0 ? null : this.retries.startSeq[lowerBound(this.retries.startSeq, busySeq)],
+      stop: this.endSeq(startSeq[i], events[i]),
+    };
+  }
+
+  /** Clocks or seqs of the failed retries. */
+  retryMarks(axis) {
+    return axis === CLOCK ? this.retries.start : this.retries.startSeq;
+  }
+
+  /** Which of these spans is at this place of the axis, or -1. */
+  static spanAt(spans, at) {
+    const i = lowerBound(spans.end, at);
+    return [i + 1, i].find((place) => place < spans.begin.length && spans.begin[place] <= at && at <= spans.end[place]) ?? -1;
+  }
+
+  endSeq(startSeq, events) {
+    return events < 0 ? this.trace.events : startSeq + events;
+  }
+
+  kept(name, make) {
+    if (!this.made.has(name)) this.made.set(name, make());
+    return this.made.get(name);
+  }
+}
+
+/** A trace of the page: what the report says of it (`about`) and its lanes. */
+export class TraceModel {
+  constructor(about, tables) {
+    this.about = about;
+    this.unit = about.unit;
+    this.events = about.events;
+    const { picture } = about;
+    this.duration = picture.duration;
+    this.width = picture.width;
+    this.whole = picture.whole;
+    this.windows = picture.windows;
+    this.knots = picture.knots;
+    const parts = Object.fromEntries(
+      Object.entries(tables).map(([name, table]) => [name, byThread(table, about.threads.length)]),
+    );
+    this.lanes = about.threads.map((info, thread) => {
+      const rows = Object.fromEntries(Object.entries(parts).map(([name, part]) => [name, part[thread]]));
+      return new Lane(thread, info, rows, this);
+    });
+  }
+
+  static async decode(about) {
+    const packed = Object.entries(about.picture.tables);
+    const tables = await Promise.all(packed.map(async ([name, table]) => [name, await unpack(table)]));
+    return new TraceModel(about, Object.fromEntries(tables));
+  }
+
+  /** How far an axis reaches. */
+  extent(axis) {
+    return Math.max(1, axis === CLOCK ? this.duration : this.events);
+  }
+
+  /** Whether every hold and wait between these clocks is there, one by one. */
+  exact(from, to) {
+    return this.whole || this.windows.some(([begin, end]) => begin <= from && to <= end);
+  }
+
+  /** About the tick clock at a clock of a trace that has both, to a bin exact; null without. */
+  ticksAt(clock) {
+    return this.knots && interpolate(this.knots, clock, 0, 1);
+  }
+}
+
+function interpolate(knots, value, from, to) {
+  if (value <= knots[0][from]) return knots[0][to];
+  if (value >= knots.at(-1)[from]) return knots.at(-1)[to];
+  let low = 0;
+  let high = knots.length - 1;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (knots[middle][from] <= value) low = middle;
+    else high = middle;
+  }
+  const [a, b] = [knots[low], knots[high]];
+  const span = b[from] - a[from];
+  return span > 0 ? a[to] + ((b[to] - a[to]) * (value - a[from])) / span : a[to];
+}

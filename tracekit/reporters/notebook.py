@@ -1,0 +1,51 @@
+"""An analysis as a notebook shows it: its findings, and what its busiest threads did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Protocol
+
+from tracekit.analyzers.finding import Finding
+from tracekit.reporters.figures import COLOURS, Drawable, busiest
+from tracekit.words import percent
+
+THREADS_SHOWN = 8
+_CELL = "padding:1px 8px;text-align:left"
+_BAR = f"width:260px;line-height:1;text-align:left;white-space:nowrap;background:{COLOURS['off']}"
+_PART = "display:inline-block;height:11px"
+
+
+class Summarised(Drawable, Protocol):
+    @property
+    def findings(self) -> Sequence[Finding]: ...
+
+
+def render(analysis: Summarised) -> str:
+    """HTML of a few lines, without script or style sheet."""
+    findings = [
+        f"<li><b>{found.severity.upper()} {percent(found.cost)}</b> {escape(found.title)}<br>"
+        f"<small>&rarr; {escape(found.advice)}</small></li>"
+        for found in analysis.findings
+    ]
+    told = f"<ul>{''.join(findings)}</ul>" if findings else "<p>No contention worth naming.</p>"
+    return f"<p><b>{escape(repr(analysis)[1:-1])}</b></p>{told}{_threads(analysis)}"
+
+
+def _threads(analysis: Drawable) -> str:
+    rows = {row["thread"]: row for row in analysis.tables["threads"].to_pylist()}
+    whole = max(1, analysis.duration)
+    lines = []
+    for thread in busiest(analysis)[:THREADS_SHOWN]:
+        shares = [rows[thread][name] / whole for name in ("held", "waited")]
+        bar = "".join(
+            f'<span style="{_PART};width:{100 * share:.2f}%;background:{COLOURS[state]}"></span>'
+            for share, state in zip(shares, ("held", "busy"), strict=True)
+        )
+        lines.append(
+            f'<tr><th style="{_CELL}">{escape(analysis.names[thread])}</th><td><div style="{_BAR}">{bar}</div></td>'
+            f'<td style="{_CELL}">held {percent(shares[0])}, waited {percent(shares[1])}</td></tr>'
+        )
+    more = len(rows) - len(lines)
+    rest = f"<p><small>and {more:,} more</small></p>" if more > 0 else ""
+    return f"<table>{''.join(lines)}</table>{rest}"

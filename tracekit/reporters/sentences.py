@@ -1,0 +1,57 @@
+"""What several reporters say in the same words."""
+
+from __future__ import annotations
+
+from tracekit.analysis import Analysis
+from tracekit.analyzers import KINDS
+from tracekit.words import count, duration, share
+
+
+def facts(analysis: Analysis) -> list[str]:
+    """What the trace is: interpreter, cores, duration, how much there is of everything."""
+    about, totals = analysis.metadata, analysis.totals
+    told = []
+    if "python" in about:
+        told.append(f"Python {about['python']}")
+    if about.get("gil") in ("old", "new"):
+        told.append(f"{about['gil']} GIL")
+    if "cores" in about:
+        told.append(f"{about['cores']} core{'' if about['cores'] == '1' else 's'}")
+    told += [
+        duration(analysis.duration, analysis.unit),
+        count(analysis.events, "event"),
+        count(analysis.threads.num_rows, "thread"),
+        count(totals.switches, "switch", "switches"),
+    ]
+    if totals.checks is not None:
+        told.append(count(totals.checks, "check") if about.get("gil") != "new" else f"{totals.checks:,} forced")
+    if "sampled-every-us" in about:
+        told.append(f"sampled every {about['sampled-every-us']} µs: what is shorter is not in it")
+    if about.get("lost", "0") != "0":
+        told.append(f"{about['lost']} events lost by the recorder")
+    return told
+
+
+def healthy(analysis: Analysis) -> str:
+    """What to say of a trace without findings."""
+    if not analysis.duration:
+        return "No time passes in this trace, so nothing can be said of how long anything took."
+    used = {row["state"]: share(row["duration"], analysis.duration) for row in analysis.utilisation.to_pylist()}
+    waits = sum(analysis.threads.column("contended_waits").to_pylist())
+    seen = [kind.replace("_", " ") for kind in KINDS if analysis.observed(kind)]
+    what = f"No {', '.join(seen)}" if analysis.unobserved else "No contention"
+    return (
+        f"{what} worth naming: the GIL was held {used['held']} of the time, and free while somebody waited "
+        f"{used['free_wanted']}; {count(waits, 'wait')} found it taken."
+    )
+
+
+def not_observed(analysis: Analysis) -> str:
+    """What cannot be said of this trace; empty where everything can."""
+    if not analysis.unobserved:
+        return ""
+    kinds = [kind.replace("_", " ") for kind in KINDS if not analysis.observed(kind)]
+    return (
+        f"Not observed in this trace: {', '.join(sorted(analysis.unobserved))}, which "
+        f"{analysis.metadata.get('source', 'its source')} does not tell. So nothing can be said of {', '.join(kinds)}."
+    )

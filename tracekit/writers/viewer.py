@@ -1,0 +1,177 @@
+"""What the writers for trace viewers share: a trace as slices, findings and a counter, in the order of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from tracekit.analysis import Analysis
+from tracekit.machine import FINDING_KINDS
+from tracekit.tablestream import TableStream
+
+HOLD, WAIT, WAKES = "holds the GIL", "waits for the GIL", "wakes up"
+WAITERS = "threads waiting for the GIL"
+FINDINGS = "Findings"
+TICK = 1000
+"""A tick is shown as so many ns."""
+Fact = int | float | str
+
+
+class Slice(NamedTuple):
+    """Something that lasts, on a track.
+
+    track: a thread's id; of a finding the words for its track. start, end: in ns. facts: to show with it. flow: of a
+    hold and of the contended wait that ended when this hold had: the same number. freed: of such a wait, when that was.
+    """
+
+    track: str
+    name: str
+    start: int
+    end: int
+    facts: Mapping[str, Fact]
+    flow: int | None = None
+    freed: int | None = None
+
+
+def scale(analysis: Analysis) -> int:
+    """The ns of one unit of the trace's clock."""
+    return 1 if analysis.unit == "ns" else TICK
+
+
+def start_of(analysis: Analysis) -> int:
+    """The trace's first clock, in ns."""
+    return (analysis.totals.first_clock or 0) * scale(analysis)
+
+
+def slices(trace: TableStream) -> Iterator[Slice]:
+    """Holds and contended waits, as they end. Those of one thread do not overlap."""
+    names, unit = trace.analysis.names, scale(trace.analysis)
+    ends: dict[str, int] = {}
+    last: Slice | None = None  # the hold that ended last
+    for number, row in enumerate(_as_they_end(trace)):
+        start, end = max(unit * row.start, ends.get(row.thread, 0)), unit * row.end
+        start = min(start, end)  # who asks for the GIL while holding it waits from when it has let go
+        ends[row.thread] = end
+        if row.name == HOLD:
+            if last:
+                yield last
+            last = Slice(row.thread, HOLD, start, end, row.facts)
+            continue
+        wait = Slice(row.thread, WAIT, start, end, row.facts)
+        if last and last.track != row.thread and row.seq is not None:
+            last = last._replace(flow=number)
+            wait = wait._replace(facts=row.facts | {"behind": names[last.track]}, flow=number, freed=last.end)
+        if last:
+            yield last
+            last = None
+        yield wait
+    if last:
+        yield last
+
+
+def with_wake_ups(rows: Iterable[Slice]) -> Iterator[Slice]:
+    """The flows end in a slice of their own: from when the holder let go until the waiter has the GIL.
+
+    An arrow leads from the slice that begins first to the other, and a wait may begin before the hold it is behind.
+    """
+    for slice in rows:
+        if slice.freed is None:
+            yield slice
+            continue
+        yield slice._replace(flow=None, freed=None)
+        freed = min(max(slice.freed, slice.start), slice.end)
+        yield Slice(slice.track, WAKES, freed, slice.end, {}, slice.flow)
+
+
+class _Row(NamedTuple):
+    """Of `holds` or `waits`."""
+
+    seq: int | None  # where it ends
+    name: str
+    thread: str
+    start: int
+    end: int
+    facts: dict[str, Fact]
+
+
+def _as_they_end(trace: TableStream) -> Iterator[_Row]:
+    rows: list[_Row] = []
+    for table, piece in trace.pieces("holds", "waits"):
+        if table == "holds":  # all that ended before is here
+            yield from _in_order(rows)
+            rows.clear()
+        rows += (_holds if table == "holds" else _waits)(piece)
+    yield from _in_order(rows)
+
+
+def _in_order(rows: list[_Row]) -> list[_Row]:
+    return sorted(rows, key=lambda row: 2**63 if row.seq is None else row.seq)
+
+
+def _columns(piece: pa.Table, *names: str) -> Iterator[tuple[Any, ...]]:
+    return zip(*(piece.column(name).to_pylist() for name in names), strict=True)
+
+
+def _holds(piece: pa.Table) -> Iterator[_Row]:
+    for seq, thread, start, end, kind in _columns(
+        piece, "end_seq", "thread", "start_clock", "end_clock", "release_kind"
+    ):
+        yield _Row(seq, HOLD, thread, start, end, {} if kind == "unknown" else {"release": kind})
+
+
+def _waits(piece: pa.Table) -> Iterator[_Row]:
+    columns = ("contended", "end_seq", "thread", "entry_clock", "busy_clock", "end_clock", "failed_retries")
+    for contended, seq, thread, entry, busy, end, retries in _columns(piece, *columns):
+        if contended:
+            facts = {} if retries is None else {"failed retries": retries}
+            yield _Row(seq, WAIT, thread, busy if entry is None else entry, end, facts)
+
+
+def waiters(trace: TableStream) -> Iterator[tuple[int, int]]:
+    """(ns, how many threads sleep on the GIL from then on)."""
+    unit = scale(trace.analysis)
+    waiting: set[str] = set()
+    for _, piece in trace.pieces("events"):
+        for thread, event, clock in _columns(piece, "thread", "event", "clock"):
+            if event in ("BUSY", "RETRY"):
+                if thread in waiting:
+                    continue
+                waiting.add(thread)
+            elif thread in waiting and event in ("ACQUIRE", "ENTRY"):
+                waiting.discard(thread)
+            else:
+                continue
+            yield unit * clock, len(waiting)
+
+
+def findings(analysis: Analysis) -> Iterator[Slice]:
+    """The costliest findings of each kind, those of one track one after the other. Words stand at the costliest."""
+    names, unit = analysis.names, scale(analysis)
+    words = {(finding.kind, finding.start_seq): finding for finding in analysis.findings}
+    for kind in FINDING_KINDS:
+        shown = kind.replace("_", " ")
+        for row in analysis.tables[kind].to_pylist():
+            finding = words.pop((kind, row["start_seq"]), None)
+            facts = {"finding": finding.title, "why": finding.explanation, "advice": finding.advice} if finding else {}
+            thread = row.get("waiter") or row.get("thread")
+            for fact, value in row.items():
+                if value is not None and fact in ("rival", "hog"):
+                    facts[fact] = names[value]
+                elif value is not None and fact not in ("waiter", "thread") and not fact.endswith(("_seq", "_clock")):
+                    facts[fact.replace("_", " ")] = value
+            track = f"{shown} of {names[thread]}" if thread else shown
+            yield Slice(track, shown, unit * row["start_clock"], unit * row["end_clock"], facts)
+    start = start_of(analysis)
+    for finding in words.values():
+        facts = {"finding": finding.title, "why": finding.explanation, "advice": finding.advice}
+        shown = finding.kind.replace("_", " ")
+        yield Slice(shown, shown, start, start + unit * analysis.duration, facts)
+
+
+def process(analysis: Analysis) -> tuple[int, str]:
+    """Its id, 1 where the metadata tell none, and a name."""
+    pid = analysis.metadata.get("pid", "")
+    number = int(pid) if pid.isascii() and pid.isdigit() and 0 < int(pid[:10]) < 2**31 else 1
+    return number, analysis.metadata.get("workload", analysis.path)
