@@ -100,6 +100,8 @@ def _watched() -> Iterator[Watcher]:
 
     def connected(client: Client) -> None:
         say(f"Dask dashboard: {client.dashboard_link}")
+        if not client.ncores():
+            say("The scheduler has no worker yet: start one by `dask worker ADDRESS`, and it goes on.")
 
     if not sys.stderr.isatty():
         yield Watcher(connected)

@@ -148,9 +148,9 @@ def describe(arguments, version):
         ("switch-interval-us", int(round(sys.getswitchinterval() * 1e6)))
         if new
         else ("check-interval", sys.getcheckinterval()),
-        ("host", os.uname()[1]),
         ("recorder", "tracekit " + version),
         ("executable", sys.executable),
+        ("host", os.uname()[1]),
         ("command", " ".join(command.split())[:8192]),
     ]
 
