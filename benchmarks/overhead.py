@@ -40,12 +40,13 @@ CASES = (
     Workload("echo", "UDP echo server beside a CPU-bound thread: time per request", "µs", 3),
     Workload("echo_p50", "the same: the median request's latency", "µs", 3),
     Workload("echo_alone", "UDP echo server and its client alone: time per request", "µs", 3),
+    Workload("echo_alone_p50", "the same: the median request's latency", "µs", 3),
     Workload("io4", "four threads that sleep 0.2 ms", "s", 3),
     Workload("pool", "a thread pool, short tasks: CPU time", "s", 3),
     Workload("single", "single-threaded (n-body, JSON, dictionaries, strings): CPU time", "s", 1),
     Workload("pipe", "worst case, one byte through a pipe: CPU time per release", "ns", 20, per_release=True),
 )
-ALSO = {"echo_p50": "echo"}
+ALSO = {"echo_p50": "echo", "echo_alone_p50": "echo_alone"}
 
 
 def run(python: str, workload: str, folder: Path, record: bool) -> dict[str, float]:
@@ -77,7 +78,7 @@ def measure(python: str, case: Workload, runs: int, folder: Path) -> list[tuple[
 
 
 def row(case: Workload, pairs: list[tuple[dict[str, float], dict[str, float]]]) -> str:
-    key = "p50" if case.name == "echo_p50" else "figure"
+    key = "p50" if case.name.endswith("_p50") else "figure"
     off = [without[key] for without, _ in pairs]
     on = [with_it[key] for _, with_it in pairs]
     costs = sorted(100 * (b / a - 1) for a, b in zip(off, on, strict=True))

@@ -46,7 +46,7 @@ def beside(output: Path, traces: Sequence[str] = (), folder: bool = False) -> It
 
 def _check_replaceable(output: Path, folder: bool) -> None:
     if output.is_dir() and not folder:
-        raise OptionError(f"{output}: is a folder.", "Name a file with -o.")
+        raise OptionError(f"{output}: cannot be written: it is a folder.", "Name a file with -o.")
     if folder and output.exists():
         inside = list(output.iterdir()) if output.is_dir() else None
         if inside is None or any(path.suffix != ".parquet" for path in inside):

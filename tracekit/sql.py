@@ -95,7 +95,7 @@ class Database:
     def _load(self, sql: str) -> None:
         """Opens or makes the tables that it names; a word in it that only looks like one costs time, no more."""
         words = set(re.findall(r"\w+", sql.lower()))
-        missing = [table for table in {*schemas.TABLES, *self._files} if table in words - self._loaded]
+        missing = [table for table in dict.fromkeys((*schemas.TABLES, *self._files)) if table in words - self._loaded]
         derived = [table for table in missing if table not in self._files]
         for table, rows in (self._derive(derived) if derived else {}).items():
             if isinstance(rows, Path):

@@ -23,11 +23,10 @@ def beside_a_spinner(work):
 def naps():
     for _ in range(20): time.sleep(0.0001)
 
-@pytest.mark.gil(no=["convoys"])
-def test_convoy():
-    thread = threading.Thread(target=naps, name="napper")
-    def work(): thread.start(); thread.join()
-    beside_a_spinner(work)
+@pytest.mark.gil(no=["long_holds"])
+def test_long_hold():
+    thread = threading.Thread(target=lambda: sum(range(5_000_000)), name="in C code")
+    thread.start(); naps(); thread.join()
 
 @pytest.mark.gil(max_wait_share=0.1)
 def test_waits(): beside_a_spinner(lambda: spin(0.2))
@@ -55,9 +54,9 @@ def test_marked_tests_are_recorded_and_checked(tmp_path: Path) -> None:
         cwd=tmp_path, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert "3 failed, 4 passed" in done.stdout, done.stdout + done.stderr
-    for name in ("test_convoy", "test_waits", "test_own_failure"):
+    for name in ("test_long_hold", "test_waits", "test_own_failure"):
         assert f"FAILED test_marked.py::{name}" in done.stdout
-    assert "of the trace behind" in done.stdout
+    assert "(in C code) kept the GIL for" in done.stdout
     assert "waited" in done.stdout
     assert "assert 1 == 2" in done.stdout
     traces = sorted((tmp_path / "temp").glob("gil[0-9]/gil.log"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import pyarrow as pa
 
@@ -35,36 +34,39 @@ def open_stream(source: Source, strict: bool, whole: bool) -> EventStream:
     told = None
     if source.head.removeprefix(_BOM).startswith(_HEADER):
         told = from_json(reader.readline().removeprefix(_BOM).removeprefix(_HEADER), path)
+    names = reader.readline().removeprefix(_BOM)
     words = pa.dictionary(pa.int32(), pa.string())
     types = {"thread": words, "event": words} | {
         name: pa.int64() for name in COLUMNS if name not in ("thread", "event")
     }
-    skipped = 2 if told else 1
 
-    def shown(error: Exception) -> Any:
-        """With the line of the file instead of the row of the table."""
-        return pa.ArrowInvalid(re.sub(r"Row #(\d+)", lambda found: f"line {int(found[1]) + skipped - 1}", str(error)))
+    def table(block: bytes) -> pa.Table:
+        # Without threads errors tell the row; and a Python file would be read by a thread that may outlive everything.
+        text = names + block
+        return csv.read_csv(
+            pa.BufferReader(text),
+            csv.ReadOptions(use_threads=False, block_size=len(text) + 1),
+            convert_options=csv.ConvertOptions(column_types=types, strings_can_be_null=False),
+        )
+
+    def batches(line: int) -> Iterator[pa.RecordBatch]:
+        """`line` is the number of the first that comes."""
+        while block := reader.read(_BLOCK):
+            block += reader.readline()
+            try:
+                yield from table(block).select(columns).to_batches()
+            except pa.ArrowException as error:
+                raise pa.ArrowInvalid(_with_lines(str(error), line - 2)) from error
+            line += block.count(b"\n")
 
     try:
-        table = csv.open_csv(
-            reader,
-            csv.ReadOptions(block_size=_BLOCK, use_threads=False),  # with threads, errors do not tell the row
-            csv.ParseOptions(newlines_in_values=False),
-            csv.ConvertOptions(column_types=types, strings_can_be_null=False),
-        )
+        columns = events_columns(table(b"").schema, path)
     except (pa.ArrowException, OSError) as error:
-        raise unreadable(path, shown(error)) from error
-    columns = events_columns(table.schema, path)
+        raise unreadable(path, error) from error
+    rows = batches(3 if told else 2)
+    return ColumnarStream(path, told, rows, lambda: (source.position() or 0, source.size), source.close)
 
-    def batches() -> Iterator[pa.RecordBatch]:
-        try:
-            for batch in table:
-                yield batch.select(columns)
-        except pa.ArrowException as error:
-            raise shown(error) from error
 
-    def close() -> None:
-        table.close()
-        source.close()
-
-    return ColumnarStream(path, told, batches(), lambda: (source.position() or 0, source.size), close)
+def _with_lines(message: str, before: int) -> str:
+    """Lines of the file instead of rows of a block, before which there are so many."""
+    return re.sub(r"Row #(\d+)", lambda found: f"line {int(found[1]) + before}", message)

@@ -52,7 +52,7 @@ def _batches(reader: io.BufferedReader, line: int) -> Iterator[pa.RecordBatch]:
         block += reader.readline()
         try:
             table = arrow_json.read_json(
-                io.BytesIO(block), arrow_json.ReadOptions(use_threads=False, block_size=len(block)), options
+                pa.BufferReader(block), arrow_json.ReadOptions(use_threads=False, block_size=len(block)), options
             )
         except pa.ArrowException as error:
             raise pa.ArrowInvalid(f"{error} (rows count from line {line})") from error
