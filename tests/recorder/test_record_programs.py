@@ -79,6 +79,7 @@ print([os.waitpid(pid, 0) for pid in workers])
 """
 
 
+@pytest.mark.slow
 def test_prefork_server(tmp_path: Path) -> None:
     done = record(tmp_path, script(tmp_path, PREFORK))
     assert done.returncode == 0, done.stderr
@@ -139,6 +140,7 @@ else:
 SPAWN = POOL.replace('"fork"', '"spawn"')
 
 
+@pytest.mark.slow
 def test_spawned_processes_run_untraced(tmp_path: Path) -> None:
     done = record(tmp_path, script(tmp_path, SPAWN))
     assert done.stdout == f"{[n * n for n in range(20)]}\n", done.stderr
@@ -170,22 +172,27 @@ def test_other_programs_run_untraced(tmp_path: Path) -> None:
     "text",
     [
         "import sys; sys.exit(41)",
-        "import sys; sys.exit('a sentence')",
-        "import sys; sys.exit()",
+        pytest.param("import sys; sys.exit('a sentence')", marks=pytest.mark.slow),
+        pytest.param("import sys; sys.exit()", marks=pytest.mark.slow),
         "import os; os._exit(3)",
         "def f(): raise ValueError('no')\nf()",
-        "try: 1 / 0\nexcept ZeroDivisionError: raise KeyError(1)",
+        pytest.param("try: 1 / 0\nexcept ZeroDivisionError: raise KeyError(1)", marks=pytest.mark.slow),
         "import sys\ndef hook(*a): print('hooked', a[0]); sys.exit(8)\nsys.excepthook = hook\nraise OSError",
         "import os, signal; os.kill(os.getpid(), signal.SIGINT); import time; time.sleep(9)",
-        "this is no Python",
+        pytest.param("this is no Python", marks=pytest.mark.slow),
         "import threading, time\nX = 5\ndef f(): time.sleep(0.05); print(X, __name__, __file__)\n"
         "threading.Thread(target=f).start()",
         "import sys, os; print(sys.argv, sys.path, __name__, sorted(globals()), __spec__, __loader__, __builtins__)",
         "import sys; print(sys.orig_argv, sys.flags, os.listdir('/proc/self/fd') if 0 else 0)",
         "import os; print(sorted(os.listdir('/proc/self/fd')), os.environ)",
-        "import atexit; atexit.register(print, 'at exit'); import sys; print('err', file=sys.stderr)",
-        "import pickle\nclass C: pass\nprint(pickle.loads(pickle.dumps(C())).__class__)",
-        "import sys; print(repr(sys.stdin.read()))",
+        pytest.param(
+            "import atexit; atexit.register(print, 'at exit'); import sys; print('err', file=sys.stderr)",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "import pickle\nclass C: pass\nprint(pickle.loads(pickle.dumps(C())).__class__)", marks=pytest.mark.slow
+        ),
+        pytest.param("import sys; print(repr(sys.stdin.read()))", marks=pytest.mark.slow),
         "import threading\ndef f(): raise ValueError\nthreading.Thread(target=f, name='t').start()",
     ],
 )
@@ -289,12 +296,13 @@ def f():
 for _ in range(16): threading.Thread(target=f, daemon=True).start()
 time.sleep(0.1)
 """
-    for _ in range(3):
+    for _ in range(2):
         done = record(tmp_path, script(tmp_path, text))
         assert done.returncode == 0, done.stderr
         good(tmp_path / "out.log")
 
 
+@pytest.mark.slow
 def test_executors_ssl_numpy_and_a_changing_switch_interval(tmp_path: Path) -> None:
     text = """
 import asyncio, concurrent.futures, hashlib, ssl, sys, time
@@ -356,7 +364,14 @@ print("now", flush=True)
 """
 
 
-@pytest.mark.parametrize("end", ["os.kill(os.getpid(), signal.SIGKILL)", "os.abort()", "os._exit(4)"])
+@pytest.mark.parametrize(
+    "end",
+    [
+        "os.kill(os.getpid(), signal.SIGKILL)",
+        pytest.param("os.abort()", marks=pytest.mark.slow),
+        pytest.param("os._exit(4)", marks=pytest.mark.slow),
+    ],
+)
 def test_nothing_is_lost_when_it_dies(end: str, tmp_path: Path) -> None:
     done = record(tmp_path, script(tmp_path, KILLED + end))
     assert done.stdout == "now\n"

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand
 
 from tracekit.cli.analyze import print_summary
-from tracekit.cli.common import Output, outcome, say
+from tracekit.cli.common import outcome, say
 from tracekit.cli.report import write_report
 from tracekit.errors import OptionError
 from tracekit.recorder.launch import Program, run
@@ -48,11 +48,14 @@ def record(
     program: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="SCRIPT [ARGS]...", help="A script, or a command like pytest that is one.", show_default=False
+            metavar="SCRIPT [ARGS]", help="A script, or a command like pytest that is one.", show_default=False
         ),
     ] = None,
     module: Annotated[str | None, typer.Option("-m", metavar="MODULE", help="Run this module instead.")] = None,
-    output: Output = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="The trace, gzip if its name ends in .gz; otherwise NAME.gil.log here."),
+    ] = None,
     python: Annotated[
         str | None, typer.Option(metavar="EXE", help="Run it on this Python, 2.7 or 3.6 and newer.")
     ] = None,
