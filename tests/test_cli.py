@@ -258,3 +258,50 @@ def test_compare() -> None:
     assert run("compare", one, one, "--fail-on-regression", "0").returncode == 0
     assert run("compare", one, one, "--fail-on-regression", "nan").returncode == 2
     assert run("compare", one, "missing.log").returncode == 2
+
+
+TO_STANDARD_OUTPUT = [
+    pytest.param(["convert", "TRACE", "-o", "-", "--to", "csv"], id="convert"),
+    pytest.param(["query", "TRACE", "select * from events", "--format", "csv"], id="query"),
+    pytest.param(["query", "TRACE", "select * from events"], id="query, a table"),
+    pytest.param(["report", "TRACE", "-o", "-"], id="report"),
+    pytest.param(["compare", "TRACE", "TRACE"], id="compare"),
+]
+
+
+@pytest.mark.parametrize("words", TO_STANDARD_OUTPUT)
+@pytest.mark.parametrize("where", ["> /dev/full", ">&-"])
+def test_standard_output_that_cannot_be_written(words: list[str], where: str) -> None:
+    trace = str(SAMPLES / "slide-battle.log")
+    command = [sys.executable, "-m", "tracekit", *(trace if word == "TRACE" else word for word in words)]
+    done = subprocess.run(["sh", "-c", f'exec "$@" {where}', "sh", *command], stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("standard output")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_reader_that_has_seen_enough() -> None:
+    trace = str(SAMPLES / "py27-cpu2.log")
+    for words in TO_STANDARD_OUTPUT[:2]:
+        command = [sys.executable, "-m", "tracekit", *(trace if word == "TRACE" else word for word in words.values[0])]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert process.stdout
+            assert process.stderr
+            assert process.stdout.readline()
+            process.stdout.close()
+            assert process.stderr.read() == b""
+            assert process.wait(60) == 0
+
+
+def test_it_starts_where_posix_has_nothing_to_offer() -> None:
+    """Everything but recording works on other systems: nothing of theirs may be missed at start-up."""
+    code = """
+import signal, sys
+for module in ("resource", "fcntl", "termios", "pwd", "grp"):
+    sys.modules[module] = None
+for name in ("SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGKILL", "SIGSTOP"):
+    delattr(signal, name)
+import tracekit.cli
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

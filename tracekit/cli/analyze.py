@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -18,6 +17,7 @@ from tracekit.cli.common import (
     check_percent,
     outcome,
     progress_of,
+    require_standard_output,
     say,
     say_error,
     say_faults,
@@ -53,8 +53,8 @@ def analyze(
             raise OptionError(
                 "--max-cost says nothing without --fail-on.", "Name the kinds that fail, e.g. --fail-on convoys."
             )
-        if sys.stdout is None and output is None:
-            raise TracekitError("standard output is closed.", "Open it, or name a file with -o.")
+        if output is None:
+            require_standard_output()
         analyses, failed = [], False
         for path in traces:
             try:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 from rich.console import Console, RenderableType
@@ -38,6 +38,8 @@ def say_faults(analysis: Analysis) -> None:
 
 def as_text(parts: list[RenderableType], output: Path | None, wide: bool = False) -> str:
     """wide: lines may be as long as they want to be where the output is no terminal."""
+    if output is None:
+        require_standard_output()
     to_terminal = output is None and sys.stdout.isatty()
     text = io.StringIO()
     screen = Console(
@@ -55,24 +57,33 @@ def as_text(parts: list[RenderableType], output: Path | None, wide: bool = False
 def write(text: str, output: Path | None, traces: Sequence[str]) -> None:
     """To standard output, or into a file."""
     if output is None:
-        _print(text)
+        with standard_output():
+            sys.stdout.write(text)
         return
     with beside(output, traces) as file:
         file.write_text(text, encoding="utf-8")
 
 
-def _print(text: str) -> None:
+def require_standard_output() -> None:
+    """Raises TracekitError where it is closed."""
+    if sys.stdout is None:
+        raise TracekitError("standard output is closed.", "Open it, or name a file with -o.")
+
+
+@contextmanager
+def standard_output() -> Iterator[BinaryIO]:
+    """To be written to. A closed pipe ends that quietly: whoever read it has seen enough. Raises TracekitError."""
+    require_standard_output()
     try:
-        sys.stdout.write(text)
+        yield sys.stdout.buffer
         sys.stdout.flush()
     except OSError as error:
         # Nothing may be flushed again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):
-            return  # whoever read it has seen enough
-        raise TracekitError(
-            f"standard output: cannot be written: {error.strerror}.", "Make room, or name a file with -o."
-        ) from error
+        if not isinstance(error, BrokenPipeError):
+            raise TracekitError(
+                f"standard output: cannot be written: {error.strerror}.", "Make room, or name a file with -o."
+            ) from error
 
 
 @contextmanager

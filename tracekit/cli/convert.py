@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tracekit.cli.common import Strict, outcome, progress_of, say, say_faults
+from tracekit.cli.common import Strict, outcome, progress_of, say, say_faults, standard_output
 from tracekit.errors import OptionError
 from tracekit.tablestream import TableStream
 from tracekit.words import count, printable
@@ -41,5 +40,5 @@ def convert(
 
 def _to_standard_output(writer: Writer | FolderWriter, tables: TableStream) -> None:
     assert isinstance(writer, Writer)
-    writer.write(tables, sys.stdout.buffer)
-    sys.stdout.flush()
+    with standard_output() as out:
+        writer.write(tables, out)

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from tracekit.cli.common import Output, as_text, outcome, progress_of, write
+from tracekit.cli.common import Output, as_text, outcome, progress_of, standard_output, write
 from tracekit.errors import OptionError
 from tracekit.files import beside
 from tracekit.querying import open_database, tables_of
@@ -79,12 +79,12 @@ def _answer(database: Database, sql: str, chosen: str, output: Path | None, trac
         write(as_text([rows.render(found, width)], output, wide=True), output, [trace])
         return
     if output is None:
-        if chosen == "parquet" and sys.stdout.isatty():
+        if chosen == "parquet" and sys.stdout and sys.stdout.isatty():
             raise OptionError("--format parquet is nothing for a terminal.", "Name a file with -o.")
         made = io.BytesIO()
         ROW_FORMATS[chosen](found, made)
-        sys.stdout.buffer.write(made.getbuffer())
-        sys.stdout.flush()
+        with standard_output() as out:
+            out.write(made.getbuffer())
         return
     with beside(output, [trace]) as path, path.open("wb") as file:
         ROW_FORMATS[chosen](found, file)
@@ -99,7 +99,7 @@ def _schema_of(name: str, tables: Mapping[str, str]) -> str:
 
 def _terminal_width() -> int | None:
     """Of standard output, if that is a terminal."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return shutil.get_terminal_size().columns if sys.stdout and sys.stdout.isatty() else None
 
 
 def _format(name: str | None, output: Path | None) -> str:

@@ -48,7 +48,7 @@ def report(
         to_stdout = str(output) == "-"
         if to_stdout and open_it:
             raise OptionError("--open needs a file, and -o - is standard output.", "Name a file with -o.")
-        if to_stdout and sys.stdout.isatty():
+        if to_stdout and sys.stdout and sys.stdout.isatty():
             raise OptionError("A report is no text for a terminal.", "Name a file with -o.")
         paths = [trace] if after is None else [trace, after]
         write_report(paths, None if to_stdout else output, title, theme, strict, thresholds)
