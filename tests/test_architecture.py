@@ -8,7 +8,7 @@ from pathlib import Path
 from conftest import ROOT
 
 LAYERS = [
-    ["errors", "words", "recorder.bootstrap"],
+    ["errors", "words", "version", "recorder.bootstrap"],
     ["files"],
     ["recorder"],
     ["recorder.launch"],

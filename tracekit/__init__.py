@@ -1,7 +1,5 @@
 """Who waited for whom at the GIL, how long, and why: traces of CPython's global interpreter lock as tables."""
 
-from importlib.metadata import PackageNotFoundError, version
-
 from tracekit.analysis import Analysis, analyze
 from tracekit.checks import CheckFailed, check
 from tracekit.comparison import Comparison, compare
@@ -19,11 +17,9 @@ from tracekit.querying import query
 from tracekit.recording import Recording, record
 from tracekit.sql import QueryError
 from tracekit.trace import Trace, from_pandas, read
+from tracekit.version import VERSION
 
-try:
-    __version__ = version("tracekit")
-except PackageNotFoundError:  # run from a checkout that is not installed
-    __version__ = "unknown"
+__version__ = VERSION
 
 __all__ = [
     "Analysis",

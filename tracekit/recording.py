@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import tracekit.recorder.bootstrap as inside
@@ -14,6 +13,7 @@ from tracekit.parsers import open_trace
 from tracekit.parsers.raw import RawRecording
 from tracekit.recorder import require_library
 from tracekit.tablestream import TableStream
+from tracekit.version import VERSION
 from tracekit.writers import TEXT, VIEWERS, FolderWriter, Writer, write_trace, writer_for
 
 
@@ -26,13 +26,6 @@ class Written:
     threads: int
     duration: int
     lost: int
-
-
-def version_of_tracekit() -> str:
-    try:
-        return version("tracekit")
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "unknown"
 
 
 def raw_path(trace: Path) -> Path:
@@ -126,7 +119,7 @@ class Recording:
 
         try:
             recorder = inside.Recorder(require_library())
-            metadata = inside.describe([sys.executable, *sys.argv], version_of_tracekit())
+            metadata = inside.describe([sys.executable, *sys.argv], VERSION)
             recorder.start(str(self.path), self._max_size or 0, metadata)
         except inside.Refused as refused:
             raise RecordError(str(refused), "Nothing is recorded.") from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 import shutil
 import signal
 import sys
@@ -19,7 +18,8 @@ from tracekit.cli.common import outcome, say
 from tracekit.cli.report import write_report
 from tracekit.errors import OptionError
 from tracekit.recorder.launch import Program, run
-from tracekit.recording import Written, trace_writer, version_of_tracekit, write_recordings
+from tracekit.recording import Written, trace_writer, write_recordings
+from tracekit.version import VERSION
 from tracekit.words import count, duration, printable
 
 _SIZES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
@@ -74,7 +74,7 @@ def record(
         trace_writer(trace)
         if not to_run.is_module and trace.exists() and os.path.samefile(trace, to_run.target):
             raise OptionError(f"{trace}: -o names the program itself.", "Name another file with -o.")
-        code = run(to_run, str(trace), max_bytes=_bytes(max_size), version=version_of_tracekit())
+        code = run(to_run, str(trace), max_bytes=_bytes(max_size), version=VERSION)
         traces, running = write_recordings(trace)
         for written in traces:
             _say_written(written)
@@ -147,6 +147,8 @@ def _end_as(code: int) -> None:
     """Ends as the program did: with its exit code, or by the same signal."""
     if code >= 0:
         raise typer.Exit(code)
+    import resource  # not on every system
+
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # its core is of interest, not this one's
     signal.signal(-code, signal.SIG_DFL) if -code not in (signal.SIGKILL, signal.SIGSTOP) else None
     os.kill(os.getpid(), -code)

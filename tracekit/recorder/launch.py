@@ -13,9 +13,6 @@ from types import FrameType
 from tracekit.errors import RecordError
 from tracekit.recorder import BOOTSTRAP, require_library
 
-_FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-_FROM_TERMINALS = (signal.SIGINT, signal.SIGQUIT)
-
 
 @dataclass(frozen=True)
 class Program:
@@ -68,16 +65,18 @@ def run(program: Program, base: str, *, max_bytes: int, version: str) -> int:
 @contextmanager
 def _signals_reach_the_program() -> Iterator[list[subprocess.Popen[bytes]]]:
     """Signals are the program's, which gets those of a terminal anyway."""
+    from_terminals = (signal.SIGINT, signal.SIGQUIT)
+    forwarded = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)  # not every system has them all
     children: list[subprocess.Popen[bytes]] = []
 
     def forward(number: int, frame: FrameType | None) -> None:
-        if number in _FROM_TERMINALS and _at_a_terminal():
+        if number in from_terminals and _at_a_terminal():
             return
         for child in children:
             child.send_signal(number)
 
     before = {}
-    for number in (*_FORWARDED, *_FROM_TERMINALS):
+    for number in (*forwarded, *from_terminals):
         if signal.getsignal(number) is not signal.SIG_IGN:
             before[number] = signal.signal(number, forward)  # a program started from here has the default again
     try:
