@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -294,6 +294,7 @@ def analyze_stream(
     found = timeline.run(stream, options, progress, limits)
     require_events(stream, found.totals.events)
     summary = summarise(stream.bad_lines, stream.truncated, found.totals, stream.first_line)
+    found = replace(found, tables=hide_all(found.tables, stream.metadata))
     return _analysis(stream.path, source, found, stream.metadata, summary, stream.bad_lines.total, options)
 
 
@@ -306,9 +307,8 @@ def _analysis(
     bad_lines: int,
     options: Options,
 ) -> Analysis:
-    tables = hide_all(found.tables, metadata)
     return Analysis(
-        path, found.unit, found.totals, metadata, tables, found.groups, diagnostics, bad_lines, options, source,
+        path, found.unit, found.totals, metadata, found.tables, found.groups, diagnostics, bad_lines, options, source,
         found.picture,
     )  # fmt: skip
 
