@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tracekit import schemas
+from tracekit.model import schemas
 
 HEAD = """# Tables
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from conftest import SAMPLES
 
-from tracekit import schemas
+from tracekit.model import schemas
 
 TABLES = [table.removeprefix("fleet_") for table in schemas.FLEET_TABLES]
 SLOW = {"TRACEKIT_CORE": "python"}  # so that there is a middle to kill something in

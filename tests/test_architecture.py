@@ -3,99 +3,105 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import pytest
 from conftest import ROOT
 
-LAYERS = [
-    ["errors", "words", "version", "recorder.bootstrap"],
-    ["files"],
-    ["recorder"],
-    ["recorder.launch"],
-    ["arrays", "machine", "schemas", "source"],
-    ["observed", "stream"],
-    ["header"],
+PACKAGE = ROOT / "tracekit"
+ROOMS = [
+    ["errors", "version", "words"],
     ["_native"],
-    ["_native.text", "_native.timeline"],
-    ["analyzers.finding"],
-    [
-        "analyzers.battles",
-        "analyzers.convoys",
-        "analyzers.frozen_signals",
-        "analyzers.long_holds",
-        "analyzers.failed_retries",
-    ],
-    ["analyzers"],
-    ["tables", "picture", "parsers.text", "parsers.imported", "parsers.jsonevents", "parsers.raw"],
-    ["parsers.columnar", "parsers.ranges"],
-    ["parsers.parquet", "parsers.arrow", "parsers.csv", "parsers.jsonl"],
-    ["parsers.gecko", "parsers.giltracer", "parsers.nsight", "parsers.perf"],
-    ["timeline"],
-    ["parsers", "diagnostics", "sql", "frames"],
+    ["model"],
+    ["analyzers", "parsers"],
+    ["timeline", "sql"],
+    ["frames", "figures"],
     ["trace"],
-    ["reporters"],
-    ["reporters.figures"],
-    ["reporters.notebook"],
     ["analysis"],
-    ["checks", "comparison", "tablestream"],
-    ["writers.lines", "writers.viewer", "pandas"],
-    ["writers.text", "writers.parquet", "writers.arrow", "writers.csv", "writers.jsonl"],
-    ["writers.chrome", "writers.firefox", "writers.perfetto"],
-    ["writers", "writers.rows"],
-    ["recording"],
-    ["pytest_plugin"],
-    ["querying"],
-    ["reporters.sentences", "reporters.rows", "reporters.html.payload"],
-    ["reporters.console", "reporters.json", "reporters.html.content"],
-    ["reporters.html"],
+    ["checks", "comparison"],
+    ["writers"],
+    ["querying", "recorder"],
+    ["pandas", "pytest_plugin", "reporters"],
+    ["fleet"],
     [""],
-    ["fleet", "fleet.places"],
-    ["fleet.task"],
-    ["fleet.spool", "fleet.cluster"],
-    ["fleet.dataset"],
-    ["fleet.run", "fleet.summary"],
-    ["reporters.fleet"],
-    ["reporters.fleet.console", "reporters.fleet.html", "reporters.fleet.json"],
-    ["cli.common"],
-    ["cli.thresholds", "cli.prompt"],
-    ["cli.analyze", "cli.compare", "cli.convert", "cli.query", "cli.report"],
-    ["cli.record", "cli.fleet"],
     ["cli"],
     ["__main__"],
 ]
-LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in modules}
+"""The folders and the modules beside them, from the ground up; "" is `tracekit/__init__.py`."""
+LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
+RECORDER_MAY_IMPORT = {"recorder": {"errors"}, "recorder.bootstrap": set(), "recorder.launch": {"errors"}}
+"""What runs in or starts the recorded program; only `recorder.recording` knows the rest of tracekit."""
 
 
 def module_name(path: Path) -> str:
-    parts = path.relative_to(ROOT / "tracekit").with_suffix("").parts
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imported(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "tracekit":
-            inner = node.module.removeprefix("tracekit").removeprefix(".")
-            for alias in node.names:
-                deeper = f"{inner}.{alias.name}".removeprefix(".")
-                found.add(deeper if deeper in LEVEL else inner)
-        elif isinstance(node, ast.Import):
-            found |= {
-                a.name.removeprefix("tracekit").removeprefix(".") for a in node.names if a.name.startswith("tracekit")
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def room(module: str) -> str:
+    return module.split(".")[0]
+
+
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Everything in the syntax tree, imports in functions included, but what is there for type checking alone."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        yield child
+        yield from statements(child)
+
+
+def imports(module: str) -> set[str]:
+    """The modules of tracekit that it imports."""
+    names: set[str] = set()
+    for node in statements(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and room(node.module) == "tracekit":
+            names |= {
+                member if (member := f"{node.module}.{alias.name}")[9:] in MODULES else node.module
+                for alias in node.names
             }
-    return found
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names if room(alias.name) == "tracekit"}
+    return {name.removeprefix("tracekit").removeprefix(".") for name in names}
 
 
-def test_imports_run_downward() -> None:
-    modules = {module_name(path): imported(path) for path in (ROOT / "tracekit").rglob("*.py")}
-    assert set(modules) == set(LEVEL), "every module has a layer"
-    wrong = [(a, b) for a, targets in modules.items() for b in targets if LEVEL[b] >= LEVEL[a]]
-    assert not wrong
+IMPORTS = {module: imports(module) for module in MODULES}
+
+
+def test_every_module_has_a_room() -> None:
+    assert {room(module) for module in MODULES} == set(LEVEL)
+
+
+def test_rooms_import_only_rooms_below() -> None:
+    upward = [
+        (module, imported)
+        for module in MODULES
+        for imported in IMPORTS[module]
+        if room(imported) != room(module) and LEVEL[room(imported)] >= LEVEL[room(module)]
+    ]
+    assert not upward
+
+
+def test_modules_of_a_room_do_not_import_in_a_circle() -> None:
+    try:
+        TopologicalSorter({module: IMPORTS[module] - {module} for module in MODULES}).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle of imports: {error.args[1]}")
+
+
+def test_what_runs_in_the_recorded_program_imports_almost_nothing() -> None:
+    for module, allowed in RECORDER_MAY_IMPORT.items():
+        assert {imported for imported in IMPORTS[module] if room(imported) != "recorder"} <= allowed, module
 
 
 def test_only_the_command_line_prints_and_exits() -> None:
-    for path in (ROOT / "tracekit").rglob("*.py"):
-        if module_name(path).split(".")[0] in ("cli", "__main__"):
+    for module, path in MODULES.items():
+        if room(module) in ("cli", "__main__"):
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):

@@ -19,12 +19,12 @@ from strategies import texts
 from typer.testing import CliRunner
 
 import tracekit
-from tracekit import schemas
 from tracekit.cli import app
 from tracekit.cli.common import beside
+from tracekit.model import schemas
 from tracekit.reporters.json import as_dict
-from tracekit.tablestream import TableStream
 from tracekit.writers import WRITERS, FolderWriter, writer_for
+from tracekit.writers.tablestream import TableStream
 
 OUTS = ["t.log", "t.parquet", "t.events.parquet", "t.arrow", "t.csv", "t.jsonl"]
 CANONICAL = [path.name for folder in (SAMPLES, GOLDEN) for path in sorted(folder.glob("py*.log"))]
@@ -104,7 +104,7 @@ def test_the_folder_holds_every_table(name: str, tmp_path: Path, core: str) -> N
 
 def test_pieces_of_many_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, core: str) -> None:
     """Waits and holds that begin in one batch and end in another, of both clocks."""
-    from tracekit._native import text
+    from tracekit.parsers import native_text as text
     from tracekit.parsers import text as plain
 
     monkeypatch.setattr(text, "BATCH_BYTES", 1000)

@@ -21,13 +21,13 @@ from distributed import Client
 from fleets import TABLES, command, fleet, make_fleet, tables_of
 
 import tracekit
-from tracekit import schemas
 from tracekit.errors import OptionError, TracekitError
-from tracekit.fleet import places
+from tracekit.fleet import places, spool
+from tracekit.fleet.reporters import html
 from tracekit.fleet.run import Outcome, Watcher, run
 from tracekit.fleet.summary import summarise
 from tracekit.fleet.task import fold
-from tracekit.reporters.fleet import html
+from tracekit.model import schemas
 
 LOOPBACK = "127.0.0.1:0"
 
@@ -197,7 +197,7 @@ def test_results_of_another_version_are_made_anew(
     client: Client, traces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as other:
-        other.setattr(tracekit, "__version__", "0.0.1")
+        other.setattr(spool, "VERSION", "0.0.1")
         run([str(traces)], tmp_path, client=client)
     assert jobs_of([str(traces)], tmp_path, client=client, resume=True) == 7
 

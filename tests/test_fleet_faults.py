@@ -174,7 +174,7 @@ def test_the_scheduler_is_lost(cluster: Cluster, slow_traces: Path, tmp_path: Pa
 
 def test_workers_without_the_same_tracekit(cluster: Cluster, tmp_path: Path) -> None:
     older = tmp_path / "older.py"
-    older.write_text("import tracekit\ntracekit.__version__ = '0.0.1'\n")
+    older.write_text("import tracekit.version\ntracekit.version.VERSION = '0.0.1'\n")
     cluster.worker("one", "--no-nanny", "--preload", str(older))
     with Client(cluster.address) as watching:
         watching.wait_for_workers(1)

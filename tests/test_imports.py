@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import tracekit
+from tracekit.model.stream import EVENTS
 from tracekit.parsers.imported import ACQUIRE, ENTRY, RELEASE, Row
 from tracekit.parsers.ranges import HOLD, WAIT, Ranges
 from tracekit.reporters.json import as_dict
-from tracekit.stream import EVENTS
 
 IMPORTS = ROOT / "tests" / "imports"
 Events = list[tuple[str, str, int]]

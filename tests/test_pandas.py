@@ -11,7 +11,7 @@ import pytest
 from conftest import GOLDEN, SAMPLES, trace_file
 
 import tracekit
-from tracekit import schemas
+from tracekit.model import schemas
 
 NAMES = ["py27-cpu2.log", "py27-echo-convoy-timed.log", "py311-longhold.log", "slide-battle.log"]
 EDGES = [path.name for path in sorted((GOLDEN / "edge").glob("*.log"))]

@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 from strategies import histories, stories, texts
 
 import tracekit
-from tracekit import schemas
-from tracekit import source as source_module
-from tracekit._native.text import NativeText
-from tracekit._native.timeline import NativeMachine
-from tracekit.machine import FINDING_KINDS, LAYOUTS, Machine, Options, PictureLimits
+from tracekit.model import schemas
+from tracekit.model import source as source_module
+from tracekit.model.rows import FINDING_KINDS, LAYOUTS, Machine, Options, PictureLimits
+from tracekit.model.source import Source
+from tracekit.model.stream import BAD_LINE_TEXTS, EventStream
+from tracekit.parsers.native_text import NativeText
 from tracekit.parsers.text import PlainText
-from tracekit.picture import Picture, picture
-from tracekit.source import Source
-from tracekit.stream import BAD_LINE_TEXTS, EventStream
-from tracekit.timeline import PlainMachine
+from tracekit.timeline.native import NativeMachine
+from tracekit.timeline.picture import Picture, picture
+from tracekit.timeline.plain import PlainMachine
 
 settings.register_profile("tracekit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tracekit")

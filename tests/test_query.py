@@ -22,8 +22,8 @@ from test_convert import converted, sorted_rows
 from typer.testing import CliRunner
 
 import tracekit
-from tracekit import schemas
 from tracekit.cli import app
+from tracekit.model import schemas
 from tracekit.querying import open_database
 from tracekit.sql import Database
 

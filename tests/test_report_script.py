@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from tracekit.picture import Picture
-from tracekit.reporters import figures
+from tracekit import figures
 from tracekit.reporters.html.payload import pack
+from tracekit.timeline.picture import Picture
 from tracekit.words import duration
 
 

@@ -9,9 +9,9 @@ import pytest
 from conftest import ROOT, trace_file
 
 import tracekit
-from tracekit import schemas
-from tracekit.arrays import integers, words_as_categories
 from tracekit.errors import SchemaError
+from tracekit.model import schemas
+from tracekit.model.arrays import integers, words_as_categories
 
 TRACES = ["slide-sample.log", "py27-echo-convoy-timed.log", "bad-lines.log", "no-clock.log"]
 

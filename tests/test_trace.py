@@ -13,7 +13,7 @@ import zstandard
 from conftest import SAMPLES, trace_file
 
 import tracekit
-from tracekit import schemas
+from tracekit.model import schemas
 
 STORY = b"""\
 # switch-interval-us: 5000

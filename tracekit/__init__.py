@@ -14,7 +14,7 @@ from tracekit.errors import (
     TracekitError,
 )
 from tracekit.querying import query
-from tracekit.recording import Recording, record
+from tracekit.recorder.recording import Recording, record
 from tracekit.sql import QueryError
 from tracekit.trace import Trace, from_pandas, read
 from tracekit.version import VERSION

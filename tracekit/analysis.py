@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from tracekit import schemas, timeline
+from tracekit import figures, timeline
 from tracekit.analyzers import KINDS, NEEDS, explain
 from tracekit.analyzers.finding import Finding, Group, Story
-from tracekit.arrays import numbers
-from tracekit.diagnostics import Diagnostic, require_events, summarise
 from tracekit.errors import NotObservedError, OptionError, SourceError
-from tracekit.machine import Options, PictureLimits, Totals
-from tracekit.observed import hide_all, unobserved
+from tracekit.figures import notebook
+from tracekit.model import schemas
+from tracekit.model.arrays import numbers
+from tracekit.model.observed import hide_all, unobserved
+from tracekit.model.rows import Options, PictureLimits, Totals
+from tracekit.model.stream import EVENTS, EventStream, Progress
 from tracekit.parsers import open_trace
-from tracekit.picture import Picture
-from tracekit.reporters import figures, notebook
-from tracekit.stream import EVENTS, EventStream, Progress
 from tracekit.timeline import Timeline
+from tracekit.timeline.diagnostics import Diagnostic, require_events, summarise
+from tracekit.timeline.picture import Picture
 from tracekit.trace import Trace
 from tracekit.words import duration, printable
 

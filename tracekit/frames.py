@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
-from tracekit import schemas
 from tracekit.errors import SchemaError
-from tracekit.machine import Options
+from tracekit.model import schemas
+from tracekit.model.rows import Options
 from tracekit.parsers.columnar import COLUMNS, OPTIONAL, ColumnarStream
 from tracekit.timeline import Timeline
 

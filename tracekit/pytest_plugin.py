@@ -28,7 +28,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     if sys.platform != "linux":
         pytest.skip("recording the GIL needs Linux")
     from tracekit.checks import check
-    from tracekit.recording import record
+    from tracekit.recorder.recording import record
 
     with record(_folder(item) / "gil.log") as recording:
         result = yield

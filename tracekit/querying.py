@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Literal, overload
 
 import pyarrow as pa
 
-from tracekit import schemas
-from tracekit.source import Source
+from tracekit.model import schemas
+from tracekit.model.source import Source
+from tracekit.model.stream import Progress
 from tracekit.sql import Database, frame_of
-from tracekit.stream import Progress
-from tracekit.tablestream import TableStream
 from tracekit.writers import parquet
+from tracekit.writers.tablestream import TableStream
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from tracekit import schemas
 from tracekit.errors import SchemaError, TracekitError
-from tracekit.header import check_stamp
+from tracekit.model import schemas
+from tracekit.model.header import check_stamp
 from tracekit.parsers.columnar import unreadable
 
 if TYPE_CHECKING:

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Literal, overload
 
 import pyarrow as pa
 
-from tracekit import frames, schemas, timeline
-from tracekit.diagnostics import Diagnostic, diagnostics_table, require_events, summarise
-from tracekit.machine import Options, PictureLimits
-from tracekit.observed import hide_all
+from tracekit import frames, timeline
+from tracekit.model import schemas
+from tracekit.model.observed import hide_all
+from tracekit.model.rows import Options, PictureLimits
+from tracekit.model.stream import BadLines, EventStream
 from tracekit.parsers import open_trace
 from tracekit.sql import Database, frame_of
-from tracekit.stream import BadLines, EventStream
 from tracekit.timeline import Timeline
+from tracekit.timeline.diagnostics import Diagnostic, diagnostics_table, require_events, summarise
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ from conftest import SAMPLES, trace_file
 
 import tracekit
 from tracekit.analysis import _analyze
-from tracekit.machine import Options, PictureLimits
+from tracekit.model.rows import Options, PictureLimits
 from tracekit.words import duration
 
 from .conftest import Open, Opened

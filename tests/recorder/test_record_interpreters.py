@@ -12,7 +12,7 @@ from recorded import PROGRAMS, every_interpreter, good, names, need_recorder, re
 
 import tracekit
 from tracekit.recorder import launch
-from tracekit.recording import raw_path, write_recordings
+from tracekit.recorder.recording import raw_path, write_recordings
 
 
 @every_interpreter

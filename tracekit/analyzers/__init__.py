@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from tracekit.analyzers import battles, convoys, failed_retries, frozen_signals, long_holds
 from tracekit.analyzers.finding import Finding, Group, Story, ToArrow
-from tracekit.machine import Rows
+from tracekit.model.rows import Rows
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from tracekit.analyzers.finding import NAMED, Finding, Group, Story, ToArrow, span
-from tracekit.arrays import integers
-from tracekit.machine import FoundRow, Options, Rows, Wait
+from tracekit.model.arrays import integers
+from tracekit.model.rows import FoundRow, Options, Rows, Wait
 from tracekit.words import count, percent
 
 NEEDS = frozenset({"retries"})

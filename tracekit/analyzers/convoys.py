@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from tracekit.analyzers.finding import NAMED, Finding, Group, Story, ToArrow, span
-from tracekit.arrays import integers, ratios
-from tracekit.machine import NOBODY, FoundRow, Hold, Options, Rows
+from tracekit.model.arrays import integers, ratios
+from tracekit.model.rows import NOBODY, FoundRow, Hold, Options, Rows
 from tracekit.words import count, duration, percent
 
 NEEDS = frozenset({"checks"})

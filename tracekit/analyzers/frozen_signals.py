@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from tracekit.analyzers.finding import Finding, Group, Story, ToArrow, span
-from tracekit.arrays import integers
-from tracekit.machine import FoundRow, Options, Rows
+from tracekit.model.arrays import integers
+from tracekit.model.rows import FoundRow, Options, Rows
 from tracekit.words import count
 
 NEEDS = frozenset({"ticks", "checks"})

@@ -16,9 +16,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from tracekit.analysis import Analysis
 from tracekit.errors import OptionError, TracekitError
-from tracekit.files import beside
-from tracekit.stream import Progress as ProgressCall
+from tracekit.model.stream import Progress as ProgressCall
 from tracekit.words import printable
+from tracekit.writers.files import beside
 
 PLAIN_WIDTH = 120  # columns where the output is no terminal
 WIDE = 10_000

@@ -9,9 +9,9 @@ import typer
 
 from tracekit.cli.common import Strict, outcome, progress_of, say, say_faults, standard_output
 from tracekit.errors import OptionError
-from tracekit.tablestream import TableStream
 from tracekit.words import count, printable
 from tracekit.writers import WRITERS, FolderWriter, Writer, write_trace, writer_for
+from tracekit.writers.tablestream import TableStream
 
 
 def convert(

@@ -51,9 +51,9 @@ def fleet(
         from tracekit.fleet.cluster import require_dask
 
         require_dask()
+        from tracekit.fleet.reporters import html, json
         from tracekit.fleet.run import run
         from tracekit.fleet.summary import summarise
-        from tracekit.reporters.fleet import html, json
 
         try:
             with _watched() as watcher:
@@ -69,7 +69,7 @@ def fleet(
         if as_json:
             write(json.render(summary), None, ())
         else:
-            from tracekit.reporters.fleet import console
+            from tracekit.fleet.reporters import console
 
             write(as_text([console.render(summary)], None), None, ())
         say(f"Tables: {printable(str(output))}. Page: {printable(str(output / 'summary.html'))}")
@@ -81,7 +81,7 @@ def fleet(
 
 
 def _make_reports(processes: Sequence[Process], folder: Path) -> None:
-    from tracekit.reporters.fleet import report_file
+    from tracekit.fleet.reporters import report_file
 
     for process in processes:
         page = folder / report_file(process.trace)

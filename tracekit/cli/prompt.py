@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tracekit import schemas
 from tracekit.cli.common import say, say_error
 from tracekit.errors import TracekitError
+from tracekit.model import schemas
 
 PROMPT, MORE = "tracekit> ", "      ..> "
 HELP = """\

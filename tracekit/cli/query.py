@@ -13,9 +13,9 @@ import typer
 
 from tracekit.cli.common import Output, as_text, outcome, progress_of, standard_output, write
 from tracekit.errors import OptionError
-from tracekit.files import beside
 from tracekit.querying import open_database, tables_of
 from tracekit.sql import Database
+from tracekit.writers.files import beside
 from tracekit.writers.rows import ROW_FORMATS
 
 FORMATS = ("table", *ROW_FORMATS)

@@ -18,7 +18,7 @@ from tracekit.cli.common import outcome, say
 from tracekit.cli.report import write_report
 from tracekit.errors import OptionError
 from tracekit.recorder.launch import Program, run
-from tracekit.recording import Written, trace_writer, write_recordings
+from tracekit.recorder.recording import Written, trace_writer, write_recordings
 from tracekit.version import VERSION
 from tracekit.words import count, duration, printable
 

@@ -12,7 +12,7 @@ import typer
 
 from tracekit.cli.common import outcome
 from tracekit.errors import OptionError
-from tracekit.machine import Options
+from tracekit.model.rows import Options
 
 _HELP = {
     "min_rounds": "Lost rounds that make a wait a battle.",

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import tracekit
 from tracekit.errors import TracekitError
 from tracekit.fleet.places import Failure, reason
 from tracekit.fleet.task import Job, Result, examine, version
+from tracekit.version import VERSION
 from tracekit.words import printable
 
 if TYPE_CHECKING:
@@ -79,10 +79,10 @@ def _uninterrupted() -> Iterator[None]:
 
 def _require_same_version(client: Client) -> None:
     for worker, there in client.run(version, on_error="return").items():
-        if there != tracekit.__version__:
+        if there != VERSION:
             has = "no tracekit" if isinstance(there, Exception) else f"tracekit {there}"
             raise TracekitError(
-                f"The worker {worker} has {has}, and here is {tracekit.__version__}.",
+                f"The worker {worker} has {has}, and here is {VERSION}.",
                 "Install the same on all of them.",
             )
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tracekit import schemas
 from tracekit.errors import TracekitError
 from tracekit.fleet.spool import FILE, Spool
 from tracekit.fleet.task import unpacked
+from tracekit.model import schemas
 
 PART = 1000
 """Traces a part."""

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import tracekit
-from tracekit import schemas
 from tracekit.errors import TracekitError
 from tracekit.fleet.places import Failure, Place
 from tracekit.fleet.task import Result, errors, moved, packed, unpacked
+from tracekit.model import schemas
+from tracekit.version import VERSION
 
 FILE = ".results.sqlite"
 _COMMIT = 0.5  # seconds of work that a kill may cost
@@ -68,13 +68,13 @@ class Spool:
         query = """select trace, size, modified, checksum from results join wanted using (trace)
             where fleet_traces is not null and version = ?"""
         with self._told():
-            return {row[0]: row[1:] for row in self._database.execute(query, (tracekit.__version__,))}
+            return {row[0]: row[1:] for row in self._database.execute(query, (VERSION,))}
 
     def add(self, result: Result) -> None:
         place, tables = result.place, dict(result.tables or {})
         if result.failure:
             tables["fleet_errors"] = packed(errors(place.trace, result.failure))
-        row = (place.trace, tracekit.__version__, place.size, place.modified, result.checksum)
+        row = (place.trace, VERSION, place.size, place.modified, result.checksum)
         blobs = (tables.get(table) for table in schemas.FLEET_TABLES)
         marks = ", ".join("?" * (len(row) + len(schemas.FLEET_TABLES)))
         with self._told():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracekit.analyzers.finding import NAMED
 from tracekit.fleet import dataset
-from tracekit.machine import DISTRIBUTIONS
+from tracekit.model.rows import DISTRIBUTIONS
 from tracekit.words import printable
 
 if TYPE_CHECKING:

@@ -12,12 +12,13 @@ import numpy as np
 import pyarrow as pa
 import zstandard
 
-import tracekit
-from tracekit import _native, schemas
+from tracekit import _native
 from tracekit.analysis import Analysis, analyze, analyze_file
-from tracekit.arrays import categories, integers, optional_integers, ratios, strings, words_as_categories
 from tracekit.errors import NoEventsError, TracekitError
 from tracekit.fleet.places import Failure, Place, local_path, reason, stored
+from tracekit.model import schemas
+from tracekit.model.arrays import categories, integers, optional_integers, ratios, strings, words_as_categories
+from tracekit.version import VERSION
 from tracekit.words import printable
 
 BLAME_KEPT = 10_000
@@ -78,7 +79,7 @@ def examine(job: Job) -> Result:
 
 def version(_: object = None) -> str:
     """tracekit's, where this runs."""
-    return tracekit.__version__
+    return VERSION
 
 
 def unreadable(trace: str, error: BaseException) -> Failure:

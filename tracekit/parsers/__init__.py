@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from tracekit.model.source import Source
+from tracekit.model.stream import EventStream
 from tracekit.parsers import arrow, csv, gecko, giltracer, jsonl, nsight, parquet, perf, raw, text
-from tracekit.source import Source
-from tracekit.stream import EventStream
 
 
 @dataclass(frozen=True)

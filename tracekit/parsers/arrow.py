@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from tracekit.header import KEY, from_json
+from tracekit.model.header import KEY, from_json
+from tracekit.model.source import Source
+from tracekit.model.stream import EventStream
 from tracekit.parsers.columnar import ColumnarStream, events_columns, unreadable
-from tracekit.source import Source
-from tracekit.stream import EventStream
 
 NAME = "arrow"
 _FILE, _STREAM = b"ARROW1", b"\xff\xff\xff\xff"

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tracekit.arrays import NULL, categories, int64_values, integers, strings
 from tracekit.errors import NoEventsError, SchemaError, SourceError
-from tracekit.header import Header, check_stamp
+from tracekit.model.arrays import NULL, categories, int64_values, integers, strings
+from tracekit.model.header import Header, check_stamp
+from tracekit.model.stream import BATCH_SCHEMA, EVENTS, EventStream, event_column
 from tracekit.parsers.text import COUNT_LIMIT, TIME_LIMIT
-from tracekit.stream import BATCH_SCHEMA, EVENTS, EventStream, event_column
 
 COLUMNS = tuple(BATCH_SCHEMA.names)
 OPTIONAL = ("ticks", "checks", "time")

@@ -12,10 +12,10 @@ from array import array
 from dataclasses import dataclass, field
 from typing import Any
 
+from tracekit.model.source import Source
+from tracekit.model.stream import EventStream
 from tracekit.parsers.jsonevents import Events, elements, events, members, skip
 from tracekit.parsers.ranges import HOLD, WAIT, RangeEvents
-from tracekit.source import Source
-from tracekit.stream import EventStream
 
 NAME = "gecko"
 _KINDS = {"Has GIL": HOLD, "Waiting for GIL": WAIT}

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from tracekit.model.source import Source
+from tracekit.model.stream import EventStream
 from tracekit.parsers.jsonevents import Events, elements, events, members, skip
 from tracekit.parsers.ranges import HOLD, WAIT, RangeEvents
-from tracekit.source import Source
-from tracekit.stream import EventStream
 
 NAME = "giltracer"
 _Thread = tuple[int | None, int | None]  # pid, tid

@@ -13,10 +13,10 @@ from itertools import chain, islice
 import numpy as np
 import pyarrow as pa
 
-from tracekit.arrays import categories, integers, no_integers, strings
 from tracekit.errors import NoEventsError, SourceError
-from tracekit.source import Source
-from tracekit.stream import BATCH_SCHEMA, EVENTS, EventStream, event_column
+from tracekit.model.arrays import categories, integers, no_integers, strings
+from tracekit.model.source import Source
+from tracekit.model.stream import BATCH_SCHEMA, EVENTS, EventStream, event_column
 
 ENTRY, ACQUIRE, RELEASE, BUSY = (EVENTS.index(word) for word in ("ENTRY", "ACQUIRE", "RELEASE", "BUSY"))
 Row = tuple[int, int, int]

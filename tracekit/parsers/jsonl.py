@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from tracekit.header import KEY, from_json
+from tracekit.model.header import KEY, from_json
+from tracekit.model.source import Source
+from tracekit.model.stream import EventStream
 from tracekit.parsers.columnar import COLUMNS, ColumnarStream, unreadable
-from tracekit.source import Source
-from tracekit.stream import EventStream
 
 NAME = "jsonl"
 _BLOCK = 1 << 22

@@ -17,9 +17,9 @@ from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import quote
 
+from tracekit.model.source import Source
+from tracekit.model.stream import EventStream
 from tracekit.parsers.ranges import HOLD, WAIT, RangeEvents
-from tracekit.source import Source
-from tracekit.stream import EventStream
 
 NAME = "nsight"
 _MAGIC = b"SQLite format 3\0"

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from tracekit.header import KEY, from_json
+from tracekit.model.header import KEY, from_json
+from tracekit.model.source import Source
+from tracekit.model.stream import EventStream
 from tracekit.parsers.columnar import ColumnarStream, events_columns, unreadable
-from tracekit.source import Source
-from tracekit.stream import EventStream
 
 NAME = "parquet"
 EVENTS_FILE = "events.parquet"

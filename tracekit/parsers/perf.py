@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from tracekit.model.source import Source, lines
+from tracekit.model.stream import LINE_LIMIT, EventStream
 from tracekit.parsers.imported import ACQUIRE, ENTRY, RELEASE, TIME_LIMIT, UNTOLD, ImportedEvents, Row, with_busy
-from tracekit.source import Source, lines
-from tracekit.stream import LINE_LIMIT, EventStream
 
 NAME = "perf"
 _HEADER = (

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from tracekit.model.source import Source
 from tracekit.parsers.imported import ACQUIRE, ENTRY, RELEASE, TIME_LIMIT, UNTOLD, ImportedEvents, Row, with_busy
-from tracekit.source import Source
 
 WAIT, BRIEF, HOLD = range(3)  # in this order where they begin at the same time
 _PIECE = 1 << 16

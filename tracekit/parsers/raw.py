@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tracekit.arrays import categories, optional_integers, strings
 from tracekit.errors import SourceError
-from tracekit.source import Source
-from tracekit.stream import BATCH_SCHEMA, EventStream, event_column
+from tracekit.model.arrays import categories, optional_integers, strings
+from tracekit.model.source import Source
+from tracekit.model.stream import BATCH_SCHEMA, EventStream, event_column
 
 NAME = "raw"
 MAGIC = b"TKGILRAW"

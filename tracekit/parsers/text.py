@@ -14,16 +14,16 @@ import numpy as np
 import pyarrow as pa
 
 from tracekit import _native
-from tracekit._native.text import NativeText
-from tracekit.arrays import categories, optional_integers, strings
-from tracekit.source import Source, lines
-from tracekit.stream import (
+from tracekit.model.arrays import categories, optional_integers, strings
+from tracekit.model.source import Source, lines
+from tracekit.model.stream import (
     BATCH_SCHEMA,
     EVENTS,
     LINE_LIMIT,
     EventStream,
     event_column,
 )
+from tracekit.parsers.native_text import NativeText
 
 COUNT_LIMIT = 10**12
 TIME_LIMIT = 2**62

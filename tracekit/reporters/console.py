@@ -14,8 +14,8 @@ from rich.text import Text
 
 from tracekit.analysis import Analysis
 from tracekit.analyzers import KINDS
-from tracekit.arrays import numbers
 from tracekit.comparison import Comparison
+from tracekit.model.arrays import numbers
 from tracekit.reporters.sentences import facts, healthy, not_observed
 from tracekit.words import count, duration, percent, printable, share
 

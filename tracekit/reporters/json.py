@@ -9,7 +9,7 @@ from typing import Any
 from tracekit.analysis import Analysis
 from tracekit.analyzers import KINDS
 from tracekit.comparison import Comparison
-from tracekit.machine import FINDING_KINDS
+from tracekit.model.rows import FINDING_KINDS
 
 SCHEMA = "tracekit.analysis/1"
 COMPARISON_SCHEMA = "tracekit.comparison/1"

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tracekit import schemas
+from tracekit.model import schemas
 from tracekit.words import printable
 
 ROWS_SHOWN = 1000

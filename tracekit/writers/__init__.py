@@ -18,9 +18,9 @@ from typing import BinaryIO, cast
 import zstandard
 
 from tracekit.errors import OptionError
-from tracekit.files import beside
-from tracekit.tablestream import TableStream
 from tracekit.writers import arrow, chrome, csv, firefox, jsonl, parquet, perfetto, text
+from tracekit.writers.files import beside
+from tracekit.writers.tablestream import TableStream
 
 
 @dataclass(frozen=True)

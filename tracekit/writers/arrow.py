@@ -6,9 +6,9 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from tracekit import schemas
-from tracekit.header import KEY
-from tracekit.tablestream import TableStream
+from tracekit.model import schemas
+from tracekit.model.header import KEY
+from tracekit.writers.tablestream import TableStream
 
 
 def write(trace: TableStream, out: BinaryIO) -> None:

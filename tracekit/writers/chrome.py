@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
-from tracekit.tablestream import TableStream
+from tracekit.writers.tablestream import TableStream
 from tracekit.writers.viewer import (
     FINDINGS,
     HOLD,

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, BinaryIO
 
-from tracekit.tablestream import TableStream
+from tracekit.writers.tablestream import TableStream
 from tracekit.writers.viewer import FINDINGS, HOLD, WAIT, WAITERS, findings, process, slices, start_of, waiters
 
 _VERSION = 63

@@ -8,9 +8,9 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from tracekit.header import KEY
-from tracekit.tablestream import TableStream
+from tracekit.model.header import KEY
 from tracekit.writers.lines import join, texts
+from tracekit.writers.tablestream import TableStream
 
 
 def write(trace: TableStream, out: BinaryIO) -> None:

@@ -9,10 +9,10 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from tracekit import schemas
-from tracekit.arrays import numbers
-from tracekit.header import KEY
-from tracekit.tablestream import TableStream
+from tracekit.model import schemas
+from tracekit.model.arrays import numbers
+from tracekit.model.header import KEY
+from tracekit.writers.tablestream import TableStream
 
 GROUP_ROWS = 1 << 17
 """Rows of a row group: what a reader can skip by its statistics."""

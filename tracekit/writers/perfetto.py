@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tracekit.errors import TracekitError
-from tracekit.tablestream import TableStream
+from tracekit.writers.tablestream import TableStream
 from tracekit.writers.viewer import (
     FINDINGS,
     WAITERS,

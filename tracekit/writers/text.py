@@ -6,9 +6,9 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from tracekit.header import Header
-from tracekit.tablestream import TableStream
+from tracekit.model.header import Header
 from tracekit.writers.lines import join, texts
+from tracekit.writers.tablestream import TableStream
 
 
 def write(trace: TableStream, out: BinaryIO) -> None:

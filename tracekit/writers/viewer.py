@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from tracekit.analysis import Analysis
-from tracekit.machine import FINDING_KINDS
-from tracekit.tablestream import TableStream
+from tracekit.model.rows import FINDING_KINDS
+from tracekit.writers.tablestream import TableStream
 
 HOLD, WAIT, WAKES = "holds the GIL", "waits for the GIL", "wakes up"
 WAITERS = "threads waiting for the GIL"

@@ -6,11 +6,11 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from tracekit import schemas
+from tracekit import figures
 from tracekit.analysis import Analysis
 from tracekit.comparison import Comparison
-from tracekit.machine import FINDING_KINDS, Options
-from tracekit.reporters import figures
+from tracekit.model import schemas
+from tracekit.model.rows import FINDING_KINDS, Options
 from tracekit.reporters.html import payload
 from tracekit.reporters.sentences import facts, healthy, not_observed
 from tracekit.words import count, duration, printable

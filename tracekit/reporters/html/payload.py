@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tracekit.picture import Picture
+from tracekit.timeline.picture import Picture
 
 LEVEL = 1  # of deflate: half the time of the default for a tenth more bytes
 _INTEGERS = ("u1", "i1", "u2", "i2", "u4", "i4", "i8")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from tracekit import schemas
+from tracekit.model import schemas
 
 _RETRIES = ("failed_retries", "lost_rounds", "timeouts", "hand_overs")
 _COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tracekit import schemas
 from tracekit.analyzers import Analyzer
 from tracekit.analyzers.finding import Group
-from tracekit.arrays import (
+from tracekit.model import schemas
+from tracekit.model.arrays import (
     NULL,
     categories,
     flags,
@@ -25,7 +25,7 @@ from tracekit.arrays import (
     strings,
     words_as_categories,
 )
-from tracekit.machine import DISTRIBUTIONS, NO_SEQ, RELEASE_KINDS, RETRY_KINDS, Machine, Totals
+from tracekit.model.rows import DISTRIBUTIONS, NO_SEQ, RELEASE_KINDS, RETRY_KINDS, Machine, Totals
 
 
 class Tables:

@@ -14,17 +14,17 @@ import pyarrow as pa
 
 from tracekit.analysis import Analysis, analyze_stream
 from tracekit.analyzers import ANALYZERS
-from tracekit.diagnostics import diagnostics_table
 from tracekit.errors import SourceError
-from tracekit.header import Header
-from tracekit.machine import FAULT, Options, Rows
-from tracekit.observed import hide
+from tracekit.model.header import Header
+from tracekit.model.observed import hide
+from tracekit.model.rows import FAULT, Options, Rows
+from tracekit.model.schemas import TABLES
+from tracekit.model.source import Source
+from tracekit.model.stream import BAD_LINE_TEXTS, EventStream, Progress
 from tracekit.parsers import open_trace
-from tracekit.schemas import TABLES
-from tracekit.source import Source
-from tracekit.stream import BAD_LINE_TEXTS, EventStream, Progress
-from tracekit.tables import Tables
 from tracekit.timeline import new_machine
+from tracekit.timeline.diagnostics import diagnostics_table
+from tracekit.timeline.tables import Tables
 
 PIECEWISE = (
     "events", "holds", "waits", "switches", "failed_retries", "battles", "convoys", "frozen_signals", "long_holds",

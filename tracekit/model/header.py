@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tracekit.errors import SchemaError
-from tracekit.stream import BAD_LINE_TEXTS, BadLine, BadLines, EventStream
+from tracekit.model.stream import BAD_LINE_TEXTS, BadLine, BadLines, EventStream
 
 VERSION = 1
 KEY = "tracekit.trace"

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tracekit.machine import (
+from tracekit.model.rows import (
     BLOCKING,
     CHECK,
     FINDING_KINDS,
@@ -43,7 +43,7 @@ class Picture:
         holds: by their start, with their seqs and release kind; `waited` is that of the wait before, null (the least
             integer) where there was none.
         waits: contended ones, by their start (BUSY where truncated). `retry` is the clock of the first failed retry.
-        retries: in order, with the kind of `machine.RETRY_KINDS` and who held the GIL.
+        retries: in order, with the kind of `rows.RETRY_KINDS` and who held the GIL.
         whole: all holds, contended waits and failed retries of the trace are here;
         windows: otherwise all that reach into one of these spans (start, end), sorted, without overlaps, but for waits
             whose BUSY came later. A row marked open here may only be cut at a window's end.
@@ -107,7 +107,7 @@ def _united(windows: Rows) -> tuple[tuple[int, int], ...]:
 
 
 class DrawnHold(NamedTuple):
-    """A row of `machine.PICTURE_HOLD`."""
+    """A row of `rows.PICTURE_HOLD`."""
 
     start_seq: int
     end_seq: int
@@ -121,7 +121,7 @@ class DrawnHold(NamedTuple):
 
 
 class DrawnWait(NamedTuple):
-    """A row of `machine.PICTURE_WAIT`."""
+    """A row of `rows.PICTURE_WAIT`."""
 
     entry_seq: int
     busy_seq: int
@@ -143,7 +143,7 @@ class DrawnWait(NamedTuple):
 
 
 class DrawnRetry(NamedTuple):
-    """A row of `machine.RETRY`."""
+    """A row of `rows.RETRY`."""
 
     seq: int
     end: int

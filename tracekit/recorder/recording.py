@@ -12,9 +12,9 @@ from tracekit.errors import OptionError, RecordError, SourceError, TracekitError
 from tracekit.parsers import open_trace
 from tracekit.parsers.raw import RawRecording
 from tracekit.recorder import require_library
-from tracekit.tablestream import TableStream
 from tracekit.version import VERSION
 from tracekit.writers import TEXT, VIEWERS, FolderWriter, Writer, write_trace, writer_for
+from tracekit.writers.tablestream import TableStream
 
 
 @dataclass(frozen=True)

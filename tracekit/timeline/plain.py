@@ -1,32 +1,27 @@
-"""Events to holds, waits, switches and blame: the state machine of docs/analyses.md, and the tables it fills.
+"""The state machine of docs/analyses.md in plain Python: the executable reading of the definitions.
 
-`PlainMachine` is the executable reading of the definitions and the oracle of the native core's tests; it charges every
-clock step to every open wait, which the core avoids.
+It is the oracle of the native core's tests; it charges every clock step to every open wait, which the core avoids.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tracekit import _native
-from tracekit._native.timeline import NativeMachine
-from tracekit.analyzers import ANALYZERS
 from tracekit.analyzers.battles import battle
 from tracekit.analyzers.convoys import Convoys
-from tracekit.analyzers.finding import Group
 from tracekit.analyzers.frozen_signals import FrozenSignals
 from tracekit.analyzers.long_holds import long_hold
-from tracekit.arrays import (
+from tracekit.model.arrays import (
     NULL,
     int64_values,
 )
-from tracekit.machine import (
+from tracekit.model.rows import (
     BLOCKING,
     CHECK,
     DISTRIBUTIONS,
@@ -43,7 +38,6 @@ from tracekit.machine import (
     Found,
     FoundRow,
     Hold,
-    Machine,
     Options,
     PictureLimits,
     RawPicture,
@@ -51,9 +45,7 @@ from tracekit.machine import (
     Totals,
     Wait,
 )
-from tracekit.picture import DrawnHold, DrawnRetry, DrawnWait, Picture, PlainPicture, picture
-from tracekit.stream import EventStream, Progress
-from tracekit.tables import Tables
+from tracekit.timeline.picture import DrawnHold, DrawnRetry, DrawnWait, PlainPicture
 
 ENTRY, ACQUIRE, RELEASE, BUSY, RETRY = range(5)
 ALONE, LOST_ROUND, TIMEOUT, HAND_OVER = range(4)
@@ -90,7 +82,7 @@ class _Thread:
 
 
 class PlainMachine:
-    """See `machine.Machine`."""
+    """See `rows.Machine`."""
 
     native_handle: int | None = None
 
@@ -485,104 +477,3 @@ def _cumulated(durations: Counter[int]) -> Iterator[tuple[int, int]]:
     for value, count in sorted(durations.items()):
         below += count
         yield value, below
-
-
-def new_machine(interval: int, keep_rows: bool, options: Options) -> Machine:
-    """A state machine of the core in use. `interval`: ticks between two checks."""
-    return (NativeMachine if _native.library else PlainMachine)(interval, keep_rows, options)
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """What the state machine found in a whole trace.
-
-    Attributes:
-        totals: counts, duration and faults.
-        unit: of the clock: `ns` or `ticks`.
-        tables: `schemas.ANALYSIS_TABLES`, or where rows were kept `schemas.TRACE_TABLES` but for `diagnostics`, which
-            also knows the lines that are no events.
-        groups: all findings of each kind by their threads, costliest first; none where rows were kept.
-        faults: rows of `machine.FAULT`, where rows were kept.
-        picture: where one was asked for.
-    """
-
-    totals: Totals
-    unit: str
-    tables: Mapping[str, pa.Table]
-    groups: Mapping[str, list[Group]]
-    faults: Rows
-    picture: Picture | None = None
-
-
-def run(
-    stream: EventStream, options: Options, progress: Progress | None = None, limits: PictureLimits | None = None
-) -> Timeline:
-    """Streams a trace through the state machine and keeps totals only: memory does not grow with the trace.
-
-    limits: those of the picture, if one is wanted.
-    """
-    machine = _drawing_machine(stream.check_interval, options, limits)
-    stream.feed(machine, progress)
-    return _totals(machine, stream.threads, stream.names, limits)
-
-
-def run_batches(
-    batches: Sequence[pa.RecordBatch],
-    threads: list[str],
-    names: Mapping[str, str],
-    interval: int,
-    options: Options,
-    limits: PictureLimits | None = None,
-) -> Timeline:
-    """The same over batches in memory."""
-    machine = _drawing_machine(interval, options, limits)
-    for batch in batches:
-        machine.feed(batch)
-    return _totals(machine, threads, names, limits)
-
-
-def _drawing_machine(interval: int, options: Options, limits: PictureLimits | None) -> Machine:
-    machine = new_machine(interval, keep_rows=False, options=options)
-    if limits:
-        machine.draw(limits)
-    return machine
-
-
-def _totals(machine: Machine, threads: list[str], names: Mapping[str, str], limits: PictureLimits | None) -> Timeline:
-    machine.finish()
-    tables = Tables(machine, threads)
-    drawn = picture(tables.totals.duration, machine.picture()) if limits else None
-    made = {
-        "threads": tables.threads(names),
-        "blame": tables.blame(),
-        "distributions": tables.distributions(),
-        "histograms": tables.histograms(),
-        "utilisation": tables.utilisation(),
-        "waiting": tables.waiting(),
-        "handoffs": tables.handoffs(),
-        "fairness": tables.fairness(),
-        **{analyzer.kind: tables.findings(analyzer) for analyzer in ANALYZERS},
-    }
-    groups = {kind: tables.groups(kind) for kind in FINDING_KINDS}
-    return Timeline(tables.totals, tables.unit, made, groups, np.empty(0, LAYOUTS["faults"]), drawn)
-
-
-def run_kept(
-    batches: Sequence[pa.RecordBatch], threads: list[str], names: Mapping[str, str], interval: int
-) -> Timeline:
-    """Over batches in memory, with a row for every event, hold, wait, switch and failed retry."""
-    machine = new_machine(interval, keep_rows=True, options=Options())
-    for batch in batches:
-        machine.feed(batch)
-    machine.finish()
-    tables = Tables(machine, threads)
-    made = {
-        "events": tables.events(batches),
-        "threads": tables.threads(names),
-        "holds": tables.holds(),
-        "waits": tables.waits(),
-        "switches": tables.switches(),
-        "blame": tables.blame(),
-        "failed_retries": tables.failed_retries(),
-    }
-    return Timeline(tables.totals, tables.unit, made, {}, machine.rows("faults").copy())

@@ -7,8 +7,8 @@ import hashlib
 from collections.abc import Container
 from pathlib import Path
 
+from tracekit.fleet.reporters import headline, more, report_command, report_file, share, told
 from tracekit.fleet.summary import SHARES, Summary
-from tracekit.reporters.fleet import headline, more, report_command, report_file, share, told
 from tracekit.words import count, duration, printable
 
 _HERE = Path(__file__).parent

@@ -10,8 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from tracekit.fleet.reporters import headline, more, share, told
 from tracekit.fleet.summary import SHARES, Side, Spread, Summary
-from tracekit.reporters.fleet import headline, more, share, told
 from tracekit.words import count, duration, printable
 
 CAUSES, PROCESSES, OUTLIERS, SIDES, ERRORS = 10, 10, 5, 8, 5

@@ -7,7 +7,7 @@ from html import escape
 from typing import Protocol
 
 from tracekit.analyzers.finding import Finding
-from tracekit.reporters.figures import COLOURS, Drawable, busiest
+from tracekit.figures import COLOURS, Drawable, busiest
 from tracekit.words import percent
 
 THREADS_SHOWN = 8

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tracekit import schemas
-from tracekit.arrays import optional_integers, strings, words_as_categories
 from tracekit.errors import NoEventsError
-from tracekit.machine import FAULT_CODES, SEVERITIES, Faults, Rows, Totals
-from tracekit.stream import SENTENCES, BadLine, BadLines, EventStream
+from tracekit.model import schemas
+from tracekit.model.arrays import optional_integers, strings, words_as_categories
+from tracekit.model.rows import FAULT_CODES, SEVERITIES, Faults, Rows, Totals
+from tracekit.model.stream import SENTENCES, BadLine, BadLines, EventStream
 
 MEANINGS = {
     **SENTENCES,
@@ -71,7 +71,7 @@ def diagnostics_table(
 ) -> pa.Table:
     """The table `diagnostics`: bad lines and faulty events in the order of their lines, then what concerns all.
 
-    faults: rows of `machine.FAULT`. line_of: from a seq to its line. summary: of the trace; may hold more.
+    faults: rows of `rows.FAULT`. line_of: from a seq to its line. summary: of the trace; may hold more.
     """
     seqs = faults["seq"].tolist()
     fault_lines = [line_of(seq) for seq in seqs]

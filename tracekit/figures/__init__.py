@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tracekit.arrays import NULL, int64_values
 from tracekit.errors import OptionError
-from tracekit.machine import Rows
-from tracekit.picture import Picture
+from tracekit.model.arrays import NULL, int64_values
+from tracekit.model.rows import Rows
+from tracekit.timeline.picture import Picture
 from tracekit.words import count, duration, percent
 
 THREADS_SHOWN = 24

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tracekit import _native
-from tracekit.arrays import NULL, int64_values, numbers
-from tracekit.machine import (
+from tracekit.model.arrays import NULL, int64_values, numbers
+from tracekit.model.rows import (
     FAULT_CODES,
     FINDING,
     FINDING_KINDS,

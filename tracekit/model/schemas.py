@@ -77,8 +77,9 @@ class TableSchema:
 
 
 def _folder() -> Path:
-    installed = Path(__file__).parent / "_schemas"
-    return (installed if installed.is_dir() else Path(__file__).parent.parent / "schemas") / f"v{VERSION}"
+    package = Path(__file__).parent.parent
+    installed = package / "_schemas"
+    return (installed if installed.is_dir() else package.parent / "schemas") / f"v{VERSION}"
 
 
 @cache

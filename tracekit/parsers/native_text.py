@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from tracekit import _native
-from tracekit.arrays import strings
 from tracekit.errors import SourceError
-from tracekit.machine import FAULT_CODES, SEVERITIES, Machine
-from tracekit.source import Source
-from tracekit.stream import (
+from tracekit.model.arrays import strings
+from tracekit.model.rows import FAULT_CODES, SEVERITIES, Machine
+from tracekit.model.source import Source
+from tracekit.model.stream import (
     BAD_LINE_CHARACTERS,
     BAD_LINE_TEXTS,
     BATCH_SCHEMA,

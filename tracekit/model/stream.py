@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tracekit.arrays import strings
 from tracekit.errors import BadLineError
-from tracekit.machine import Faults, Machine
+from tracekit.model.arrays import strings
+from tracekit.model.rows import Faults, Machine
 
 EVENTS = ("ENTRY", "ACQUIRE", "RELEASE", "BUSY", "RETRY")
 BATCH_SCHEMA = pa.schema(
