@@ -8,14 +8,12 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import numpy as np
 import pyarrow as pa
 
-from tracekit import figures, timeline
+from tracekit import timeline
 from tracekit.analyzers import KINDS, NEEDS, explain
 from tracekit.analyzers.finding import Finding, Group, Story
 from tracekit.errors import NotObservedError, OptionError, SourceError
-from tracekit.figures import notebook
 from tracekit.model import schemas
 from tracekit.model.arrays import numbers
 from tracekit.model.observed import hide_all, unobserved
@@ -24,13 +22,14 @@ from tracekit.model.stream import EVENTS, EventStream, Progress
 from tracekit.parsers import open_trace
 from tracekit.timeline import Timeline
 from tracekit.timeline.diagnostics import Diagnostic, require_events, summarise
-from tracekit.timeline.picture import Picture
-from tracekit.trace import Trace
 from tracekit.words import duration, printable
 
 if TYPE_CHECKING:
     import pandas as pd
     from plotly import graph_objects as go
+
+    from tracekit.timeline.picture import Picture
+    from tracekit.trace import Trace
 
 
 @dataclass(frozen=True, repr=False)
@@ -185,7 +184,7 @@ class Analysis:
         waiters = self.blame.column("waiter").combine_chunks()
         if waiter not in (names := waiters.dictionary.to_pylist()):
             return []
-        rows = np.flatnonzero(numbers(waiters.indices) == names.index(waiter))  # they stand together
+        rows = (numbers(waiters.indices) == names.index(waiter)).nonzero()[0]  # they stand together
         found: list[dict[str, Any]] = self.blame.slice(rows[0], len(rows)).to_pylist() if len(rows) else []
         return found
 
@@ -224,9 +223,13 @@ class Analysis:
         """
         from plotly import graph_objects
 
+        from tracekit import figures
+
         return graph_objects.Figure(figures.figure(self, name))
 
     def _repr_html_(self) -> str:
+        from tracekit.figures import notebook
+
         return notebook.render(self)
 
     def __repr__(self) -> str:
@@ -274,7 +277,7 @@ def _analyze(
     progress: Progress | None = None,
     file: BinaryIO | None = None,
 ) -> Analysis:
-    if isinstance(trace, Trace):
+    if not isinstance(trace, (str, os.PathLike)):
         found = trace.run(options, limits)
         return _analysis(trace.path, trace, found, trace.metadata, trace.summary, trace.bad_lines, options)
     with open_trace(trace, strict=strict, file=file) as stream:

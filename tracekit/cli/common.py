@@ -8,17 +8,18 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tracekit.analysis import Analysis
 from tracekit.errors import OptionError, TracekitError
-from tracekit.model.stream import Progress as ProgressCall
 from tracekit.words import printable
-from tracekit.writers.files import beside
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from tracekit.analysis import Analysis
+    from tracekit.model.stream import Progress as ProgressCall
 
 PLAIN_WIDTH = 120  # columns where the output is no terminal
 WIDE = 10_000
@@ -38,6 +39,8 @@ def say_faults(analysis: Analysis) -> None:
 
 def as_text(parts: list[RenderableType], output: Path | None, wide: bool = False) -> str:
     """wide: lines may be as long as they want to be where the output is no terminal."""
+    from rich.console import Console
+
     if output is None:
         require_standard_output()
     to_terminal = output is None and sys.stdout.isatty()
@@ -60,6 +63,8 @@ def write(text: str, output: Path | None, traces: Sequence[str]) -> None:
         with standard_output():
             sys.stdout.write(text)
         return
+    from tracekit.writers.files import beside
+
     with beside(output, traces) as file:
         file.write_text(text, encoding="utf-8")
 

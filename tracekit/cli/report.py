@@ -12,13 +12,16 @@ from typing import Annotated
 import typer
 
 import tracekit
-from tracekit.analysis import analyze_and_draw
 from tracekit.cli.common import Strict, outcome, progress_of, say, say_faults, write
 from tracekit.cli.thresholds import with_thresholds
 from tracekit.errors import OptionError
 from tracekit.words import printable
 
 DEFAULT = Path("report.html")
+EXAMPLES = """\
+tracekit report app.gil.log --open
+tracekit report before.log after.log -o both.html
+"""
 
 
 class Theme(StrEnum):
@@ -67,6 +70,7 @@ def write_report(
     thresholds: Mapping[str, float] = MappingProxyType({}),
 ) -> None:
     """The report of a trace, or of two to compare. Raises what `tracekit.analyze` raises."""
+    from tracekit.analysis import analyze_and_draw
     from tracekit.reporters import html
 
     analyses = []

@@ -17,7 +17,6 @@ from tracekit.model.stream import EventStream
 from tracekit.parsers.jsonevents import Events, elements, events, members, skip
 from tracekit.parsers.ranges import HOLD, WAIT, RangeEvents
 
-NAME = "gecko"
 _KINDS = {"Has GIL": HOLD, "Waiting for GIL": WAIT}
 _HINT = "Write one with `python -m profiling.sampling run --gecko -o profile.json`, in Python 3.15 or newer."
 

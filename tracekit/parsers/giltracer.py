@@ -15,7 +15,6 @@ from tracekit.model.stream import EventStream
 from tracekit.parsers.jsonevents import Events, elements, events, members, skip
 from tracekit.parsers.ranges import HOLD, WAIT, RangeEvents
 
-NAME = "giltracer"
 _Thread = tuple[int | None, int | None]  # pid, tid
 _HINT = "Record with `giltracer`, and give tracekit the giltracer.json that it writes (docs/viewers.md)."
 

@@ -21,7 +21,6 @@ from tracekit.model.source import Source
 from tracekit.model.stream import EventStream
 from tracekit.parsers.ranges import HOLD, WAIT, RangeEvents
 
-NAME = "nsight"
 _MAGIC = b"SQLite format 3\0"
 _DOMAIN = "GIL Trace"
 _KINDS = {"Holding GIL": HOLD, "Waiting for GIL": WAIT}

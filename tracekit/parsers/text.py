@@ -23,7 +23,6 @@ from tracekit.model.stream import (
     EventStream,
     event_column,
 )
-from tracekit.parsers.native_text import NativeText
 
 COUNT_LIMIT = 10**12
 TIME_LIMIT = 2**62
@@ -32,7 +31,6 @@ _BOM = b"\xef\xbb\xbf"
 _INTEGER = re.compile(rb"-?[0-9]+")
 _CODES = {word.encode(): code for code, word in enumerate(EVENTS)}
 
-NAME = "text"
 
 
 def sniff(head: bytes) -> float:
@@ -45,6 +43,8 @@ def sniff(head: bytes) -> float:
 def open_stream(source: Source, strict: bool, whole: bool) -> EventStream:
     """A stream of the text in `source`, by the core in use."""
     if _native.library:
+        from tracekit.parsers.native_text import NativeText
+
         return NativeText(source, strict, whole)
     return PlainText(source, strict, whole)
 
