@@ -1,8 +1,8 @@
 """What a state machine of docs/analyses.md takes and gives: the row layouts that its two implementations share.
 
-`timeline.plain.PlainMachine` is the one to read; `timeline.native.NativeMachine` is the fast one, and its C structs have
-these layouts. Clocks count from the trace's first known one, tick clocks from the first known tick clock; a seq, thread
-or rival of -1 is none.
+`timeline.plain.PlainMachine` is the one to read; `timeline.native.NativeMachine` is the fast one, and its C structs
+have these layouts. Clocks count from the trace's first known one, tick clocks from the first known tick clock; a seq,
+thread or rival of -1 is none.
 """
 
 from __future__ import annotations
