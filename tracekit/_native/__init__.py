@@ -10,7 +10,7 @@ import os
 from contextvars import ContextVar
 from pathlib import Path
 
-ABI = 8
+ABI = 9
 LINE_CODES = 8
 ROW_CODES = 5
 FINDING_KINDS = 4
@@ -71,8 +71,9 @@ class Columns(c.Structure):
         ("events", c.c_int64),
         *(
             (name, c.c_void_p)
-            for name in ("thread", "ticks", "checks", "time", "event", "codes", "clock", "tick_clock")
+            for name in ("thread", "ticks", "checks", "time", "event", "codes", "clock", "tick_clock", "attributes")
         ),
+        ("attribute_count", c.c_int64),
     )
 
 
