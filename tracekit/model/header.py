@@ -8,6 +8,7 @@ from typing import Any
 
 from tracekit.errors import SchemaError
 from tracekit.model.stream import BAD_LINE_TEXTS, BadLine, BadLines, EventStream
+from tracekit.words import whole_number
 
 VERSION = 1
 KEY = "tracekit.trace"
@@ -89,5 +90,5 @@ def check_stamp(stamp: str | None, table: str, path: str) -> None:
         raise SchemaError(
             f"{path}: this is the table {name}, not {table}.", "Name the folder or the file of the events."
         )
-    if not version.isdigit() or int(version) > VERSION:
+    if whole_number(version, VERSION) is None:
         raise SchemaError(f"{path}: its schema is {stamp}; this tracekit reads {table}/{VERSION}.", LATER)
