@@ -157,7 +157,9 @@ typedef struct {
 
 typedef struct { int64_t duration; int32_t waiter, holder; } tk_blame;
 
-/* Release kinds: 0 unknown, 1 check, 2 blocking. A `seq` of -1 is none. Clocks count from the trace's first, tick
+enum { TK_UNKNOWN_RELEASE, TK_CHECK_RELEASE, TK_BLOCKING_RELEASE };
+
+/* release: one of the above. A `seq` of -1 is none. Clocks count from the trace's first, tick
    clocks from its first tick clock. */
 typedef struct {
     int64_t start_seq, end_seq, start, end, start_ticks, end_ticks, waited; /* waited: TK_NULL without a wait */

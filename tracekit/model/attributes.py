@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tracekit.model.arrays import NULL, int64_values, integers
+from tracekit.words import whole_number
 
 FIELDS: dict[str, pa.DataType] = {
     "cpu": pa.int64(),
@@ -155,8 +156,5 @@ def with_attributes(batch: pa.RecordBatch, attributes: Mapping[str, pa.Array]) -
 
 def natural(word: str, least: int, most: int) -> int | None:
     """The value of `[0-9]+` if it is within the limits."""
-    digits = word.lstrip("0")
-    if not (word.isascii() and word.isdigit()) or len(digits) > 20:  # Python refuses thousands of digits
-        return None
-    value = int(digits or "0")
-    return value if least <= value <= most else None
+    value = whole_number(word, most)
+    return value if value is not None and value >= least else None

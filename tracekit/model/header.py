@@ -9,6 +9,7 @@ from typing import Any
 from tracekit.errors import SchemaError
 from tracekit.model.definitions import Definitions
 from tracekit.model.stream import BAD_LINE_TEXTS, BadLine, BadLines, EventStream, Ignored
+from tracekit.words import whole_number
 
 VERSION = 1
 KEY = "tracekit.trace"
@@ -118,5 +119,5 @@ def check_stamp(stamp: str | None, table: str, path: str) -> None:
         raise SchemaError(
             f"{path}: this is the table {name}, not {table}.", "Name the folder or the file of the events."
         )
-    if not version.isdigit() or int(version) > VERSION:
+    if whole_number(version, VERSION) is None:
         raise SchemaError(f"{path}: its schema is {stamp}; this tracekit reads {table}/{VERSION}.", LATER)

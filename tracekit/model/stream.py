@@ -18,8 +18,15 @@ from tracekit.model import definitions
 from tracekit.model.arrays import strings
 from tracekit.model.definitions import Definitions
 from tracekit.model.rows import Faults, Machine
+from tracekit.words import whole_number
 
 EVENTS = ("ENTRY", "ACQUIRE", "RELEASE", "BUSY", "RETRY")
+ENTRY, ACQUIRE, RELEASE, BUSY, RETRY = range(5)
+"""Their codes."""
+COUNT_LIMIT = 10**12
+"""Ticks and checks are no further from 0,"""
+TIME_LIMIT = 2**62
+"""and times no later."""
 BATCH_SCHEMA = pa.schema(
     [
         pa.field("thread", pa.dictionary(pa.int32(), pa.string()), nullable=False),
@@ -51,7 +58,7 @@ BAD_LINE_CHARACTERS = 120
 LINE_LIMIT = 1 << 20
 DEFAULT_INTERVAL = 100
 _METADATA = re.compile(r"[ \t]*#[ \t]*([A-Za-z][A-Za-z0-9_-]*):(?:[ \t]+(.*))?", re.DOTALL)
-Progress = Callable[[int, int | None], None]
+OnProgress = Callable[[int, int | None], None]
 """Called now and then with the bytes read so far and those in all (None: not known)."""
 
 
@@ -180,7 +187,7 @@ class EventStream(ABC):
         elif before_first_event or key == "lost":
             self.metadata[key] = value
 
-    def feed(self, machine: Machine, progress: Progress | None = None) -> None:
+    def feed(self, machine: Machine, progress: OnProgress | None = None) -> None:
         """Runs the whole stream through a state machine. Raises what iterating raises."""
         for batch in self:
             machine.feed(batch)
@@ -198,11 +205,7 @@ class EventStream(ABC):
     @property
     def check_interval(self) -> int:
         """Ticks between two checks: the metadata's, or 100 where that is no integer from 1 to 10^6."""
-        value = self.metadata.get("check-interval", "")
-        digits = value.lstrip("0")
-        if value.isascii() and value.isdigit() and 1 <= len(digits) <= 7 and int(digits) <= 10**6:
-            return int(digits)
-        return DEFAULT_INTERVAL
+        return whole_number(self.metadata.get("check-interval", ""), 10**6) or DEFAULT_INTERVAL
 
     @abstractmethod
     def __iter__(self) -> Iterator[pa.RecordBatch]:

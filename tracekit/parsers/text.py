@@ -21,15 +21,15 @@ from tracekit.model.source import Source, lines
 from tracekit.model.stream import (
     BAD_ATTRIBUTE,
     BATCH_SCHEMA,
+    COUNT_LIMIT,
     EVENTS,
     LINE_LIMIT,
+    TIME_LIMIT,
     EventStream,
     event_column,
 )
 from tracekit.parsers.native_text import NativeText
 
-COUNT_LIMIT = 10**12
-TIME_LIMIT = 2**62
 _BATCH_EVENTS = 1 << 16
 _BOM = b"\xef\xbb\xbf"
 _INTEGER = re.compile(rb"-?[0-9]+")
@@ -158,7 +158,6 @@ class PlainText(EventStream):
         self._keep = whole
         self._batch_events = batch_events
         self._codes: dict[str, int] = {}
-        self._line = 0
         self._read = 0
         self._events = self._parse()
         self._first = next(self._events, None)  # so that the metadata is known

@@ -76,7 +76,7 @@ def diagnostics_table(
     """The table `diagnostics`: bad lines and faulty events in the order of their lines, then what concerns all, or is
     ignored: of that the first line of each code.
 
-    faults: rows of `rows.FAULT`. line_of: from a seq to its line. summary: of the trace; may hold more.
+    faults: rows of `rows.FAULT_ROW`. line_of: from a seq to its line. summary: of the trace; may hold more.
     """
     seqs = faults["seq"].tolist()
     fault_lines = [line_of(seq) for seq in seqs]
