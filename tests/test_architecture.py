@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -92,6 +93,20 @@ def test_modules_of_a_room_do_not_import_in_a_circle() -> None:
         TopologicalSorter({module: IMPORTS[module] - {module} for module in MODULES}).prepare()
     except CycleError as error:
         pytest.fail(f"a circle of imports: {error.args[1]}")
+
+
+@pytest.mark.parametrize("folder", ["recorder/native"])
+def test_files_of_c_do_not_include_each_other_in_a_circle(folder: str) -> None:
+    """A .c and the .h of its name are one file here, so a function is declared where it is defined."""
+    includes: dict[str, set[str]] = {}
+    for path in (PACKAGE / folder).glob("*.[ch]"):
+        named = re.findall(r'^#include "(\w+)\.h"$', path.read_text(), re.MULTILINE)
+        includes.setdefault(path.stem, set()).update(set(named) - {path.stem})
+    assert includes
+    try:
+        TopologicalSorter(includes).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle of includes: {error.args[1]}")
 
 
 def test_what_runs_in_the_recorded_program_imports_almost_nothing() -> None:

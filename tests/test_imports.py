@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import tracekit
-from tracekit.model.stream import EVENTS
-from tracekit.parsers.imported import ACQUIRE, ENTRY, RELEASE, Row
-from tracekit.parsers.ranges import HOLD, WAIT, Ranges
+from tracekit.model.stream import ACQUIRE, ENTRY, EVENTS, RELEASE
+from tracekit.parsers.imported import Row
+from tracekit.parsers.ranges import HOLDING, WAITING, Ranges
 from tracekit.reporters.json import as_dict
 
 IMPORTS = ROOT / "tests" / "imports"
@@ -276,7 +276,7 @@ def test_ranges_in_any_order(rows: list[Row], chance: random.Random) -> None:
     spans, told, of = [], [], {thread: [row for row in rows if row[1] == thread] for thread in range(4)}
     for thread, its in of.items():
         for entry, acquire, release in zip(its[::3], its[1::3], its[2::3], strict=False):
-            spans += [(WAIT, thread, entry[0], acquire[0]), (HOLD, thread, acquire[0], release[0])]
+            spans += [(WAITING, thread, entry[0], acquire[0]), (HOLDING, thread, acquire[0], release[0])]
             told += [entry, acquire, release]
     assume(spans)
     chance.shuffle(spans)

@@ -82,7 +82,7 @@ def colours_at(opened: Opened, thread: int, at: float) -> set[str]:
                 const ratio = devicePixelRatio, x = Math.round(timeline.x(at) * ratio);
                 const names = Object.entries(timeline.pixels), found = [];
                 for (let y = Math.round(row.y * ratio); y < Math.round((row.y + row.height) * ratio) - 1; y++) {
-                    const value = timeline.raster[y * timeline.image.width + x];
+                    const value = timeline.drawing.raster[y * timeline.drawing.image.width + x];
                     found.push(names.find(([, colour]) => colour === value)[0].replace("Line", ""));
                 }
                 return found;

@@ -12,8 +12,16 @@ import pyarrow as pa
 from tracekit.errors import NoEventsError, SchemaError, SourceError
 from tracekit.model.arrays import NULL, categories, int64_values, integers, strings
 from tracekit.model.header import Header, check_stamp
-from tracekit.model.stream import BATCH_SCHEMA, EVENTS, ID_LIMIT, LINE_LIMIT, EventStream, event_column
-from tracekit.parsers.text import COUNT_LIMIT, TIME_LIMIT
+from tracekit.model.stream import (
+    BATCH_SCHEMA,
+    COUNT_LIMIT,
+    EVENTS,
+    ID_LIMIT,
+    LINE_LIMIT,
+    TIME_LIMIT,
+    EventStream,
+    event_column,
+)
 
 COLUMNS = tuple(BATCH_SCHEMA.names)
 OPTIONAL = ("ticks", "checks", "time")

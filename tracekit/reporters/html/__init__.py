@@ -25,8 +25,8 @@ from tracekit.reporters.html.payload import deflated
 
 THEMES = ("auto", "light", "dark")
 SCRIPTS = (
-    "words", "dom", "columns", "bins", "model", "view", "lanes", "raster", "hover", "marks", "overview", "timeline",
-    "figures", "tables", "main",
+    "words", "dom", "columns", "bins", "model", "view", "lanes", "raster", "hover", "marks", "overview", "gestures",
+    "toolbar", "header", "labels", "drawing", "selection", "timeline", "figures", "tables", "main",
 )  # fmt: skip
 """The script's files, each after those which it imports."""
 _FOLDER = Path(__file__).parent

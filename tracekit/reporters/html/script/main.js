@@ -119,7 +119,7 @@ class Page {
       if (axes.includes(said.axis) && said.axis !== timeline.view.axis) timeline.view.use(said.axis);
       timeline.list.restore(said);
       if (said.to > said.from) timeline.view.set(said.from, said.to);
-      timeline.rearranged();
+      timeline.changed();
     });
   }
 
@@ -213,7 +213,7 @@ class Page {
         timeline.list.order = "retries";
         timeline.view.reset();
         timeline.reveal(threads[0] ?? 0);
-        timeline.rearranged();
+        timeline.changed();
         timeline.element.scrollIntoView({ block: "nearest" });
       }
     };

@@ -12,7 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "recorder.h"
+#include "clock.h"
+#include "writer.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -179,7 +180,6 @@ int tk_raw_advance(void) {
     if (!file.full && file.forked && !tk_out.header) {
         snprintf(file.path, sizeof file.path, "%s.%d.raw", file.base, (int)getpid());
         file.full = !open_file();
-        tk_thread_begin(&tk_self);
     }
     if (!file.full && (!tk_out.chunk || (char *)tk_out.next == (char *)tk_out.chunk + TK_CHUNK_BYTES))
         file.full = !next_events();
