@@ -10,13 +10,13 @@ import os
 from contextvars import ContextVar
 from pathlib import Path
 
-ABI = 8
+ABI = 9
 LINE_CODES = 8
 ROW_CODES = 5
 FINDING_KINDS = 4
 
 
-class Options(c.Structure):
+class OptionsStruct(c.Structure):
     """tk_options"""
 
     _fields_ = (
@@ -30,7 +30,7 @@ class Options(c.Structure):
     )
 
 
-class PictureLimits(c.Structure):
+class PictureLimitsStruct(c.Structure):
     """tk_picture_limits"""
 
     _fields_ = tuple(
@@ -42,13 +42,13 @@ class PictureLimits(c.Structure):
     )
 
 
-class FindingTotals(c.Structure):
+class FindingTotalsStruct(c.Structure):
     """tk_finding_totals"""
 
     _fields_ = (("count", c.c_int64), ("kept", c.c_int64))
 
 
-class Totals(c.Structure):
+class TotalsStruct(c.Structure):
     """tk_totals"""
 
     _fields_ = (
@@ -59,24 +59,25 @@ class Totals(c.Structure):
         ("first_seq", c.c_int64 * 2 * ROW_CODES),
         ("held", c.c_int64),
         ("free_wanted", c.c_int64),
-        ("findings", FindingTotals * FINDING_KINDS),
+        ("findings", FindingTotalsStruct * FINDING_KINDS),
         *((name, c.c_int32) for name in ("timed", "clock_known", "tick_clock_known", "threads", "exact", "has_ticks")),
     )
 
 
-class Columns(c.Structure):
+class ColumnsStruct(c.Structure):
     """tk_columns"""
 
     _fields_ = (
         ("events", c.c_int64),
         *(
             (name, c.c_void_p)
-            for name in ("thread", "ticks", "checks", "time", "event", "codes", "clock", "tick_clock")
+            for name in ("thread", "ticks", "checks", "time", "event", "codes", "clock", "tick_clock", "attributes")
         ),
+        ("attribute_count", c.c_int64),
     )
 
 
-class Progress(c.Structure):
+class ProgressStruct(c.Structure):
     """tk_progress"""
 
     _fields_ = (
@@ -88,7 +89,7 @@ class Progress(c.Structure):
     )
 
 
-class Batch(c.Structure):
+class BatchStruct(c.Structure):
     """tk_batch"""
 
     _fields_ = (
@@ -107,21 +108,21 @@ class Batch(c.Structure):
     )
 
 
-class BadLine(c.Structure):
+class BadLineStruct(c.Structure):
     """tk_bad_line"""
 
     _fields_ = (("line", c.c_int64), ("code", c.c_int32), ("length", c.c_uint32), ("offset", c.c_uint64))
 
 
 _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
-    "tk_timeline_new": (c.c_void_p, (c.c_int64, c.c_int32, c.POINTER(Options))),
+    "tk_timeline_new": (c.c_void_p, (c.c_int64, c.c_int32, c.POINTER(OptionsStruct))),
     "tk_timeline_free": (None, (c.c_void_p,)),
-    "tk_timeline_draw": (c.c_int32, (c.c_void_p, c.POINTER(PictureLimits))),
+    "tk_timeline_draw": (c.c_int32, (c.c_void_p, c.POINTER(PictureLimitsStruct))),
     "tk_timeline_picture_shift": (c.c_int32, (c.c_void_p,)),
     "tk_timeline_picture_whole": (c.c_int32, (c.c_void_p,)),
-    "tk_timeline_feed": (c.c_int32, (c.c_void_p, c.POINTER(Columns), c.c_int32)),
+    "tk_timeline_feed": (c.c_int32, (c.c_void_p, c.POINTER(ColumnsStruct), c.c_int32)),
     "tk_timeline_finish": (c.c_int32, (c.c_void_p,)),
-    "tk_timeline_totals": (None, (c.c_void_p, c.POINTER(Totals))),
+    "tk_timeline_totals": (None, (c.c_void_p, c.POINTER(TotalsStruct))),
     **{
         f"tk_timeline_{table}": (c.c_void_p, (c.c_void_p, c.POINTER(c.c_int64)))
         for table in (
@@ -142,9 +143,9 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
     "tk_pipeline_prologue": (c.c_int32, (c.c_void_p,)),
     "tk_pipeline_start": (c.c_int32, (c.c_void_p, c.c_void_p)),
     "tk_pipeline_wait": (c.c_int32, (c.c_void_p, c.c_int32)),
-    "tk_pipeline_next": (c.c_int32, (c.c_void_p, c.POINTER(Batch), c.c_int32)),
+    "tk_pipeline_next": (c.c_int32, (c.c_void_p, c.POINTER(BatchStruct), c.c_int32)),
     "tk_pipeline_give_back": (None, (c.c_void_p, c.c_void_p)),
-    "tk_pipeline_progress": (None, (c.c_void_p, c.POINTER(Progress))),
+    "tk_pipeline_progress": (None, (c.c_void_p, c.POINTER(ProgressStruct))),
     "tk_pipeline_comments": (c.c_int64, (c.c_void_p, c.c_void_p, c.c_int64)),
     "tk_pipeline_bad_lines": (c.c_int64, (c.c_void_p, c.c_void_p)),
     "tk_pipeline_bad_texts": (c.c_int64, (c.c_void_p, c.c_void_p)),
