@@ -18,7 +18,8 @@ GOLDEN = ROOT / "tests" / "golden"
 
 def trace_file(name: str) -> Path:
     """A trace by its name, wherever it lies."""
-    return next(path for folder in (SAMPLES, GOLDEN, GOLDEN / "edge") if (path := folder / name).exists())
+    folders = (SAMPLES, GOLDEN, GOLDEN / "edge", GOLDEN / "attributes")
+    return next(path for folder in folders if (path := folder / name).exists())
 
 
 @pytest.fixture(params=["native", "python"])

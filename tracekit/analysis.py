@@ -293,7 +293,7 @@ def analyze_stream(
     """
     found = timeline.run(stream, options, progress, limits)
     require_events(stream, found.totals.events)
-    summary = summarise(stream.bad_lines, stream.truncated, found.totals, stream.first_line)
+    summary = summarise(stream.bad_lines, stream.ignored, stream.truncated, found.totals, stream.first_line)
     found = replace(found, tables=hide_all(found.tables, stream.metadata))
     return _analysis(stream.path, source, found, stream.metadata, summary, stream.bad_lines.total, options)
 

@@ -385,7 +385,7 @@ static void take_batch(const tk_batch *b, tk_timeline *timeline, result *r) {
 
     size_t size = (size_t)b->events * 8;
     int64_t *clock = malloc(size), *tick_clock = malloc(size);
-    tk_columns columns = {b->events, w.thread, w.ticks, w.checks, w.time, b->event, NULL, clock, tick_clock};
+    tk_columns columns = {b->events, w.thread, w.ticks, w.checks, w.time, b->event, NULL, clock, tick_clock, NULL, 0};
     CHECK(tk_timeline_feed(timeline, &columns, b->threads));
     for (int64_t i = 0; i < b->events; i++) CHECK(clock[i] >= (i ? clock[i - 1] : 0));
     free(clock);

@@ -71,8 +71,9 @@ class ColumnsStruct(c.Structure):
         ("events", c.c_int64),
         *(
             (name, c.c_void_p)
-            for name in ("thread", "ticks", "checks", "time", "event", "codes", "clock", "tick_clock")
+            for name in ("thread", "ticks", "checks", "time", "event", "codes", "clock", "tick_clock", "attributes")
         ),
+        ("attribute_count", c.c_int64),
     )
 
 
@@ -190,7 +191,8 @@ def check_layout(structure: str, size: int, fields: Mapping[str, tuple[int, int]
     if there != here:
         odd = ", ".join(sorted(name or "size" for name in {*there, *here} if there.get(name) != here.get(name)))
         raise ImportError(
-            f"The native core was built with another layout of {structure} ({odd}). Build it again: pip install -e ."
+            f"The native core has another layout of {structure} ({odd}). Build it again: pip install -e . "
+            "A field that is new must be listed in tracekit/_native/layouts.c too."
         )
 
 

@@ -29,7 +29,7 @@ static const tk_field fields[] = {
 #undef STRUCT
 #define STRUCT tk_columns
     WHOLE SAME(events) SAME(thread) SAME(ticks) SAME(checks) SAME(time) SAME(event) SAME(codes) SAME(clock)
-    SAME(tick_clock)
+    SAME(tick_clock) SAME(attributes) SAME(attribute_count)
 #undef STRUCT
 #define STRUCT tk_progress
     WHOLE SAME(bytes) SAME(lines) SAME(events) SAME(blocks) SAME(bad_counts) SAME(bad_first) SAME(fault_lines)

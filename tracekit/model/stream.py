@@ -14,7 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tracekit.errors import BadLineError
+from tracekit.model import definitions
 from tracekit.model.arrays import strings
+from tracekit.model.definitions import Definitions
 from tracekit.model.rows import Faults, Machine
 from tracekit.words import whole_number
 
@@ -35,7 +37,7 @@ BATCH_SCHEMA = pa.schema(
     ]
 )
 """The columns of a batch. Its integers and thread codes may be narrower. The thread dictionaries of a stream only grow:
-each begins with the one before."""
+each begins with the one before. Behind these a batch has the columns of `attributes.FIELDS` that it has a value of."""
 
 LINE_CODES = (
     "line-too-long",
@@ -107,6 +109,25 @@ class BadLines:
         return BadLineError(f"{path}:{bad.line}: {SENTENCES[bad.code]} ({bad.code}){shown}.", STRICT_HINT)
 
 
+BAD_ATTRIBUTE = "bad-attribute"
+IGNORED_CODES = (BAD_ATTRIBUTE, definitions.BAD_DEFINITION, definitions.TOO_MANY)
+"""What is passed over without making its line a bad one."""
+
+
+@dataclass
+class Ignored:
+    """Counts by `IGNORED_CODES`, and the line where each came first; only those that occurred."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    first: dict[str, int] = field(default_factory=dict)
+
+    def take(self, code: str, line: int, count: int = 1) -> None:
+        """`line` is 0 where the trace has no lines."""
+        self.counts[code] = self.counts.get(code, 0) + count
+        if line:
+            self.first.setdefault(code, line)
+
+
 SENTENCES = {
     "line-too-long": "the line is longer than 1 MiB",
     "nul-byte": "the line has a NUL byte",
@@ -130,6 +151,8 @@ class EventStream(ABC):
         names: thread id -> the name to show.
         threads: thread ids in the order of their first events.
         bad_lines: counts by code, and the lines.
+        definitions: what the ids among the attributes mean; complete at the end only, as an id may be used before.
+        ignored: attributes and definitions that are none.
         truncated: why the input ended too early, else None.
         line_gaps: (seq, count): so many lines that are no events stand right before this event. Only of what was
             iterated.
@@ -143,12 +166,14 @@ class EventStream(ABC):
         self.names: dict[str, str] = {}
         self.threads: list[str] = []
         self.bad_lines = BadLines()
+        self.definitions = Definitions()
+        self.ignored = Ignored()
         self.truncated: str | None = None
         self.line_gaps: list[tuple[int, int]] = []
         self.fault_lines: dict[tuple[str, str], int] = {}
 
-    def take_comment(self, text: str, before_first_event: bool) -> None:
-        """Keeps what a comment says: `# KEY: VALUE`, `# lost: N`, `# thread: ID = NAME`."""
+    def take_comment(self, text: str, before_first_event: bool, line: int) -> None:
+        """Keeps what a comment says: `# KEY: VALUE`, `# lost: N`, `# thread: ID = NAME`, or a definition."""
         found = _METADATA.fullmatch(text)
         if not found:
             return
@@ -156,6 +181,9 @@ class EventStream(ABC):
         thread, equals, name = value.partition(" = ")
         if key == "thread" and equals:
             self.names[thread.strip(" \t")] = name.strip(" \t")
+        elif key in definitions.KINDS and equals:
+            if why := self.definitions.take(key, value):
+                self.ignored.take(why, line)
         elif before_first_event or key == "lost":
             self.metadata[key] = value
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes as c
 import os
+import struct
 from collections.abc import Iterator
 
 import numpy as np
@@ -28,6 +29,7 @@ from tracekit.model.stream import (
 BATCH_BYTES = 1 << 20  # few enough batches that Python's part in each does not count
 WHOLE_BYTES = 1 << 21
 _INTEGERS = {1: pa.int8(), 2: pa.int16(), 4: pa.int32(), 8: pa.int64()}
+_COMMENT = struct.Struct("<cq")
 PATIENCE = 100  # ms between looks at signals and at the progress
 
 
@@ -95,10 +97,18 @@ class NativeText(EventStream):
             comments = c.create_string_buffer(size)
             got = self._c.tk_pipeline_comments(self._handle, comments, size)
             if got <= size:
-                for comment in comments.raw[:got].split(b"\n")[:-1]:
-                    self.take_comment(comment[1:].decode("utf-8", "replace"), comment[:1] == b"1")
+                self._take_comments(comments.raw[:got])
                 break
             size = got
+
+    def _take_comments(self, told: bytes) -> None:
+        start = 0
+        while start < len(told):
+            text = start + _COMMENT.size
+            early, line = _COMMENT.unpack(told[start:text])
+            end = told.index(b"\n", text)
+            self.take_comment(told[text:end].decode("utf-8", "replace"), early == b"1", line)
+            start = end + 1
 
     def _report(self, progress: OnProgress | None) -> None:
         if progress:

@@ -114,7 +114,7 @@ class RawRecording(EventStream):
         header = self.header
         text = self._bytes.at(_HEADER.itemsize, int(header["metadata_bytes"])).decode("utf-8", "replace")
         for line in text.splitlines():
-            self.take_comment(f"# {line}", True)
+            self.take_comment(f"# {line}", True, 0)
         self.metadata["pid"] = str(header["pid"])
         if header["parent"]:
             self.metadata["forked-by"] = str(header["parent"])

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from tracekit import _native
 from tracekit.model.arrays import NULL, int64_values, numbers
+from tracekit.model.attributes import sparse
 from tracekit.model.rows import (
     C_STRUCTS,
     FAULT_CODES,
@@ -71,8 +72,13 @@ class NativeMachine:
             columns["clock"] = clocks[0]
             if clocks[1] is not None:
                 columns["tick_clock"] = clocks[1]
+        attributes = sparse(batch)
+        if len(attributes):
+            columns["attributes"] = attributes
         pointers = _native.ColumnsStruct(
-            events=events, **{name: values.ctypes.data for name, values in columns.items()}
+            events=events,
+            attribute_count=len(attributes),
+            **{name: values.ctypes.data for name, values in columns.items()},
         )
         if not self._c.tk_timeline_feed(self.native_handle, pointers, len(thread.dictionary)):
             raise MemoryError

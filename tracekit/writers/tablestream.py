@@ -66,6 +66,8 @@ class TableStream:
                     bad_lines=stream.bad_lines,
                     fault_lines={fault: line for fault, line in lines.items() if line},
                     truncated=stream.truncated,
+                    ignored=stream.ignored,
+                    definitions=stream.definitions,
                 )
                 self.threads = stream.threads
         except BaseException:
