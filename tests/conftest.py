@@ -13,7 +13,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "sample_traces"
-GOLDEN = ROOT / "tests" / "golden"
+GOLDEN = ROOT / "tests" / "data" / "golden"
 
 
 def trace_file(name: str) -> Path:

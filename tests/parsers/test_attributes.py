@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import GOLDEN, trace_file
 
 import tracekit
+from tests.conftest import GOLDEN, trace_file
 from tracekit.model import definitions
 from tracekit.model.attributes import Attributes, of_rows
 from tracekit.model.definitions import BAD_DEFINITION, TOO_MANY, Code, Definitions, Stack

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from recorded import PROGRAMS, every_interpreter, good, names, record, script
 
 import tracekit
+from tests.recorder.recorded import PROGRAMS, every_interpreter, good, names, record, script
 
 FORKS = """
 import os, sys, threading, time

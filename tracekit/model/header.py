@@ -88,8 +88,10 @@ def from_json(text: str | bytes, path: str) -> Header:
             ignored=_ignored(told.get("ignored", {"counts": {}, "first": {}})),
             definitions=_definitions(told.get("definitions", [])),
         )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise SchemaError(f"{path}: its tracekit header is damaged ({error}).", "Convert the trace again.") from error
+    except RecursionError as error:
+        raise SchemaError(f"{path}: its tracekit header is nested too deep.", "Convert the trace again.") from error
 
 
 def _words(told: dict[str, Any]) -> dict[str, str]:

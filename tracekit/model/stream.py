@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tracekit.errors import BadLineError
+from tracekit.errors import BadLineError, SourceError
 from tracekit.model import definitions
 from tracekit.model.arrays import strings
 from tracekit.model.definitions import Definitions
@@ -56,6 +56,11 @@ BAD_LINE_TEXTS = 1000
 BAD_LINE_CHARACTERS = 120
 """so much of each."""
 LINE_LIMIT = 1 << 20
+ID_LIMIT = 1 << 12
+"""Bytes of a thread's id,"""
+IDS_LIMIT = 1 << 26
+"""and of all ids of a trace together."""
+THREAD_LIMIT = 1 << 20
 DEFAULT_INTERVAL = 100
 _METADATA = re.compile(r"[ \t]*#[ \t]*([A-Za-z][A-Za-z0-9_-]*):(?:[ \t]+(.*))?", re.DOTALL)
 OnProgress = Callable[[int, int | None], None]
@@ -165,6 +170,7 @@ class EventStream(ABC):
         self.metadata: dict[str, str] = {}
         self.names: dict[str, str] = {}
         self.threads: list[str] = []
+        self._id_bytes = 0
         self.bad_lines = BadLines()
         self.definitions = Definitions()
         self.ignored = Ignored()
@@ -186,6 +192,20 @@ class EventStream(ABC):
                 self.ignored.take(why, line)
         elif before_first_event or key == "lost":
             self.metadata[key] = value
+
+    def add_thread(self, thread: str) -> int:
+        """The code of one that is new. Raises SourceError: there are too many."""
+        self._id_bytes += len(thread.encode())
+        if len(self.threads) == THREAD_LIMIT or self._id_bytes > IDS_LIMIT:
+            raise self.too_many_threads()
+        self.threads.append(thread)
+        return len(self.threads) - 1
+
+    def too_many_threads(self) -> SourceError:
+        return SourceError(
+            f"{self.path}: it has more than {THREAD_LIMIT:,} threads, or more than {IDS_LIMIT >> 20} MiB of their ids.",
+            "No program has so many: what wrote this trace gives a thread a new id again and again.",
+        )
 
     def feed(self, machine: Machine, progress: OnProgress | None = None) -> None:
         """Runs the whole stream through a state machine. Raises what iterating raises."""

@@ -58,8 +58,7 @@ class ImportedEvents(EventStream):
             times, threads, events = zip(*piece, strict=True)
             for thread in threads:
                 if thread not in codes:
-                    codes[thread] = len(codes)
-                    self.threads.append(str(thread))
+                    codes[thread] = self.add_thread(str(thread))
             yield pa.RecordBatch.from_arrays(
                 [
                     categories(np.array([codes[thread] for thread in threads]), strings(self.threads)),

@@ -200,8 +200,7 @@ class RawRecording(EventStream):
         if new.any():
             numbers, first = np.unique(threads[new], return_index=True)
             for number in numbers[np.argsort(first)].tolist():
-                codes[number] = len(self.threads)
-                self.threads.append(self._numbers[number])
+                codes[number] = self.add_thread(self._numbers[number])
         ticks = records["ticks"]
         columns = [
             categories(codes[threads], strings(self.threads)),
