@@ -76,7 +76,9 @@ def main() -> None:
                 measured = run(arguments, room)
                 if turn:  # the first fills the caches
                     taken[name].append(measured)
-    medians = {name: [statistics.median(column) for column in zip(*found, strict=True)] for name, found in taken.items()}
+    medians = {
+        name: [statistics.median(column) for column in zip(*found, strict=True)] for name, found in taken.items()
+    }
     print(f"{'':32}{'passed':>10}{'CPU':>10}{'beside':>27}{'ratio':>8}{'beyond':>10}{'CPU':>10}")
     for name, (_, beside) in chosen.items():
         passed, cpu = medians[name]

@@ -73,7 +73,6 @@ struct tk_pipeline {
     int64_t ordered, fetched;
 };
 
-int32_t tk_abi(void) { return TK_ABI; }
 
 static void leave_arena(tk_arena *arena) {
     if (!arena || atomic_fetch_sub(&arena->users, 1) > 1) return;
@@ -421,7 +420,9 @@ static bool take_comments(tk_pipeline *p, const tk_block *block) {
         const tk_comment *comment = &block->comments.items[i];
         bool early = p->progress.events == 0 && comment->event == 0;
         uint8_t flag = early ? '1' : '0', end = '\n';
+        uint64_t line = (uint64_t)(block->first_line + comment->line);
         if (!append(&p->comments.items, &p->comments.count, &p->comments.room, &flag, 1) ||
+            !append(&p->comments.items, &p->comments.count, &p->comments.room, (const uint8_t *)&line, sizeof line) ||
             !append(&p->comments.items, &p->comments.count, &p->comments.room, block->text + comment->offset,
                     comment->length) ||
             !append(&p->comments.items, &p->comments.count, &p->comments.room, &end, 1))
@@ -450,7 +451,7 @@ static bool take_bad_lines(tk_pipeline *p, const tk_block *block) {
 static bool feed_timeline(tk_pipeline *p, worker *w) {
     const tk_block *block = w->block;
     tk_columns columns = {block->events, block->thread, block->ticks, block->checks, block->time, block->event,
-                          w->codes, NULL, NULL};
+                          w->codes, NULL, NULL, NULL, 0};
     return tk_timeline_feed(p->timeline, &columns, p->names.count);
 }
 

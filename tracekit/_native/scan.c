@@ -574,7 +574,7 @@ bool tk_scan_block(tk_scanner *scanner, tk_block *block) {
             if (!skip_line(block)) return false;
             if (what == IS_COMMENT) {
                 if (size <= TK_LINE_LIMIT && may_be_metadata(line, end) &&
-                    !PUSH(block->comments, (tk_comment){(uint32_t)n, offset, (uint32_t)size}))
+                    !PUSH(block->comments, (tk_comment){(uint32_t)n, (uint32_t)line_number, offset, (uint32_t)size}))
                     return false;
             } else if (what != IS_BLANK) {
                 uint32_t kept = size < TK_TEXT_LIMIT ? (uint32_t)size : TK_TEXT_LIMIT;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,12 +18,15 @@ from tracekit.words import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
 
     from tracekit.analysis import Analysis
-    from tracekit.model.stream import Progress as ProgressCall
+    from tracekit.model.stream import OnProgress
 
 PLAIN_WIDTH = 120  # columns where the output is no terminal
 WIDE = 10_000
+PATIENCE = 0.3  # s without a progress bar
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write into this file.")]
@@ -92,15 +96,41 @@ def standard_output() -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def progress_of(path: str) -> Iterator[ProgressCall | None]:
-    """A bar on standard error, if that is a terminal and the trace is long enough to wait for."""
-    if not sys.stderr.isatty():
+def progress_of(path: str) -> Iterator[OnProgress | None]:
+    """A bar on standard error, if that is a terminal, once reading has taken as long as one notices."""
+    if not (sys.stderr and sys.stderr.isatty()):
         yield None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(Path(path).name, total=None)
-        yield lambda done, whole: bar.update(task, completed=done, total=whole)
+    bar = _Bar(Path(path).name)
+    try:
+        yield bar
+    finally:
+        bar.stop()
+
+
+class _Bar:
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._due = time.monotonic() + PATIENCE
+        self._shown: tuple[RichProgress, TaskID] | None = None
+
+    def __call__(self, done: int, whole: int | None) -> None:
+        if self._shown is None:
+            if time.monotonic() < self._due:
+                return
+            from rich.console import Console
+            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+            bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            bar.start()
+            self._shown = bar, bar.add_task(self._name, total=None)
+        bar, task = self._shown
+        bar.update(task, completed=done, total=whole)
+
+    def stop(self) -> None:
+        if self._shown:
+            self._shown[0].stop()
 
 
 def say(sentence: str) -> None:

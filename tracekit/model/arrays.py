@@ -70,8 +70,10 @@ def _validity(null: npt.NDArray[np.bool_]) -> pa.Buffer | None:
 
 def numbers(column: pa.Array) -> npt.NDArray[Any]:
     """An integer array's values, without a copy; what stands where it is null is undefined."""
-    dtype = f"i{column.type.bit_width // 8}"
-    return np.frombuffer(column.buffers()[1], dtype)[column.offset : column.offset + len(column)]
+    dtype = np.dtype(f"i{column.type.bit_width // 8}")
+    if not len(column):
+        return np.empty(0, dtype)
+    return np.frombuffer(column.buffers()[1], dtype, len(column), column.offset * dtype.itemsize)
 
 
 def int64_values(column: pa.Array) -> npt.NDArray[np.int64]:
@@ -79,6 +81,7 @@ def int64_values(column: pa.Array) -> npt.NDArray[np.int64]:
     values = numbers(column).astype(np.int64, copy=False)
     if not column.null_count:
         return values
-    bits = np.frombuffer(column.buffers()[0], np.uint8)
-    valid = np.unpackbits(bits, bitorder="little")[column.offset : column.offset + len(column)]
+    first, skipped = divmod(column.offset, 8)
+    bits = np.frombuffer(column.buffers()[0], np.uint8, (skipped + len(column) + 7) // 8, first)
+    valid = np.unpackbits(bits, bitorder="little")[skipped : skipped + len(column)]
     return np.where(valid, values, NULL)

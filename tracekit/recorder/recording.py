@@ -10,6 +10,7 @@ from pathlib import Path
 import tracekit.recorder.bootstrap as inside
 from tracekit.errors import OptionError, RecordError, SourceError, TracekitError
 from tracekit.recorder import require_library
+from tracekit.words import whole_number
 from tracekit.writers import TEXT, VIEWERS, FolderWriter, Writer, write_trace, writer_for
 
 
@@ -93,8 +94,8 @@ def _convert(raw: Path, trace: Path, writer: Writer | FolderWriter) -> Written:
             raise RecordError(error.message, f"Make room, or name another file; {kept}") from error
         found = tables.analysis
     raw.unlink()
-    lost = found.metadata.get("lost", "0")
-    return Written(trace, found.events, found.threads.num_rows, found.duration, int(lost) if lost.isdigit() else 0)
+    lost = whole_number(found.metadata.get("lost", ""), 2**62) or 0
+    return Written(trace, found.events, found.threads.num_rows, found.duration, lost)
 
 
 class Recording:

@@ -59,7 +59,9 @@ class FolderWriter:
 
 WRITERS: tuple[Writer | FolderWriter, ...] = (
     Writer("text", (".log", ".txt", ".trace"), "the slides' text format", _of("text")),
-    FolderWriter("parquet", (".parquet",), "a folder with a Parquet file for each table", _of("parquet", "write_folder")),
+    FolderWriter(
+        "parquet", (".parquet",), "a folder with a Parquet file for each table", _of("parquet", "write_folder")
+    ),
     Writer("parquet-events", (".events.parquet",), "the events in one Parquet file", _of("parquet", "write_events")),
     Writer("arrow", (".arrow", ".feather"), "the events as an Arrow IPC file", _of("arrow")),
     Writer("csv", (".csv",), "the events as CSV", _of("csv")),
