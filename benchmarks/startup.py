@@ -2,7 +2,7 @@
 
     python benchmarks/startup.py [--runs 15] [--plugin]
 
-The commands take turns, so that what else the machine does hits all of them alike. CPU is user and system time together.
+The commands take turns, so that what else the machine does hits all of them alike. CPU is user and system time.
 `--plugin` measures the pytest plugin instead: a run of one test with and without it.
 """
 

@@ -1,7 +1,7 @@
 """What makes a typer command start at once: help in panels, and values read, without the libraries typer would load.
 
-typer draws its help with a renderer of Markdown and a highlighter of Python (90 ms to import), and reads each value with
-pydantic (60 ms). Where its internals are others than here, it does both itself, as slowly as ever.
+typer draws its help with a renderer of Markdown and a highlighter of Python (90 ms to import), and reads each value
+with pydantic (60 ms). Where its internals are others than here, it does both itself, as slowly as ever.
 """
 
 from __future__ import annotations
