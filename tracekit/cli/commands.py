@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from typer.core import TyperCommand
 
@@ -98,8 +98,7 @@ class _Plain:
         self._own = own
         self._limited = param.min is not None or param.max is not None
         annotation = param.type_descriptor.annotation
-        several = getattr(annotation, "__origin__", None) is list
-        self._type: Any = annotation.__args__[0] if several else annotation
+        self._type: Any = get_args(annotation)[0] if get_origin(annotation) is list else annotation
 
     def itself(self) -> _Plain:
         return self
@@ -117,6 +116,8 @@ class _Plain:
     def _read(self, value: Any) -> Any:
         """None where it is nothing simple."""
         if self._type in (str, int, float, bool) and isinstance(value, self._type):
+            return value
+        if get_origin(self._type) is Literal and value in get_args(self._type):
             return value
         if self._type is Path and isinstance(value, (str, Path)):
             return Path(value)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -24,12 +23,6 @@ tracekit report before.log after.log -o both.html
 """
 
 
-class Theme(StrEnum):
-    auto = "auto"
-    light = "light"
-    dark = "dark"
-
-
 @with_thresholds
 def report(
     trace: Annotated[str, typer.Argument(metavar="TRACE", help="A trace; `-` is standard input.")],
@@ -40,7 +33,9 @@ def report(
         Path, typer.Option("-o", "--output", help="Write into this file; `-` is standard output.")
     ] = DEFAULT,
     title: Annotated[str | None, typer.Option(help="The page's title instead of the trace's name.")] = None,
-    theme: Annotated[Theme, typer.Option(help="Colours; auto is what the reader's browser prefers.")] = Theme.auto,
+    theme: Annotated[
+        Literal["auto", "light", "dark"], typer.Option(help="Colours; auto is what the reader's browser prefers.")
+    ] = "auto",
     open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     strict: Strict = False,
     *,
@@ -65,7 +60,7 @@ def write_report(
     paths: Sequence[str],
     output: Path | None,
     title: str | None = None,
-    theme: Theme = Theme.auto,
+    theme: str = "auto",
     strict: bool = False,
     thresholds: Mapping[str, float] = MappingProxyType({}),
 ) -> None:
@@ -78,7 +73,7 @@ def write_report(
         with progress_of(path) as progress:
             analyses.append(analyze_and_draw(path, strict=strict, progress=progress, **thresholds))
     comparison = tracekit.compare(*analyses) if len(analyses) == 2 else None
-    text = html.render(analyses, title=title, theme=theme.value, comparison=comparison)
+    text = html.render(analyses, title=title, theme=theme, comparison=comparison)
     write(text, output, paths)
     for analysis in analyses:
         say_faults(analysis)

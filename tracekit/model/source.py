@@ -201,7 +201,7 @@ class Source:
         if self._pipe is not None:
             os.close(self._pipe)
             self._pipe = None
-        if self._pump:
+        if self._pump and self._pump.ident is not None:  # interrupted, it may not even have started
             self._pump.join()
         if self._fd > 0:
             os.close(self._fd)
