@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import ctypes as c
 import os
+from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
 
-ABI = 9
 LINE_CODES = 8
 ROW_CODES = 5
 FINDING_KINDS = 4
@@ -118,7 +118,22 @@ class BadLineStruct(c.Structure):
     _fields_ = (("line", c.c_int64), ("code", c.c_int32), ("length", c.c_uint32), ("offset", c.c_uint64))
 
 
+STRUCTS: dict[str, type[c.Structure]] = {
+    "tk_options": OptionsStruct, "tk_picture_limits": PictureLimitsStruct, "tk_finding_totals": FindingTotalsStruct,
+    "tk_totals": TotalsStruct, "tk_columns": ColumnsStruct, "tk_progress": ProgressStruct, "tk_batch": BatchStruct,
+    "tk_bad_line": BadLineStruct,
+}  # fmt: skip
+"""By their names in C. The rows' layouts are numpy's: `tracekit.model.rows`."""
+
+
+class _Field(c.Structure):
+    """tk_field"""
+
+    _fields_ = (("structure", c.c_char_p), ("field", c.c_char_p), ("offset", c.c_int64), ("size", c.c_int64))
+
+
 _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
+    "tk_layouts": (c.POINTER(_Field), (c.POINTER(c.c_int64),)),
     "tk_timeline_new": (c.c_void_p, (c.c_int64, c.c_int32, c.POINTER(OptionsStruct))),
     "tk_timeline_free": (None, (c.c_void_p,)),
     "tk_timeline_draw": (c.c_int32, (c.c_void_p, c.POINTER(PictureLimitsStruct))),
@@ -164,8 +179,6 @@ def load(path: Path) -> c.CDLL | None:
         return None
     try:
         loaded = c.CDLL(str(path))
-        if loaded.tk_abi() != ABI:
-            return None
         for name, (result, arguments) in _FUNCTIONS.items():
             function = getattr(loaded, name)
             function.restype, function.argtypes = result, arguments
@@ -174,7 +187,34 @@ def load(path: Path) -> c.CDLL | None:
     return loaded
 
 
+def check_layout(structure: str, size: int, fields: Mapping[str, tuple[int, int]]) -> None:
+    """Whether the C has its struct of this name laid out so: each field's offset and size. Raises ImportError.
+
+    Only a checkout can be at fault: its core was built before the sources changed, or one side was changed alone.
+    """
+    here, there = {"": (0, size), **fields}, _layouts.get(structure, {})
+    if there != here:
+        odd = ", ".join(sorted(name or "size" for name in {*there, *here} if there.get(name) != here.get(name)))
+        raise ImportError(
+            f"The native core has another layout of {structure} ({odd}). Build it again: pip install -e . "
+            "A field that is new must be listed in tracekit/_native/layouts.c too."
+        )
+
+
+def _layouts_in(core: c.CDLL) -> dict[str, dict[str, tuple[int, int]]]:
+    found: dict[str, dict[str, tuple[int, int]]] = {}
+    rows = core.tk_layouts(count := c.c_int64())
+    for row in rows[: count.value]:
+        found.setdefault(row.structure.decode(), {})[row.field.decode()] = row.offset, row.size
+    return found
+
+
 library = load(Path(__file__).with_name("_core.so"))
+if library:
+    _layouts = _layouts_in(library)
+    for _name, _struct in STRUCTS.items():
+        _places = {field: getattr(_struct, field) for field, *_ in _struct._fields_}
+        check_layout(_name, c.sizeof(_struct), {field: (at.offset, at.size) for field, at in _places.items()})
 
 
 def core_name() -> str:

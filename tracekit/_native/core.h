@@ -15,7 +15,6 @@
 #error "the scanner reads eight characters as one little-endian number"
 #endif
 
-#define TK_ABI 9                 /* raised whenever a struct below changes */
 #define TK_EXPORT __attribute__((visibility("default")))
 #define TK_NULL INT64_MIN        /* a `-` in a column */
 #define TK_LINE_LIMIT (1 << 20)  /* bytes; a longer line is bad */
@@ -331,6 +330,12 @@ TK_EXPORT int64_t tk_pipeline_bad_texts(tk_pipeline *pipeline, uint8_t *out);
 /* Names of the threads from code `first` on, one behind the other; `ends` gets the end of each. */
 TK_EXPORT int64_t tk_pipeline_names(tk_pipeline *pipeline, int32_t first, int32_t count, uint8_t *out,
                                     uint64_t *ends);
-TK_EXPORT int32_t tk_abi(void);
+
+/* ---- layouts.c ---- */
+
+/* Where a struct below has a field, by Python's name for it; an empty one: the struct itself. A struct that Python knows
+   is listed in layouts.c with all its fields. */
+typedef struct { const char *structure, *field; int64_t offset, size; } tk_field;
+TK_EXPORT const tk_field *tk_layouts(int64_t *count);
 
 #endif

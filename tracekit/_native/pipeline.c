@@ -74,7 +74,6 @@ struct tk_pipeline {
     int64_t ordered, fetched;
 };
 
-int32_t tk_abi(void) { return TK_ABI; }
 
 static void leave_arena(tk_arena *arena) {
     if (!arena || atomic_fetch_sub(&arena->users, 1) > 1) return;

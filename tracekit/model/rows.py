@@ -244,6 +244,16 @@ PICTURE_LAYOUTS = {
 """What a machine gives for a picture; `picture.Picture` says what they mean."""
 
 
+C_STRUCTS = {
+    "tk_thread_totals": THREAD_ROW, "tk_blame": BLAME_ROW, "tk_hold": HOLD_ROW, "tk_wait": WAIT_ROW,
+    "tk_switch": SWITCH_ROW, "tk_fault": FAULT_ROW, "tk_retry": RETRY_ROW, "tk_distribution": DISTRIBUTION_ROW,
+    "tk_handoff": HANDOFF_ROW, "tk_waiting": WAITING_ROW, "tk_bucket": HISTOGRAM_ROW, "tk_finding": FINDING_ROW,
+    "tk_finding_group": GROUP_ROW, "tk_cell": CELL_ROW, "tk_picture_hold": PICTURE_HOLD_ROW,
+    "tk_picture_wait": PICTURE_WAIT_ROW, "tk_window": WINDOW_ROW, "tk_knot": KNOT_ROW,
+}  # fmt: skip
+"""What the layouts are called in C."""
+
+
 @dataclass(frozen=True)
 class Faults:
     """How often one fault came with one severity, and where first."""

@@ -13,6 +13,7 @@ from tracekit import _native
 from tracekit.model.arrays import NULL, int64_values, numbers
 from tracekit.model.attributes import sparse
 from tracekit.model.rows import (
+    C_STRUCTS,
     FAULT_CODES,
     FINDING_KINDS,
     FINDING_ROW,
@@ -28,6 +29,11 @@ from tracekit.model.rows import (
     Rows,
     Totals,
 )
+
+if _native.library:
+    for _structure, _layout in C_STRUCTS.items():
+        _places = {name: (at[1], at[0].itemsize) for name, at in (_layout.fields or {}).items()}
+        _native.check_layout(_structure, _layout.itemsize, _places)
 
 
 class NativeMachine:
