@@ -274,8 +274,9 @@ def _is_of(plain: frozenset[str], kind: Any) -> bool:
 def default_memory() -> int | None:
     """Half of the memory that is free here and in this process' control group; None where that is not known."""
     free = []
-    with suppress(OSError, ValueError, StopIteration), open("/proc/meminfo") as file:
-        free.append(1024 * int(next(line for line in file if line.startswith("MemAvailable:")).split()[1]))
+    with suppress(OSError):
+        told = re.findall(r"^MemAvailable: *(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
+        free += [1024 * int(size) for size in told]
     with suppress(OSError, ValueError):
         limit, used = (int(Path("/sys/fs/cgroup", name).read_text()) for name in ("memory.max", "memory.current"))
         free.append(limit - used)
