@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from tracekit.cli.commands import Command, Quick
-from tracekit.cli.common import say
+from tracekit.cli.common import ending_by_signals, say
 
 COMMANDS = {
     "analyze": ("Traces", "Say what is wrong, and who waited for whom."),
@@ -99,4 +99,5 @@ for name in COMMANDS:
 
 def main() -> None:
     gc.set_threshold(100_000)  # what is made while modules are loaded is no garbage, and looking costs 10 ms
-    app()
+    with ending_by_signals():
+        app()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tracekit.cli.commands import Command
-from tracekit.cli.common import outcome, say
+from tracekit.cli.common import outcome, say, size_of
 from tracekit.errors import OptionError
 from tracekit.recorder.launch import Program, run
 from tracekit.words import count, duration, printable
@@ -27,7 +27,6 @@ tracekit record -m http.server
 tracekit record -o tests.log -- pytest -x
 tracekit record --max-size 100M --report app.html app.py
 """
-_SIZES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 _WITH_VALUE = ("-o", "--output", "--python", "--max-size", "--report")
 _PYTHON_LINE = re.compile(rb"#!\s*(?:\S*/env\s+)?(?P<python>\S*python[\d.]*)[ \t]*(-\S+)?\r?\n")
 _LONG_PYTHON_LINE = re.compile(rb"""#!/bin/sh\n'''exec' "?(?P<python>[^"\n]*python[\d.]*)"? """)
@@ -84,7 +83,7 @@ def record(
         trace_writer(trace)
         if not to_run.is_module and trace.exists() and os.path.samefile(trace, to_run.target):
             raise OptionError(f"{trace}: -o names the program itself.", "Name another file with -o.")
-        code = run(to_run, str(trace), max_bytes=_bytes(max_size), version=VERSION)
+        code = run(to_run, str(trace), max_bytes=size_of("--max-size", max_size) or 0, version=VERSION)
         traces, running = write_recordings(trace)
         for written in traces:
             _say_written(written)
@@ -131,15 +130,6 @@ def _stem(program: Program) -> str:
         return program.target
     name = Path(program.target).resolve().name
     return name.removesuffix(".py").removesuffix(".pyc")
-
-
-def _bytes(text: str | None) -> int:
-    if text is None:
-        return 0
-    found = re.fullmatch(r"(\d{1,15})\s*([KMG]?)i?B?", text.strip(), re.IGNORECASE)
-    if not found or not int(found[1]):
-        raise OptionError(f"--max-size: {text!r} is no size.", "Write e.g. 100M, 2G, or bytes.")
-    return int(found[1]) * _SIZES[found[2].upper()]
 
 
 def _shown(path: Path) -> str:
