@@ -88,5 +88,5 @@ ANALYZER = Analyzer(
     explain=explain,
     needs=frozenset({"retries"}),
     columns=columns,
-    colour="violet",
+    colour="mark1",
 )

@@ -139,5 +139,5 @@ ANALYZER = Analyzer(
     explain=explain,
     needs=frozenset({"checks"}),
     columns=columns,
-    colour="blue",
+    colour="mark2",
 )

@@ -85,5 +85,5 @@ ANALYZER = Analyzer(
     needs=frozenset({"ticks", "checks"}),
     columns=columns,
     costs_span=True,
-    colour="teal",
+    colour="mark3",
 )

@@ -80,5 +80,5 @@ ANALYZER = Analyzer(
     losses=losses,
     explain=explain,
     columns=columns,
-    colour="brown",
+    colour="mark4",
 )

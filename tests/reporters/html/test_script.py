@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
-from tracekit import figures
+from tracekit.figures import bins as figures
 from tracekit.reporters.html.payload import pack
 from tracekit.timeline.picture import Picture
 from tracekit.words import duration

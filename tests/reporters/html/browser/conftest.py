@@ -58,7 +58,7 @@ class Opened:
         self.run("page => page.timelines.forEach(timeline => timeline.draw())")
 
     def draw_figures(self) -> None:
-        self.run("page => Promise.all(page.boxes.map(box => box.draw()))")
+        self.run("page => page.ready")
 
     def over(self, thread: int, at: float) -> str:
         """Moves the pointer to a place on the axis in a thread's lane; what the hover text says."""
