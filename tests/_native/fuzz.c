@@ -91,7 +91,8 @@ static const char *const EVENT_WORDS[TK_EVENTS] = {"ENTRY", "ACQUIRE", "RELEASE"
 
 typedef struct {
     int64_t threads, holder, checks, time, queued[4];
-    int queue_at, queue_end, damage, style, values; /* damage: a line in so many is mutated */
+    /* damage: a line in so many is mutated; attributes: one in so many has some */
+    int queue_at, queue_end, damage, style, values, attributes;
     bool plausible, timed, crlf;
 } writer;
 
@@ -151,6 +152,18 @@ static void next_event(writer *w, int64_t *thread, int64_t *event) {
     }
 }
 
+static void put_attribute(bytes *out, writer *w) {
+    static const char *const keys[] = {"cpu", "stack", "sample", "region", "lock", "unlocks", "zz", "Cpu", "s-t", ""};
+    put_blanks(out, w);
+    int64_t key = below(one_in(20) ? 10 : 6);
+    put_format(out, "%s=", keys[key]);
+    put_integer(out, w, below(2000000));
+    for (int64_t i = key == 5 ? below(9) : 0; i > 0; i--) {
+        put_word(out, ",");
+        put_integer(out, w, 1 + below(50));
+    }
+}
+
 static void put_event(bytes *out, writer *w) {
     int64_t thread, event;
     next_event(w, &thread, &event);
@@ -169,6 +182,8 @@ static void put_event(bytes *out, writer *w) {
         put_blanks(out, w);
         put_integer(out, w, w->time);
     }
+    if (w->attributes && one_in(w->attributes))
+        for (int64_t i = some(6); i > 0; i--) put_attribute(out, w);
     if (one_in(12)) put_word(out, one_in(2) ? " <- ACQUIRE : GIL acquired" : "\t\xe2\x86\x90 note\xff");
     if (one_in(30)) put_blanks(out, w);
 }
@@ -203,7 +218,7 @@ static void mutate(bytes *out, size_t start) {
 
 static void make_trace(bytes *out) {
     static const char *const others[] = {
-        "", " ", "\t \t", "#", "# python: 3.13.0", "  # check-interval: 7", "# lost: 3", "# thread: t1 = Main", "#:",
+        "", " ", "\t \t", "#", "# stack: 1 = 0 1 2", "# python: 3.13.0", "  # check-interval: 7", "# lost: 3", "# thread: t1 = Main", "#:",
         "# x:", "#key:", "# \xff: y", "# thread: = ", "t 1 2", "t 1 2 NO", "\r", "\r\r", "t\0x 1 2 BUSY",
     };
     if (one_in(12)) { /* anything at all */
@@ -217,6 +232,7 @@ static void make_trace(bytes *out) {
     w.time = one_in(8) ? (1LL << 62) - below(100000) : below(1000000);
     w.damage = one_in(3) ? 0 : (int)some(300);
     w.values = one_in(2) ? 0 : (int)some(300);
+    w.attributes = one_in(2) ? 0 : (int)some(10);
     w.style = (int)below(4);
     w.plausible = !one_in(3);
     w.timed = one_in(2);
@@ -233,7 +249,7 @@ static void make_trace(bytes *out) {
             put_long_line(out, &w);
         } else if (other && one_in(other)) {
             int64_t which = below(sizeof others / sizeof *others);
-            put(out, others[which], which == 17 ? 12 : strlen(others[which]));
+            put(out, others[which], which == 18 ? 12 : strlen(others[which]));
         } else {
             put_event(out, &w);
         }
@@ -247,11 +263,11 @@ static void make_trace(bytes *out) {
 
 typedef struct { int64_t ticks, checks, time, line, thread, event; } row;
 
-/* EVENTS only where batches were fetched; HOLDS to FAULTS only where the timeline kept rows. */
-enum { LINES, EVENTS, COMMENTS, BAD, BAD_TEXTS, NAMES, NAME_ENDS, TOTALS, THREADS, BLAME, HOLDS, WAITS, SWITCHES, FAULTS,
-       DRAWN, PARTS };
+/* EVENTS and ATTRIBUTES only where batches were fetched; HOLDS to FAULTS only where the timeline kept rows. */
+enum { LINES, EVENTS, ATTRIBUTES, COMMENTS, BAD, BAD_TEXTS, NAMES, NAME_ENDS, TOTALS, THREADS, BLAME, HOLDS, WAITS, SWITCHES,
+       FAULTS, DRAWN, PARTS };
 static const char *const PART_NAMES[PARTS] = {
-    "lines", "events", "comments", "bad lines", "bad texts", "names", "name ends", "totals", "threads", "blame",
+    "lines", "events", "attributes", "comments", "bad lines", "bad texts", "names", "name ends", "totals", "threads", "blame",
     "holds", "waits", "switches", "faults", "picture",
 };
 
@@ -374,6 +390,14 @@ static void take_batch(const tk_batch *b, tk_timeline *timeline, result *r) {
     wide w = widen_all(b);
     CHECK(b->events > 0 && b->lines >= b->events);
     if (events->count) CHECK(line > ((row *)(events->items + events->count))[-1].line);
+    const int64_t before = (int64_t)(events->count / sizeof(row));
+    for (int64_t i = 0; i < b->attribute_count; i++) {
+        const tk_attribute *a = &b->attributes[i];
+        CHECK(a->row < b->events && a->key < TK_ATTRIBUTES && a->value >= (a->key != TK_CPU));
+        CHECK(i == 0 || a->row > a[-1].row || a->key > a[-1].key || (a->key == TK_UNLOCKS && a->row == a[-1].row));
+        int64_t one[3] = {before + a->row, a->key, a->value};
+        put(&r->parts[ATTRIBUTES], one, sizeof one);
+    }
     for (int64_t i = 0; i < b->events; i++) {
         if (gap < b->gap_count && b->gaps[gap].event == i) line += b->gaps[gap++].count;
         CHECK(w.thread[i] >= 0 && w.thread[i] < b->threads && b->event[i] < TK_EVENTS);
@@ -385,7 +409,8 @@ static void take_batch(const tk_batch *b, tk_timeline *timeline, result *r) {
 
     size_t size = (size_t)b->events * 8;
     int64_t *clock = malloc(size), *tick_clock = malloc(size);
-    tk_columns columns = {b->events, w.thread, w.ticks, w.checks, w.time, b->event, NULL, clock, tick_clock, NULL, 0};
+    tk_columns columns = {b->events, w.thread, w.ticks, w.checks, w.time, b->event, NULL, clock, tick_clock,
+                          b->attributes, b->attribute_count};
     CHECK(tk_timeline_feed(timeline, &columns, b->threads));
     for (int64_t i = 0; i < b->events; i++) CHECK(clock[i] >= (i ? clock[i - 1] : 0));
     free(clock);
@@ -445,7 +470,8 @@ static void take_progress(tk_pipeline *p, const options *o, result *r) {
     }
     put(&r->parts[BAD], bad, (size_t)count * sizeof *bad);
     put(&r->parts[BAD_TEXTS], texts, (size_t)length);
-    int64_t lines[2] = {r->progress.lines, r->progress.events};
+    int64_t lines[4] = {r->progress.lines, r->progress.events, r->progress.bad_attributes,
+                        r->progress.bad_attribute_line};
     put(&r->parts[LINES], lines, sizeof lines);
     free(bad);
     free(texts);
@@ -607,7 +633,7 @@ static void compare(const result *a, const result *b, const options *o) {
     for (int part = 0; part < PARTS; part++) {
         const bytes *x = &a->parts[part], *y = &b->parts[part];
         size_t count = x->count;
-        if (part == EVENTS && !b->batches) continue;
+        if ((part == EVENTS || part == ATTRIBUTES) && !b->batches) continue;
         if (part >= HOLDS && part != DRAWN && !b->kept) continue;
         if (part == BAD && y->count < count) count = y->count;
         if (part == BAD_TEXTS && y->count < count) count = y->count;

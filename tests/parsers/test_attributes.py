@@ -9,35 +9,50 @@ from typing import Any
 import pytest
 
 import tracekit
-from tests.conftest import GOLDEN, trace_file
+from tests.conftest import GOLDEN, require_native, trace_file
 from tracekit.model import definitions
 from tracekit.model.attributes import Attributes, of_rows
 from tracekit.model.definitions import BAD_DEFINITION, TOO_MANY, Code, Definitions, Stack
 from tracekit.model.source import Source
+from tracekit.model.stream import EventStream
+from tracekit.parsers.native_text import NativeText
 from tracekit.parsers.text import PlainText
 
 EXPECTED: dict[str, Any] = json.loads((GOLDEN / "attributes" / "expected.json").read_text())
 
 
-def read(path: Path) -> tuple[PlainText, dict[int, Attributes]]:
+Core = type[PlainText] | type[NativeText]
+
+
+@pytest.fixture(params=[PlainText, NativeText])
+def parser(request: pytest.FixtureRequest) -> Any:
+    if request.param is NativeText:
+        require_native()
+    return request.param
+
+
+def read(path: Path, parser: Core) -> tuple[EventStream, dict[int, Attributes]]:
     with Source(path) as source:
-        stream = PlainText(source)
-        (batch,) = stream
-        return stream, of_rows(batch)
+        stream = parser(source)
+        found: dict[int, Attributes] = {}
+        seq = 0
+        for batch in stream:
+            found |= {seq + row: attributes for row, attributes in of_rows(batch).items()}
+            seq += batch.num_rows
+        return stream, found
 
 
-def attributes(folder: Path, *lines: str) -> tuple[list[Attributes], dict[str, int]]:
+def attributes(parser: Core, folder: Path, *lines: str) -> tuple[list[Attributes], dict[str, int]]:
     """Of each line, and what was counted."""
     path = folder / "trace.log"
     path.write_bytes("\n".join(lines).encode("utf-8", "surrogateescape"))
-    stream, found = read(path)
+    stream, found = read(path, parser)
     assert not stream.bad_lines.total
     return [found.get(row, Attributes()) for row in range(len(lines))], stream.ignored.counts
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_what_an_independent_program_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tracekit._native.library", None)
+def test_what_an_independent_program_found(name: str, core: str) -> None:
     found = tracekit.analyze(trace_file(name))
     told: dict[str, dict[str, int]] = {}
     for diagnostic in found.diagnostics:
@@ -82,9 +97,9 @@ CASES = {
 
 
 @pytest.mark.parametrize("line", CASES, ids=lambda line: line[:60])
-def test_a_row(line: str, tmp_path: Path) -> None:
+def test_a_row(line: str, parser: Core, tmp_path: Path) -> None:
     expected, bad = CASES[line]
-    assert attributes(tmp_path, line) == ([expected], {"bad-attribute": bad} if bad else {})
+    assert attributes(parser, tmp_path, line) == ([expected], {"bad-attribute": bad} if bad else {})
 
 
 def test_a_batch_without_attributes_has_no_such_columns(tmp_path: Path) -> None:
@@ -96,17 +111,17 @@ def test_a_batch_without_attributes_has_no_such_columns(tmp_path: Path) -> None:
     assert second.schema.names == ["thread", "ticks", "checks", "event", "time", "cpu"]
 
 
-def test_attributes_of_a_bad_line_count_for_nothing(tmp_path: Path) -> None:
+def test_attributes_of_a_bad_line_count_for_nothing(parser: Core, tmp_path: Path) -> None:
     path = tmp_path / "trace.log"
     path.write_text("t 0 0 ENTRY 5\nt 0 0 RELEASE 99999999999999999999 cpu=x\nt 0 x RELEASE 5 cpu=x\n")
-    stream, found = read(path)
+    stream, found = read(path, parser)
     assert (stream.bad_lines.total, stream.ignored.counts, found) == (2, {}, {})
 
 
-def test_where_each_was_first(tmp_path: Path) -> None:
+def test_where_each_was_first(parser: Core, tmp_path: Path) -> None:
     path = tmp_path / "trace.log"
     path.write_text("# gil: new\n# code: 1 = x\n\nt 0 0 ENTRY 5\nt 0 0 RELEASE 5 cpu=x\n# region: 0 = x\n")
-    stream, _ = read(path)
+    stream, _ = read(path, parser)
     assert stream.ignored.first == {"bad-definition": 2, "bad-attribute": 5}
     assert stream.ignored.counts == {"bad-definition": 2, "bad-attribute": 1}
 
@@ -179,6 +194,15 @@ def test_every_name_is_written_so_that_it_is_read_again(name: str) -> None:
     assert why == [None, None, None]
     assert again == found
     assert (again.codes, again.regions) == (found.codes, found.regions)
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+def test_a_line_of_attributes_may_be_as_long_as_any(extra: int, parser: Core, tmp_path: Path) -> None:
+    line = b"t 0 0 RELEASE 5" + b" cpu=1" * ((2**20 + extra - 15) // 6)
+    line = line.ljust(2**20 + extra, b" ")
+    (tmp_path / "trace.log").write_bytes(b"t 0 0 ENTRY 5\n" + line + b"\n")
+    stream, found = read(tmp_path / "trace.log", parser)
+    assert (stream.bad_lines.counts, found) == (({"line-too-long": 1}, {}) if extra else ({}, {1: Attributes(cpu=1)}))
 
 
 def test_limits(monkeypatch: pytest.MonkeyPatch) -> None:

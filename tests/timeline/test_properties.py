@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 import tracekit
 from tests.conftest import require_native
-from tests.strategies import histories, stories, texts
+from tests.strategies import attributed, histories, stories, texts
 from tracekit.analyzers import COLLECTED
 from tracekit.model import schemas
 from tracekit.model import source as source_module
+from tracekit.model.attributes import Attributes, of_rows
 from tracekit.model.rows import LAYOUTS, Machine, Options, PictureLimits
 from tracekit.model.source import Source
 from tracekit.model.stream import BAD_LINE_TEXTS, EventStream
@@ -65,6 +66,8 @@ def outcome(text: bytes, open_stream: Open, machine_type: type[Any], keep_rows: 
                 "names": stream.names,
                 "threads": (stream.threads, found["threads"]),
                 "bad": stream.bad_lines,
+                "definitions": stream.definitions,
+                "ignored": stream.ignored,
                 "fault lines": {(f.code, f.severity): stream.first_line(f) for f in totals.faults},
                 "clocks": [
                     [column.tolist() for column in columns if column is not None] for columns in machine.clocks()
@@ -80,7 +83,8 @@ def flat(found: dict[str, Any]) -> dict[str, Any]:
     return found | {"clocks": merged}
 
 
-any_text = st.one_of(texts(), histories(), stories())
+plain_text = st.one_of(texts(), histories(), stories())
+any_text = st.one_of(plain_text, attributed(plain_text))
 
 
 @given(any_text, st.integers(1, 3), st.integers(1, 300), st.booleans())
@@ -98,6 +102,26 @@ def test_splitting_changes_nothing(text: bytes, piece: int, head: int, batch: in
         native = outcome(text, lambda s: NativeText(s, block_bytes=piece), PlainMachine, True)
     assert flat(split) == flat(whole)
     assert flat(native) == flat(whole)
+
+
+def attributes_of(text: bytes, open_stream: Open) -> dict[int, Attributes]:
+    """Of each event that has any."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "trace.log"
+        path.write_bytes(text)
+        found, seq = {}, 0
+        with Source(path) as source, open_stream(source) as stream:
+            for batch in stream:
+                found |= {seq + row: attributes for row, attributes in of_rows(batch).items()}
+                seq += batch.num_rows
+        return found
+
+
+@given(attributed(plain_text), st.integers(1, 300), st.integers(1, 9), st.booleans())
+def test_attributes_agree(text: bytes, block_bytes: int, batch: int, whole: bool) -> None:
+    plain = attributes_of(text, PlainText)
+    assert attributes_of(text, lambda s: NativeText(s, whole=whole, block_bytes=block_bytes)) == plain
+    assert attributes_of(text, lambda s: PlainText(s, batch_events=batch)) == plain
 
 
 def drawn(text: bytes, machine_type: type[Any], limits: PictureLimits, batch: int) -> tuple[Picture, Machine]:
@@ -287,6 +311,24 @@ def test_more_runs_than_the_ring_holds() -> None:
     for keep_rows in (False, True):
         native = outcome(text, NativeText, NativeMachine, keep_rows)
         assert flat(native) == flat(outcome(text, PlainText, PlainMachine, keep_rows))
+
+
+@pytest.mark.parametrize("held_before", [0, 50])
+def test_a_wait_that_begins_within_a_run_and_outlasts_the_ring(held_before: int, tmp_path: Path) -> None:
+    """Of the hold that it begins in, it is charged the rest, not the whole: who waits 10 ns has waited 10 ns."""
+    lines = ["a - 0 ENTRY 0", "a - 0 ACQUIRE 0", f"w - 0 ENTRY {held_before}", f"w - 0 BUSY {held_before}"]
+    for turn in range(5000):
+        thread, time = f"t{turn % 2}", 100 + turn * 10
+        lines += [f"{'a' if not turn else f't{1 - turn % 2}'} - 0 RELEASE {time}", f"{thread} - 0 ACQUIRE {time}"]
+    lines += ["t1 - 0 RELEASE 60000", "w - 0 ACQUIRE 60000", "w - 0 RELEASE 60001"]
+    text = "\n".join(lines).encode()
+    native = outcome(text, NativeText, NativeMachine, False)
+    assert flat(native) == flat(outcome(text, PlainText, PlainMachine, False))
+    path = tmp_path / "t.log"
+    path.write_bytes(text)
+    blamed = {row["holder"]: row["duration"] for row in tracekit.analyze(path).blame.to_pylist()}
+    assert blamed["a"] == 100 - held_before
+    assert sum(blamed.values()) == 60000 - held_before
 
 
 def test_bad_lines_beyond_the_texts() -> None:

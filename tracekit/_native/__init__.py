@@ -85,6 +85,8 @@ class ProgressStruct(c.Structure):
         ("bad_counts", c.c_int64 * LINE_CODES),
         ("bad_first", c.c_int64 * LINE_CODES),
         ("fault_lines", c.c_int64 * 2 * ROW_CODES),
+        ("bad_attributes", c.c_int64),
+        ("bad_attribute_line", c.c_int64),
         *((name, c.c_int32) for name in ("threads", "done", "error", "strict_stop")),
     )
 
@@ -101,6 +103,8 @@ class BatchStruct(c.Structure):
         *((name, c.c_int64) for name in ("null_ticks", "null_checks", "null_time")),
         *((name, c.c_void_p) for name in ("valid_ticks", "valid_checks", "valid_time", "gaps")),
         ("gap_count", c.c_int64),
+        ("attributes", c.c_void_p),
+        ("attribute_count", c.c_int64),
         *(
             (name, c.c_int32)
             for name in ("threads", "ticks_width", "checks_width", "time_width", "thread_width", "padding")
@@ -160,6 +164,7 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
     "tk_pipeline_wait": (c.c_int32, (c.c_void_p, c.c_int32)),
     "tk_pipeline_next": (c.c_int32, (c.c_void_p, c.POINTER(BatchStruct), c.c_int32)),
     "tk_pipeline_give_back": (None, (c.c_void_p, c.c_void_p)),
+    "tk_pipeline_forget_attributes": (None, (c.c_void_p,)),
     "tk_pipeline_progress": (None, (c.c_void_p, c.POINTER(ProgressStruct))),
     "tk_pipeline_comments": (c.c_int64, (c.c_void_p, c.c_void_p, c.c_int64)),
     "tk_pipeline_bad_lines": (c.c_int64, (c.c_void_p, c.c_void_p)),

@@ -40,6 +40,15 @@ typedef struct { uint32_t event, count; } tk_gap;
 typedef struct { uint32_t line, code, offset, length; } tk_bad;
 typedef struct { uint32_t event, line, offset, length; } tk_comment;
 
+/* What a row may tell beside its columns (model/attributes.py), one of it: its value. Only what counts: in range, on an
+   event that it belongs to, the last of its key. An id may be one that no definition explains. */
+enum { TK_CPU, TK_STACK, TK_SAMPLE, TK_REGION, TK_LOCK, TK_UNLOCKS, TK_ATTRIBUTES };
+typedef struct {
+    uint32_t row; /* of the batch */
+    uint32_t key; /* TK_UNLOCKS comes once for each lock, up to 8 times */
+    int64_t value;
+} tk_attribute;
+
 #define TK_VECTOR(type) struct { type *items; size_t count, room; }
 
 /* What is known of a column's values: some may be null; all others fit into so many bits, sign aside. */
@@ -63,6 +72,9 @@ typedef struct tk_block {
     TK_VECTOR(tk_gap) gaps;
     TK_VECTOR(tk_bad) bad;
     TK_VECTOR(tk_comment) comments;
+    TK_VECTOR(tk_attribute) attributes;
+    int64_t bad_attributes;
+    uint32_t bad_attribute_line; /* of the first of them, counted from the block's first */
     tk_range ticks_range, checks_range, time_range;
     tk_nulls null_ticks, null_checks, null_time;
     int32_t ticks_width, checks_width, time_width, thread_width; /* bytes a value, once handed out */
@@ -176,15 +188,6 @@ typedef struct {
 typedef struct { int64_t seq, gap, clock, ticks; int32_t from, to; } tk_switch;
 typedef struct { int64_t seq; int32_t thread; uint8_t code, error, padding[2]; } tk_fault;
 
-/* What a row may tell beside its columns (model/attributes.py), one of it: its value. Only what counts: in range, on an
-   event that it belongs to, the last of its key. An id may be one that no definition explains. */
-enum { TK_CPU, TK_STACK, TK_SAMPLE, TK_REGION, TK_LOCK, TK_UNLOCKS, TK_ATTRIBUTES };
-typedef struct {
-    uint32_t row; /* of the batch */
-    uint32_t key; /* TK_UNLOCKS comes once for each lock, up to 8 times */
-    int64_t value;
-} tk_attribute;
-
 /* The columns of one batch. `codes` turns `thread` into the trace's codes; NULL: they are. */
 typedef struct {
     int64_t events;
@@ -278,6 +281,7 @@ typedef struct {
     int64_t bytes, lines, events, blocks;
     int64_t bad_counts[TK_LINE_CODES], bad_first[TK_LINE_CODES];
     int64_t fault_lines[TK_ROW_CODES][2];
+    int64_t bad_attributes, bad_attribute_line;
     int32_t threads, done, error, strict_stop;
 } tk_progress;
 
@@ -291,6 +295,8 @@ typedef struct {
     const uint8_t *valid_ticks, *valid_checks, *valid_time;
     const tk_gap *gaps;
     int64_t gap_count;
+    const tk_attribute *attributes;
+    int64_t attribute_count;
     int32_t threads, ticks_width, checks_width, time_width, thread_width, padding;
 } tk_batch;
 
@@ -308,14 +314,16 @@ TK_EXPORT void tk_pipeline_free(tk_pipeline *pipeline);
 TK_EXPORT int32_t tk_pipeline_prologue(tk_pipeline *pipeline);
 /* From here on the workers feed this timeline; no batches come out. */
 TK_EXPORT int32_t tk_pipeline_start(tk_pipeline *pipeline, tk_timeline *timeline);
-/* Waits at most so long for the end. 1: all is done. */
+/* Waits at most so long for the end, or for many comments. 1: all is done. */
 TK_EXPORT int32_t tk_pipeline_wait(tk_pipeline *pipeline, int32_t milliseconds);
-/* The next batch in order. 1: here it is, 0: not yet, -1: there is none left. */
+/* The next batch in order. 1: here it is, 0: not yet, or many comments, -1: there is none left. */
 TK_EXPORT int32_t tk_pipeline_next(tk_pipeline *pipeline, tk_batch *batch, int32_t milliseconds);
 TK_EXPORT void tk_pipeline_give_back(tk_pipeline *pipeline, void *block);
+/* Its attributes are not needed any more, though its columns are. */
+TK_EXPORT void tk_pipeline_forget_attributes(void *block);
 TK_EXPORT void tk_pipeline_progress(tk_pipeline *pipeline, tk_progress *progress);
 /* The comments that may be metadata, each `1`, the number of its line in 8 bytes, its text and LF; a `0` instead of the
-   `1` after the first event. Then forgets them. */
+   `1` after the first event. Then forgets them. Reading pauses while there are many, so ask for them now and then. */
 TK_EXPORT int64_t tk_pipeline_comments(tk_pipeline *pipeline, uint8_t *out, int64_t room);
 TK_EXPORT int64_t tk_pipeline_bad_lines(tk_pipeline *pipeline, tk_bad_line *out);
 TK_EXPORT int64_t tk_pipeline_bad_texts(tk_pipeline *pipeline, uint8_t *out);

@@ -33,13 +33,16 @@ static const tk_field fields[] = {
 #undef STRUCT
 #define STRUCT tk_progress
     WHOLE SAME(bytes) SAME(lines) SAME(events) SAME(blocks) SAME(bad_counts) SAME(bad_first) SAME(fault_lines)
-    SAME(threads) SAME(done) SAME(error) SAME(strict_stop)
+    SAME(bad_attributes) SAME(bad_attribute_line) SAME(threads) SAME(done) SAME(error) SAME(strict_stop)
 #undef STRUCT
 #define STRUCT tk_batch
     WHOLE SAME(block) SAME(events) SAME(first_line) SAME(lines) SAME(thread) SAME(ticks) SAME(checks) SAME(time)
     SAME(event) SAME(null_ticks) SAME(null_checks) SAME(null_time) SAME(valid_ticks) SAME(valid_checks)
-    SAME(valid_time) SAME(gaps) SAME(gap_count) SAME(threads) SAME(ticks_width) SAME(checks_width) SAME(time_width)
-    SAME(thread_width) SAME(padding)
+    SAME(valid_time) SAME(gaps) SAME(gap_count) SAME(attributes) SAME(attribute_count) SAME(threads) SAME(ticks_width)
+    SAME(checks_width) SAME(time_width) SAME(thread_width) SAME(padding)
+#undef STRUCT
+#define STRUCT tk_attribute
+    WHOLE SAME(row) SAME(key) SAME(value)
 #undef STRUCT
 #define STRUCT tk_bad_line
     WHOLE SAME(line) SAME(code) SAME(length) SAME(offset)

@@ -13,10 +13,12 @@ NULL = -(2**63)
 """Stands in NumPy columns where there is none."""
 
 
-def integers(values: npt.NDArray[Any], null: npt.NDArray[np.bool_] | None = None) -> pa.Array:
-    """An int64 array, null where `null` says so."""
-    buffers = [None if null is None else _validity(null), pa.py_buffer(np.ascontiguousarray(values, np.int64))]
-    return pa.Array.from_buffers(pa.int64(), len(values), buffers)
+def integers(
+    values: npt.NDArray[Any], null: npt.NDArray[np.bool_] | None = None, dtype: npt.DTypeLike = np.int64
+) -> pa.Array:
+    """An array of int64 or of another integer `dtype`, null where `null` says so."""
+    buffers = [None if null is None else _validity(null), pa.py_buffer(np.ascontiguousarray(values, dtype))]
+    return pa.Array.from_buffers(pa.from_numpy_dtype(dtype), len(values), buffers)
 
 
 def no_integers(length: int) -> pa.Array:

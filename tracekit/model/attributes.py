@@ -74,7 +74,10 @@ def of_rows(batch: pa.RecordBatch) -> dict[int, Attributes]:
 
 
 def columns(sparse_rows: Sparse, rows: int) -> dict[str, pa.Array]:
-    """The columns of a batch of so many rows, those without any value left out. `sparse_rows` are sorted."""
+    """The columns of a batch of so many rows, as narrow as their values need; those without any value left out.
+
+    sparse_rows: sorted.
+    """
     made: dict[str, pa.Array] = {}
     if not len(sparse_rows):
         return made
@@ -86,10 +89,11 @@ def columns(sparse_rows: Sparse, rows: int) -> dict[str, pa.Array]:
         if name == "unlocks":
             made[name] = _lists(own, rows)
             continue
-        values, null = np.zeros(rows, np.int64), np.ones(rows, bool)
+        dtype = np.result_type(np.int8, np.min_scalar_type(-int(own["value"].max()) - 1))
+        values, null = np.zeros(rows, dtype), np.ones(rows, bool)
         values[own["row"]] = own["value"]
         null[own["row"]] = False
-        made[name] = integers(values, null)
+        made[name] = integers(values, null, dtype)
     return made
 
 

@@ -12,10 +12,12 @@ import pyarrow as pa
 
 from tracekit import _native
 from tracekit.errors import SourceError
+from tracekit.model import attributes
 from tracekit.model.arrays import strings
 from tracekit.model.rows import FAULT_CODES, SEVERITIES, Machine
 from tracekit.model.source import Source
 from tracekit.model.stream import (
+    BAD_ATTRIBUTE,
     BAD_LINE_CHARACTERS,
     BAD_LINE_TEXTS,
     BATCH_SCHEMA,
@@ -68,6 +70,7 @@ class NativeText(EventStream):
         assert _native.library
         self._c = _native.library
         self._source = source
+        self._whole = whole
         self._state = _native.ProgressStruct()
         self._next_line = 1
         self._dictionary = strings([])
@@ -86,7 +89,7 @@ class NativeText(EventStream):
         self._pipeline = _Pipeline(self._c, handle)
         self._handle = handle
         while not self._c.tk_pipeline_prologue(handle):
-            pass
+            self._look()
         self._look()
 
     def _look(self) -> None:
@@ -132,6 +135,8 @@ class NativeText(EventStream):
             for error, severity in enumerate(SEVERITIES):
                 if state.fault_lines[code][error]:
                     self.fault_lines[name, severity] = state.fault_lines[code][error]
+        if state.bad_attributes:
+            self.ignored.take(BAD_ATTRIBUTE, state.bad_attribute_line, state.bad_attributes)
         self._name_threads(state.threads)
         if state.strict_stop:
             raise bad.refuse(self.path)
@@ -188,6 +193,7 @@ class NativeText(EventStream):
         try:
             self._run(None)
             while (got := self._c.tk_pipeline_next(self._handle, batch, PATIENCE)) >= 0:
+                self._look()
                 if got:
                     self._note_gaps(batch, seq)
                     seq += batch.events
@@ -222,7 +228,7 @@ class NativeText(EventStream):
             indices = integers(codes, width, 0, None)
             return pa.DictionaryArray.from_arrays(indices, words, safe=False)
 
-        return pa.RecordBatch.from_arrays(
+        found = pa.RecordBatch.from_arrays(
             [
                 category(batch.thread, batch.thread_width, self._dictionary),
                 integers(batch.ticks, batch.ticks_width, batch.null_ticks, batch.valid_ticks),
@@ -232,6 +238,18 @@ class NativeText(EventStream):
             ],
             names=BATCH_SCHEMA.names,
         )
+        return attributes.with_attributes(found, self._attributes(batch))
+
+    def _attributes(self, batch: _native.BatchStruct) -> dict[str, pa.Array]:
+        """Copies of them: there may be few."""
+        count = batch.attribute_count
+        if not count:
+            return {}
+        raw = (c.c_char * (count * attributes.SPARSE.itemsize)).from_address(batch.attributes)
+        found = attributes.columns(np.frombuffer(raw, attributes.SPARSE), batch.events)
+        if self._whole:
+            self._c.tk_pipeline_forget_attributes(batch.block)
+        return found
 
     def position(self) -> tuple[int, int | None]:
         position = self._source.position()

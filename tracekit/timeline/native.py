@@ -12,7 +12,7 @@ import pyarrow as pa
 from tracekit import _native
 from tracekit.analyzers import COLLECTED
 from tracekit.model.arrays import NULL, int64_values, numbers
-from tracekit.model.attributes import sparse
+from tracekit.model.attributes import SPARSE, sparse
 from tracekit.model.rows import (
     C_STRUCTS,
     FAULT_CODES,
@@ -31,7 +31,7 @@ from tracekit.model.rows import (
 )
 
 if _native.library:
-    for _structure, _layout in C_STRUCTS.items():
+    for _structure, _layout in {**C_STRUCTS, "tk_attribute": SPARSE}.items():
         _places = {name: (at[1], at[0].itemsize) for name, at in (_layout.fields or {}).items()}
         _native.check_layout(_structure, _layout.itemsize, _places)
 
