@@ -29,10 +29,10 @@ from tracekit.words import percent, printable
 if TYPE_CHECKING:
     from tracekit.analysis import Analysis
 
-EXAMPLES = """\
+EXAMPLES = f"""\
 tracekit analyze app.gil.log
 tracekit analyze app.gil.log --json -o app.json
-tracekit analyze app.gil.log --fail-on convoys,long_holds --max-cost 5%
+tracekit analyze app.gil.log --fail-on {','.join(KINDS[:2])} --max-cost 5%
 """
 
 
