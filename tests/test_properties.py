@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def _native_core() -> None:
 EAGER = Options(
     min_rounds=1, ratio=1.5, min_cycles=2, max_gap=1, min_frozen=2, min_timeouts=1, long_hold=20, worst=3
 )  # fmt: skip
-TOTALS = ("threads", "blame", "distributions", "histograms", "handoffs", "waiting")
+TOTALS = ("threads", "blame", "causes", "distributions", "histograms", "handoffs", "waiting")
 
 
 def outcome(text: bytes, open_stream: Open, machine_type: type[Any], keep_rows: bool) -> dict[str, Any]:
@@ -178,6 +179,12 @@ def test_conservation(text: bytes) -> None:
             blamed[waiter] += duration
         # Rows are sorted, threads are not: compare what does not depend on it.
         assert sorted(blamed) == sorted(row["waited"] for row in rows)
+        causes: Counter[tuple[int, int]] = Counter()
+        for duration, waits, waiter, holder, _cause, _ in found["causes"]:
+            assert duration > 0
+            assert 0 < waits <= duration
+            causes[waiter, holder] += duration
+        assert causes == {(waiter, holder): duration for duration, waiter, holder in found["blame"]}
         contended = (LAYOUTS["waits"].names or ()).index("contended")
         end = 0
         for _start_seq, _end_seq, start_clock, end_clock, *_ in found["holds"]:
@@ -208,7 +215,7 @@ def numbers(value: Any) -> Any:
 
 
 TABLES = (
-    "threads", "blame", "battles", "convoys", "frozen_signals", "long_holds", "distributions", "utilisation", "waiting",
+    "threads", "blame", "causes", "battles", "convoys", "frozen_signals", "long_holds", "distributions", "utilisation", "waiting",
     "handoffs", "fairness",
 )  # fmt: skip
 

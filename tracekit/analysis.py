@@ -94,6 +94,10 @@ class Analysis:
         return self.tables["blame"]
 
     @property
+    def causes(self) -> pa.Table:
+        return self.tables["causes"]
+
+    @property
     def battles(self) -> pa.Table:
         return self.tables["battles"]
 

@@ -10,7 +10,7 @@ import os
 from contextvars import ContextVar
 from pathlib import Path
 
-ABI = 8
+ABI = 9
 LINE_CODES = 8
 ROW_CODES = 5
 FINDING_KINDS = 4
@@ -125,7 +125,7 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
     **{
         f"tk_timeline_{table}": (c.c_void_p, (c.c_void_p, c.POINTER(c.c_int64)))
         for table in (
-            *("threads", "blame", "distributions", "histograms", "handoffs", "waiting"),
+            *("threads", "blame", "causes", "distributions", "histograms", "handoffs", "waiting"),
             *("holds", "waits", "switches", "faults", "retries"),
             *(f"picture_{table}" for table in ("cells", "holds", "waits", "retries", "windows", "knots")),
         )

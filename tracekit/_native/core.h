@@ -15,7 +15,7 @@
 #error "the scanner reads eight characters as one little-endian number"
 #endif
 
-#define TK_ABI 8                 /* raised whenever a struct below changes */
+#define TK_ABI 9                 /* raised whenever a struct below changes */
 #define TK_EXPORT __attribute__((visibility("default")))
 #define TK_NULL INT64_MIN        /* a `-` in a column */
 #define TK_LINE_LIMIT (1 << 20)  /* bytes; a longer line is bad */
@@ -156,6 +156,8 @@ typedef struct {
 } tk_totals;
 
 typedef struct { int64_t duration; int32_t waiter, holder; } tk_blame;
+/* cause: 0 scheduling, 1 preemption, 2 battle, 3 long hold, 4 convoy, 5 saturation, 6 queueing */
+typedef struct { int64_t duration, waits; int32_t thread, holder, cause, padding; } tk_cause;
 
 /* Release kinds: 0 unknown, 1 check, 2 blocking. A `seq` of -1 is none. Clocks count from the trace's first, tick
    clocks from its first tick clock. */
@@ -235,6 +237,7 @@ TK_EXPORT void tk_timeline_totals(const tk_timeline *timeline, tk_totals *totals
 /* The rows of a table and their number; they live until the next feed or free. */
 TK_EXPORT const tk_thread_totals *tk_timeline_threads(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_blame *tk_timeline_blame(tk_timeline *timeline, int64_t *count);
+TK_EXPORT const tk_cause *tk_timeline_causes(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_hold *tk_timeline_holds(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_wait *tk_timeline_waits(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_switch *tk_timeline_switches(tk_timeline *timeline, int64_t *count);

@@ -24,7 +24,7 @@ VERSION = 1
 TRACE_TABLES = ("events", "threads", "holds", "waits", "switches", "blame", "failed_retries", "diagnostics")
 """The tables of a `Trace`."""
 ANALYSIS_TABLES = (
-    "threads", "blame", "battles", "convoys", "frozen_signals", "long_holds", "distributions", "histograms",
+    "threads", "blame", "causes", "battles", "convoys", "frozen_signals", "long_holds", "distributions", "histograms",
     "utilisation", "waiting", "handoffs", "fairness",
 )  # fmt: skip
 """The tables of an `Analysis`."""
