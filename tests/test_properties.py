@@ -295,6 +295,25 @@ def test_more_runs_than_the_ring_holds() -> None:
         assert flat(native) == flat(outcome(text, PlainText, PlainMachine, keep_rows))
 
 
+@pytest.mark.parametrize("turns", range(4096, 4100))
+def test_causes_where_the_ring_is_full(turns: int) -> None:
+    """Waits that begin in the very hold at whose end the log of runs is full."""
+    lines = ["w - 0 ENTRY 0", "w - 0 BUSY 1", "x - 0 ACQUIRE 2", "x - 0 RELEASE 3"]
+    for turn in range(turns):
+        thread, time = f"t{turn // 2 % 3}", 10 + turn * 100
+        held = 10 + turn % 2 * 50  # every second one is long, and a run of its own
+        lines += [f"{thread} - 0 ACQUIRE {time}"]
+        if turn > turns - 4:
+            lines += [f"v{turn} - 0 ENTRY {time + 2}", f"v{turn} - 0 BUSY {time + 7}", f"v{turn} - 0 RETRY {time + 8}"]
+        lines += [f"{thread} - 0 RELEASE {time + held}"]
+    waiters = ["w", *(f"v{turn}" for turn in range(turns - 3, turns))]
+    for place, waiter in enumerate(waiters):
+        lines += [f"{waiter} - 0 ACQUIRE {10**6 + 99 * place}", f"{waiter} - 0 RELEASE {10**6 + 99 * place + 40}"]
+    text = "\n".join(lines).encode()
+    native = outcome(text, NativeText, NativeMachine, False)
+    assert flat(native) == flat(outcome(text, PlainText, PlainMachine, False))
+
+
 def test_bad_lines_beyond_the_texts() -> None:
     text = b"t1 1 1 ENTRY\n" + b"oops\n" * (BAD_LINE_TEXTS + 5)
     for whole, kept in ((False, BAD_LINE_TEXTS), (True, BAD_LINE_TEXTS + 5)):

@@ -329,8 +329,9 @@ static __attribute__((noinline)) const run *add_ordinary(const run *r, const run
     return r;
 }
 
-/* counting: the wait lies in this stretch, and is counted for each holder once, at the first run that is charged. */
-static inline __attribute__((always_inline)) void charge_stretch(tk_timeline *t, const stretch *part, const places *to,
+/* counting: the wait lies in this stretch, and is counted for each holder once, at the first run that is charged. Gives
+   how far behind the stretch's end it begins: the hold in which it does may not have been added to a run yet. */
+static inline __attribute__((always_inline)) int64_t charge_stretch(tk_timeline *t, const stretch *part, const places *to,
                                                                  bool counting) {
     int64_t before = part->before, i = part->first;
     /* The hold in which it began may have been logged as a run of its own since. */
@@ -361,12 +362,13 @@ static inline __attribute__((always_inline)) void charge_stretch(tk_timeline *t,
         charge(t, to, r->held_by, r->held, counting && r->back > i - first);
     }
     charge(t, to, part->last_held_by, part->last_held - before, counting && part->last_back > part->end - first);
+    return before > part->last_held ? before - part->last_held : 0;
 }
 
 /* Into a map for each class. */
-static void add_stretch(tk_timeline *t, const stretch *part, map *blame) {
+static int64_t add_stretch(tk_timeline *t, const stretch *part, map *blame) {
     const places to = {.time = {&blame[HOLD_ORDINARY], &blame[HOLD_LONG], &blame[HOLD_PREEMPTED]}};
-    charge_stretch(t, part, &to, false);
+    return charge_stretch(t, part, &to, false);
 }
 
 static void settle_rivals(tk_timeline *t, const wait *w, map *rivals) {
@@ -416,10 +418,9 @@ static void empty_ring(tk_timeline *t) {
             for (int class = 0; class < HOLD_CLASSES; class++) TRY(map_add_all(&w->taken->blame[class], &held[class]));
         } else {
             const stretch part = since(t, w);
-            add_stretch(t, &part, w->taken->blame);
+            w->run_held = add_stretch(t, &part, w->taken->blame);
         }
         w->run = t->runs;
-        w->run_held = 0;
         if (!w->contended) continue;
         if (w->busy_run == oldest && w->busy_run_acquires == 0) TRY(map_add_all(&w->taken->rivals, &acquires));
         else settle_rivals(t, w, &w->taken->rivals);
@@ -786,16 +787,17 @@ static inline __attribute__((always_inline)) void close_hold(tk_timeline *t, int
     if (TK_ANALYZERS) {
         const int class = classify_hold(t, held, end_seq);
         analyze_hold(t, thread, held, end_seq, kind, ticks);
+        t->holder = NOBODY;
         add_held(t, held, class);
     } else {
         if (t->unsettled) settle(t, thread, false);
+        t->holder = NOBODY;
         t->run_held += held;
     }
     if (t->keep_rows)
         KEEP(t->holds, (tk_hold){t->hold_start_seq, end_seq, t->hold_start, t->clock, t->hold_start_ticks,
                                  tick_clock(t), t->hold_waited, thread, (uint8_t)kind, end_seq == NO_SEQ, truncated,
                                  0});
-    t->holder = NOBODY;
 }
 
 static inline int release_kind(int64_t at_acquire, int64_t at_release) {
