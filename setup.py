@@ -4,6 +4,7 @@ Where they cannot be built, tracekit is installed all the same and does without 
 that an error instead.
 """
 
+import glob
 import os
 import platform
 import sys
@@ -26,7 +27,7 @@ class CoreWheel(bdist_wheel):
         return "py3", "none", super().get_tag()[2]
 
 
-SOURCES = [f"tracekit/_native/{name}.c" for name in ("scan", "findings", "picture", "timeline", "pipeline")]
+SOURCES = [f"tracekit/_native/{name}.c" for name in ("scan", "findings", "picture", "timeline", "pipeline", "layouts")]
 core = Extension(
     "tracekit._native._core",
     SOURCES,
@@ -38,8 +39,8 @@ core = Extension(
 RECORDER = "tracekit/recorder/native"
 recorder = Extension(
     "tracekit.recorder._recorder",
-    [f"{RECORDER}/{name}.c" for name in ("clock", "control", "new_gil", "old_gil", "raw", "slots", "threads")],
-    depends=[f"{RECORDER}/{name}.h" for name in ("raw", "recorder")],
+    sorted(glob.glob(f"{RECORDER}/*.c")),
+    depends=glob.glob(f"{RECORDER}/*.h"),
     extra_compile_args=["-std=gnu11", "-O2", "-fvisibility=hidden", "-pthread"],
     extra_link_args=["-pthread", "-ldl"],
     optional=not os.environ.get("TRACEKIT_REQUIRE_NATIVE"),

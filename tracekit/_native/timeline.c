@@ -29,7 +29,6 @@
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
-enum { KIND_UNKNOWN, KIND_CHECK, KIND_BLOCKING };
 enum { RETRY_ALONE, RETRY_LOST_ROUND, RETRY_TIMEOUT, RETRY_HAND_OVER };
 
 /* What a hold's end says about the waits in it. */
@@ -742,13 +741,13 @@ static inline __attribute__((always_inline)) void analyze_hold(tk_timeline *t, i
     struct thread *state = &t->threads[thread];
     TRY(histogram_add(&state->durations[TK_HOLD], held, &t->distinct));
     bool delayed = false;
-    if (kind == KIND_BLOCKING && t->hold_waited != TK_NULL) {
+    if (kind == TK_BLOCKING_RELEASE && t->hold_waited != TK_NULL) {
         if (UNLIKELY(t->hold_contended || state->convoy.cycles)) delayed = short_hold(t, thread, held, end_seq);
     } else if (UNLIKELY(state->convoy.cycles)) {
         end_convoy(t, thread);
     }
     if (t->unsettled) settle(t, thread, delayed);
-    if (kind == KIND_CHECK && UNLIKELY(ticks == 0 || t->frozen_checks)) check_release_at(t, ticks, end_seq);
+    if (kind == TK_CHECK_RELEASE && UNLIKELY(ticks == 0 || t->frozen_checks)) check_release_at(t, ticks, end_seq);
 }
 
 /* Its class. */
@@ -777,8 +776,8 @@ static inline __attribute__((always_inline)) void close_hold(tk_timeline *t, int
     const int32_t thread = t->holder;
     tk_thread_totals *totals = &t->thread_totals[thread];
     totals->held += held;
-    totals->check_releases += kind == KIND_CHECK;
-    totals->blocking_releases += kind == KIND_BLOCKING;
+    totals->check_releases += kind == TK_CHECK_RELEASE;
+    totals->blocking_releases += kind == TK_BLOCKING_RELEASE;
     if (UNLIKELY(t->picture != NULL)) {
         const tk_picture_hold row = {t->hold_start_seq, end_seq, t->hold_start, t->clock, t->hold_waited, thread,
                                      (uint8_t)kind, end_seq == NO_SEQ, truncated, 0};
@@ -801,8 +800,8 @@ static inline __attribute__((always_inline)) void close_hold(tk_timeline *t, int
 }
 
 static inline int release_kind(int64_t at_acquire, int64_t at_release) {
-    if (at_acquire == TK_NULL || at_release == TK_NULL || at_release < at_acquire) return KIND_UNKNOWN;
-    return at_release > at_acquire ? KIND_CHECK : KIND_BLOCKING;
+    if (at_acquire == TK_NULL || at_release == TK_NULL || at_release < at_acquire) return TK_UNKNOWN_RELEASE;
+    return at_release > at_acquire ? TK_CHECK_RELEASE : TK_BLOCKING_RELEASE;
 }
 
 /* ---- the clock ---- */
@@ -919,7 +918,7 @@ static void acquire(tk_timeline *t, int32_t thread, int64_t seq, int64_t checks,
     if (!waits) fault(t, TK_MISSING_ENTRY, !first_row, thread, seq);
     if (UNLIKELY(t->holder != NOBODY)) {
         fault(t, TK_OVERLAPPING_HOLD, true, thread, seq);
-        close_hold(t, seq, KIND_UNKNOWN, true, TK_NULL);
+        close_hold(t, seq, TK_UNKNOWN_RELEASE, true, TK_NULL);
     }
     if (waits) close_wait(t, thread, seq);
     else t->hold_waited = TK_NULL;
@@ -936,7 +935,7 @@ static inline void release(tk_timeline *t, int32_t thread, int64_t seq, int64_t 
                            bool first_row) {
     if (LIKELY(t->holder == thread)) {
         const int kind = release_kind(t->hold_checks, checks);
-        t->threads[thread].after_check = kind == KIND_CHECK;
+        t->threads[thread].after_check = kind == TK_CHECK_RELEASE;
         close_hold(t, seq, kind, false, ticks);
     } else {
         fault(t, TK_RELEASE_WITHOUT_ACQUIRE, !first_row, thread, seq);
@@ -995,7 +994,7 @@ static inline bool reacquire_at_once(tk_timeline *t, const tk_columns *c, int64_
     const int64_t *ticks = c->ticks + row, *checks = c->checks + row;
     advance(t, c, row, waiting, false);
     const int kind = release_kind(t->hold_checks, checks[0]);
-    t->threads[thread].after_check = kind == KIND_CHECK;
+    t->threads[thread].after_check = kind == TK_CHECK_RELEASE;
     close_hold(t, seq, kind, false, ticks[0]);
     t->hold_wait_start = t->clock;
     /* Mostly the rows tell the same ticks and checks: then the clock stands still. */
@@ -1039,7 +1038,7 @@ int32_t tk_timeline_feed(tk_timeline *t, const tk_columns *c, int32_t threads) {
 }
 
 int32_t tk_timeline_finish(tk_timeline *t) {
-    if (t->holder != NOBODY) close_hold(t, NO_SEQ, KIND_UNKNOWN, false, TK_NULL);
+    if (t->holder != NOBODY) close_hold(t, NO_SEQ, TK_UNKNOWN_RELEASE, false, TK_NULL);
     for (int32_t i = 0; i < t->thread_count; i++) {
         if (t->threads[i].wait.open) {
             close_wait(t, i, NO_SEQ);

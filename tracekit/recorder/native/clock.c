@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "recorder.h"
+#include "clock.h"
 
 int tk_has_counter;
 static int chosen;

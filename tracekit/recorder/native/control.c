@@ -4,20 +4,20 @@
    once to begin at a moment at which nobody holds it, once to end at such a moment. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
-#include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-#include "recorder.h"
-
-tk_gil tk_the_gil;
+#include "clock.h"
+#include "ending.h"
+#include "new_gil.h"
+#include "old_gil.h"
+#include "state.h"
+#include "threads.h"
+#include "writer.h"
 
 static void *(*save_thread)(void);
 static void (*restore_thread)(void *);
 static void (*release_lock)(void), (*acquire_lock)(void);
 static int old_gil;
-const char *tk_old_gil_prepare(void);
 
 TK_PUBLIC int32_t tk_recorder_abi(void) {
     return 1;
@@ -30,32 +30,6 @@ static void let_go_and_take_back(void) {
     } else {
         restore_thread(save_thread());
     }
-}
-
-/* The process ends, or this part of it. */
-void tk_finish(void) {
-    pthread_mutex_t *guard = TK_LOAD(tk_the_gil.guard);
-    int tries = 1000, busy = EBUSY;
-    if (!guard || !TK_LOAD(tk_the_gil.on))
-        return;
-    /* Whoever has the guard has it for an instant, if it still runs. */
-    while (tries-- && (busy = pthread_mutex_trylock(guard)) == EBUSY)
-        sched_yield();
-    if (busy)
-        return;
-    /* A child of vfork that ends shares all of this with its parent, which goes on. */
-    if (tk_the_gil.on && (!tk_out.header || tk_out.header->pid == (uint32_t)getpid())) {
-        if (tk_the_gil.holder == &tk_self)
-            tk_event(&tk_self, TK_RELEASE, tk_now(), old_gil ? *tk_the_gil.ticker : TK_NO_TICKS);
-        TK_STORE(tk_the_gil.on, 0);
-        tk_raw_close(1);
-    }
-    pthread_mutex_unlock(guard);
-}
-
-_Noreturn void tk_hook_exit(int status) {
-    tk_finish();
-    _exit(status);
 }
 
 static void in_forked_child(void) {

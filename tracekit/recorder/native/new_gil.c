@@ -7,7 +7,9 @@
    - signal of the condition: RELEASE. */
 #include <errno.h>
 
-#include "recorder.h"
+#include "ending.h"
+#include "events.h"
+#include "new_gil.h"
 
 static struct {
     pthread_mutex_t *mutex;

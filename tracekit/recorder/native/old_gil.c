@@ -8,7 +8,9 @@
 #include <link.h>
 #include <string.h>
 
-#include "recorder.h"
+#include "ending.h"
+#include "events.h"
+#include "old_gil.h"
 
 static int (*real_acquire)(void *, int);
 static void (*real_release)(void *);

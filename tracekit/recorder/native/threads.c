@@ -5,11 +5,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "recorder.h"
+#include "threads.h"
+#include "writer.h"
 
 enum { COMM_BYTES = 16 };
-
-__thread tk_thread tk_self;
 
 static uint32_t numbers;
 static pthread_key_t at_end;
@@ -19,16 +18,18 @@ void tk_threads_anew(void) {
     numbers = 0;
 }
 
-/* The thread has its first event in this recording. Under the guard. */
+/* The thread has its first event in this recording. */
 void tk_thread_begin(tk_thread *self) {
-    if (self->recording != tk_the_gil.recording) {
-        self->recording = tk_the_gil.recording;
-        self->number = numbers++;
-        self->tid = (uint32_t)syscall(SYS_gettid);
-        self->last = 0;
-        self->state = TK_IDLE;
-        pthread_setspecific(at_end, self);
-    }
+    self->recording = tk_the_gil.recording;
+    self->number = numbers++;
+    self->tid = (uint32_t)syscall(SYS_gettid);
+    self->last = 0;
+    self->state = TK_IDLE;
+    pthread_setspecific(at_end, self);
+    tk_thread_tell(self);
+}
+
+void tk_thread_tell(const tk_thread *self) {
     tk_raw_thread(TK_NEW_THREAD, self->number, self->tid, self->name, self->name_length);
 }
 

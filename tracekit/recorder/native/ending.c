@@ -1,0 +1,32 @@
+#include <errno.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include "ending.h"
+#include "events.h"
+
+/* The process ends, or this part of it. */
+void tk_finish(void) {
+    pthread_mutex_t *guard = TK_LOAD(tk_the_gil.guard);
+    int tries = 1000, busy = EBUSY;
+    if (!guard || !TK_LOAD(tk_the_gil.on))
+        return;
+    /* Whoever has the guard has it for an instant, if it still runs. */
+    while (tries-- && (busy = pthread_mutex_trylock(guard)) == EBUSY)
+        sched_yield();
+    if (busy)
+        return;
+    /* A child of vfork that ends shares all of this with its parent, which goes on. */
+    if (tk_the_gil.on && (!tk_out.header || tk_out.header->pid == (uint32_t)getpid())) {
+        if (tk_the_gil.holder == &tk_self)
+            tk_event(&tk_self, TK_RELEASE, tk_now(), tk_the_gil.ticker ? *tk_the_gil.ticker : TK_NO_TICKS);
+        TK_STORE(tk_the_gil.on, 0);
+        tk_raw_close(1);
+    }
+    pthread_mutex_unlock(guard);
+}
+
+_Noreturn void tk_hook_exit(int status) {
+    tk_finish();
+    _exit(status);
+}

@@ -1,0 +1,47 @@
+/* What the recorder knows of the GIL and of each thread. */
+#ifndef TK_STATE_H
+#define TK_STATE_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+#include "raw.h"
+
+#define TK_PUBLIC __attribute__((visibility("default")))
+#define TK_RARE(condition) __builtin_expect(!!(condition), 0)
+#define TK_LOAD(place) __atomic_load_n(&(place), __ATOMIC_RELAXED)
+#define TK_STORE(place, value) __atomic_store_n(&(place), (value), __ATOMIC_RELAXED)
+
+enum { TK_IDLE, TK_TAKING, TK_WAITING, TK_DROPPED };
+enum { TK_NO_TICKS = INT32_MIN };
+enum { TK_LEARN_NOTHING, TK_LEARN_RELEASE, TK_LEARN_TAKE, TK_LEARN_TAKING, TK_LEARNED };
+
+/* A thread, in its own storage. */
+typedef struct {
+    uint64_t last;             /* clock of its last event */
+    uint32_t recording;        /* the rest belongs to this recording */
+    uint32_t number, tid;
+    uint8_t state, named, learning;
+    uint8_t name_length;
+    char name[TK_NAME_BYTES];
+} tk_thread;
+
+extern __thread tk_thread tk_self __attribute__((tls_model("initial-exec")));
+
+/* The GIL that is recorded. All but the addresses is written under `guard` only. */
+typedef struct {
+    pthread_mutex_t *guard;    /* the mutex under which events are written; of the new GIL its own */
+    pthread_cond_t *cond;      /* the new GIL's condition */
+    tk_thread *holder;
+    tk_thread *last_holder;
+    tk_thread *starter, *stopper;
+    uint64_t switches;
+    int drop_request;
+    const volatile int *ticker;  /* the old GIL's countdown; the new one has none */
+    int on;                    /* events are written */
+    uint32_t recording;        /* number of this recording, or of this process' part of it */
+} tk_gil;
+
+extern tk_gil tk_the_gil;
+
+#endif

@@ -1,0 +1,12 @@
+/* Who the threads are: their numbers, their system ids, their names. All but tk_threads_prepare under the guard. */
+#ifndef TK_THREADS_H
+#define TK_THREADS_H
+
+#include "state.h"
+
+void tk_threads_prepare(void);
+void tk_threads_anew(void);
+void tk_thread_begin(tk_thread *self);
+void tk_thread_tell(const tk_thread *self);
+
+#endif

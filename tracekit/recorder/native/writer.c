@@ -1,0 +1,286 @@
+/* Writes the raw recording: records into mapped chunks of a file that grows.
+
+   No descriptor stays open: the program may close all it has, or run out of them, or count them. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "writer.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+enum {
+    READY_BYTES = 1 << 16,     /* memory is got ready in such pieces */
+    CALIBRATION_NS = 1000000,
+};
+
+tk_raw tk_out;
+
+static const char zeros[READY_BYTES];
+
+static struct {
+    char base[4096], path[4096 + 32];
+    dev_t device;
+    ino_t inode;
+    char *metadata;
+    size_t metadata_bytes;
+    uint64_t session, first_clock;
+    int64_t first_ns;
+    int old_gil, forked, full;
+    uint32_t parent;
+    uint32_t *ring;            /* the numbers of the event chunks, when they are used again */
+    uint64_t ring_size, event_chunks, thread_chunks;
+    tk_chunk *threads;
+} file;
+
+static void note_clock(tk_header *header, int which) {
+    header->anchors[which][1] = (int64_t)tk_nanoseconds(CLOCK_MONOTONIC);
+    header->anchors[which][0] = (int64_t)(tk_now() - tk_out.zero);
+}
+
+/* The first moment that is noted, and a second one for now, until a later one tells the rate better. */
+static void note_first_clock(tk_header *header) {
+    if (file.forked) {         /* the parent's, on this file's clock */
+        header->anchors[0][0] = (int64_t)(file.first_clock - tk_out.zero);
+        header->anchors[0][1] = file.first_ns;
+    } else {
+        note_clock(header, 0);
+        file.first_clock = tk_out.zero + (uint64_t)header->anchors[0][0];
+        file.first_ns = header->anchors[0][1];
+        while ((int64_t)tk_nanoseconds(CLOCK_MONOTONIC) < file.first_ns + CALIBRATION_NS) {
+        }
+    }
+    note_clock(header, 1);
+}
+
+/* Maps a part of the file, which is made longer if that part is new. NULL and errno: cannot be had. */
+static void *map(off_t offset, size_t bytes, int flags, int new) {
+    /* Never an older file: another process may still have it mapped. */
+    if (flags & O_CREAT)
+        unlink(file.path);
+    int descriptor = open(file.path, O_RDWR | O_CLOEXEC | flags, 0666);
+    if (descriptor < 0)
+        return NULL;
+    struct stat status;
+    void *mapped = MAP_FAILED;
+    int error = fstat(descriptor, &status) ? errno : 0;
+    if (flags & O_CREAT) {
+        file.device = status.st_dev;
+        file.inode = status.st_ino;
+    } else if (!error && (file.device != status.st_dev || file.inode != status.st_ino)) {
+        error = ESTALE;
+    }
+    /* Room is taken before it is mapped: a write into a hole that the disk cannot fill would kill the program. */
+    while (!error && new && (error = posix_fallocate(descriptor, offset, (off_t)bytes)) == EINTR)
+        error = 0;
+    /* Pages that the file system knows already cost a fraction when they are first written through the mapping. */
+    for (size_t done = 0; !error && new && done < bytes; done += sizeof zeros)
+        if (pwrite(descriptor, zeros, sizeof zeros, offset + (off_t)done) != (ssize_t)sizeof zeros)
+            error = ENOSPC;
+    if (!error) {
+        mapped = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, offset);
+        if (mapped == MAP_FAILED)
+            error = errno;
+        else
+            madvise(mapped, bytes, MADV_DONTFORK);
+    }
+    close(descriptor);
+    if (error && flags & O_CREAT)
+        unlink(file.path);
+    errno = error;
+    return error ? NULL : mapped;
+}
+
+static tk_chunk *map_chunk(uint32_t number, int new) {
+    return map((off_t)TK_HEADER_BYTES + (off_t)number * TK_CHUNK_BYTES, TK_CHUNK_BYTES, 0, new);
+}
+
+static tk_chunk *new_chunk(uint32_t kind, uint64_t order) {
+    uint32_t number = tk_out.header->chunks;
+    tk_chunk *chunk = map_chunk(number, 1);
+    if (!chunk)
+        return NULL;
+    *chunk = (tk_chunk){.kind = kind, .order = order, .checks = tk_out.checks};
+    __atomic_store_n(&tk_out.header->chunks, number + 1, __ATOMIC_RELEASE);
+    return chunk;
+}
+
+/* The ring is full: its oldest chunk becomes the newest. */
+static tk_chunk *old_chunk(uint32_t number) {
+    tk_chunk *chunk = map_chunk(number, 0);
+    if (!chunk)
+        return NULL;
+    tk_out.header->overwritten += chunk->count;
+    __atomic_store_n(&chunk->count, 0, __ATOMIC_RELEASE);
+    chunk->order = file.event_chunks;
+    chunk->checks = tk_out.checks;
+    return chunk;
+}
+
+static tk_chunk *next_chunk(void) {
+    if (!file.ring_size)
+        return new_chunk(TK_EVENTS, file.event_chunks);
+    uint32_t *place = &file.ring[file.event_chunks % file.ring_size];
+    if (file.event_chunks >= file.ring_size)
+        return old_chunk(*place);
+    *place = tk_out.header->chunks;
+    return new_chunk(TK_EVENTS, file.event_chunks);
+}
+
+static int open_file(void) {
+    tk_header *header = map(0, TK_HEADER_BYTES, O_CREAT | O_EXCL, 1);
+    if (!header)
+        return 0;
+    tk_out = (tk_raw){.header = header, .zero = tk_now()};
+    tk_out.last = tk_out.zero;
+    file.event_chunks = file.thread_chunks = 0;
+    file.threads = NULL;
+    header->version = TK_RAW_VERSION;
+    header->header_bytes = TK_HEADER_BYTES;
+    header->chunk_bytes = TK_CHUNK_BYTES;
+    header->old_gil = (uint32_t)file.old_gil;
+    header->pid = (uint32_t)getpid();
+    header->parent = file.parent;
+    header->session = file.session;
+    header->started = tk_nanoseconds(CLOCK_REALTIME);
+    header->metadata_bytes = (uint32_t)file.metadata_bytes;
+    memcpy(header->metadata, file.metadata, file.metadata_bytes);
+    note_first_clock(header);
+    if (!(file.threads = new_chunk(TK_THREADS, file.thread_chunks++)))
+        return 0;
+    memcpy(header->magic, TK_MAGIC, sizeof header->magic);
+    return 1;
+}
+
+static int next_events(void) {
+    tk_chunk *chunk = next_chunk();
+    if (!chunk)
+        return 0;
+    if (tk_out.chunk)
+        munmap(tk_out.chunk, TK_CHUNK_BYTES);
+    file.event_chunks++;
+    tk_out.chunk = chunk;
+    tk_out.next = tk_out.ready = (tk_record *)(chunk + 1);
+    return 1;
+}
+
+/* Makes room for more events; 0: there is none. What the program sees of errno stays. */
+int tk_raw_advance(void) {
+    int before = errno;
+    if (!file.full && file.forked && !tk_out.header) {
+        snprintf(file.path, sizeof file.path, "%s.%d.raw", file.base, (int)getpid());
+        file.full = !open_file();
+    }
+    if (!file.full && (!tk_out.chunk || (char *)tk_out.next == (char *)tk_out.chunk + TK_CHUNK_BYTES))
+        file.full = !next_events();
+    if (!file.full) {
+        /* Faults one page at a time would take several times as long. Older kernels cannot do it at once: no harm. */
+        size_t done = (size_t)((char *)tk_out.next - (char *)tk_out.chunk) / READY_BYTES * READY_BYTES;
+        char *start = (char *)tk_out.chunk + done;
+        madvise(start, READY_BYTES, MADV_POPULATE_WRITE);
+        tk_out.ready = (tk_record *)(start + READY_BYTES);
+        note_clock(tk_out.header, 1);
+    }
+    errno = before;
+    return !file.full;
+}
+
+void tk_raw_thread(uint32_t kind, uint32_t number, uint32_t tid, const char *text, size_t length) {
+    enum { MOST = (TK_CHUNK_BYTES - sizeof(tk_chunk)) / sizeof(tk_thread_record) };
+    int before = errno;
+    if (!tk_out.header || !file.threads)
+        return;                /* a forked child whose file is not open yet tells its thread when it is */
+    if (file.threads->count == MOST) {
+        tk_chunk *chunk = new_chunk(TK_THREADS, file.thread_chunks);
+        if (chunk) {
+            munmap(file.threads, TK_CHUNK_BYTES);
+            file.threads = chunk;
+            file.thread_chunks++;
+        } else {
+            file.full = 1;     /* events of threads that nobody could name any more are of no use */
+            tk_out.ready = tk_out.next;
+        }
+    }
+    if (file.threads->count < MOST) {
+        tk_thread_record *record = (tk_thread_record *)(file.threads + 1) + file.threads->count;
+        if (length > TK_NAME_BYTES)
+            length = TK_NAME_BYTES;
+        *record = (tk_thread_record){.kind = kind, .thread = number, .tid = tid, .length = (uint32_t)length};
+        memcpy(record->text, text, length);
+        __atomic_store_n(&file.threads->count, file.threads->count + 1, __ATOMIC_RELEASE);
+    }
+    errno = before;
+}
+
+/* In a forked child, which shares nothing of the file. Its own is opened when it has an event. */
+void tk_raw_forked(void) {
+    tk_out = (tk_raw){0};
+    file.threads = NULL;
+    file.forked = 1;
+    file.full = 0;
+    file.parent = (uint32_t)getppid();
+}
+
+/* base: the recording goes to BASE.raw, a forked child's to BASE.PID.raw. max_bytes: of a ring, or 0. */
+const char *tk_raw_open(const char *base, const char *metadata, size_t metadata_bytes, uint64_t max_bytes, int old_gil) {
+    if (strlen(base) >= sizeof file.base)
+        return strerror(ENAMETOOLONG);
+    memset(&file, 0, sizeof file);
+    strcpy(file.base, base);
+    snprintf(file.path, sizeof file.path, "%s.raw", base);
+    size_t room = TK_HEADER_BYTES - sizeof(tk_header);
+    file.metadata_bytes = metadata_bytes < room ? metadata_bytes : room;
+    file.old_gil = old_gil;
+    file.ring_size = max_bytes / TK_CHUNK_BYTES;
+    if (max_bytes && file.ring_size < 2)
+        file.ring_size = 2;
+    file.ring = file.ring_size ? calloc(file.ring_size, sizeof *file.ring) : NULL;
+    file.metadata = malloc(file.metadata_bytes + 1);
+    if (!file.metadata || (file.ring_size && !file.ring))
+        return strerror(ENOMEM);
+    memcpy(file.metadata, metadata, file.metadata_bytes);
+    if (getrandom(&file.session, sizeof file.session, 0) != sizeof file.session)
+        file.session = tk_nanoseconds(CLOCK_REALTIME) ^ (uint64_t)getpid() << 40;
+    if (open_file() && next_events() && tk_raw_advance())
+        return NULL;
+    const char *why = strerror(errno);
+    tk_raw_discard();
+    return why;
+}
+
+void tk_raw_discard(void) {
+    if (tk_out.header)
+        unlink(file.path);
+    tk_raw_close(0);
+}
+
+void tk_raw_close(int stopped) {
+    tk_raw old = tk_out;
+    tk_chunk *threads = file.threads;
+    if (!old.header)
+        return;
+    note_clock(old.header, 1);
+    old.header->stopped = (uint32_t)stopped;
+    tk_out = (tk_raw){0};
+    file.threads = NULL;
+    file.full = 1;
+    if (old.chunk)
+        munmap(old.chunk, TK_CHUNK_BYTES);
+    if (threads)
+        munmap(threads, TK_CHUNK_BYTES);
+    munmap(old.header, TK_HEADER_BYTES);
+    free(file.ring);
+    free(file.metadata);
+    file.ring = NULL;
+    file.metadata = NULL;
+}
