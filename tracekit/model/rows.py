@@ -79,15 +79,12 @@ DISTRIBUTIONS = ("wait", "contended_wait", "hold", "switch_latency")
 FINDING_ROW = _layout(
     cost="i8", start_seq="i8", end_seq="i8", start_clock="i8", end_clock="i8", more="3i8", thread="i4", other="i4"
 )
-"""A finding of one of `FINDING_KINDS`. `more` and `other` are what its analyzer says they are."""
+"""A finding of one of `analyzers.COLLECTED`. `more` and `other` are what its analyzer says they are."""
 
 GROUP_ROW = _layout(
     count="i8", cost="i8", span="i8", more="3i8", worst_cost="i8", start_seq="i8", end_seq="i8", thread="i4", other="i4"
 )
 """All findings of one kind about the same `thread` and `other`: sums, and the costliest's cost and seqs."""
-
-FINDING_KINDS = ("battles", "convoys", "frozen_signals", "long_holds")
-"""The kinds that the state machine collects, in the native core's order."""
 
 
 @dataclass(frozen=True)
@@ -261,10 +258,11 @@ PICTURE_LAYOUTS = {
 
 C_STRUCTS = {
     "tk_thread_totals": THREAD_ROW, "tk_blame": BLAME_ROW, "tk_cause": CAUSE_ROW, "tk_hold": HOLD_ROW,
-    "tk_wait": WAIT_ROW, "tk_switch": SWITCH_ROW, "tk_fault": FAULT_ROW, "tk_retry": RETRY_ROW, "tk_distribution": DISTRIBUTION_ROW,
-    "tk_handoff": HANDOFF_ROW, "tk_waiting": WAITING_ROW, "tk_bucket": HISTOGRAM_ROW, "tk_finding": FINDING_ROW,
-    "tk_finding_group": GROUP_ROW, "tk_cell": CELL_ROW, "tk_picture_hold": PICTURE_HOLD_ROW,
-    "tk_picture_wait": PICTURE_WAIT_ROW, "tk_window": WINDOW_ROW, "tk_knot": KNOT_ROW,
+    "tk_wait": WAIT_ROW, "tk_switch": SWITCH_ROW, "tk_fault": FAULT_ROW, "tk_retry": RETRY_ROW,
+    "tk_distribution": DISTRIBUTION_ROW, "tk_handoff": HANDOFF_ROW, "tk_waiting": WAITING_ROW,
+    "tk_bucket": HISTOGRAM_ROW, "tk_finding": FINDING_ROW, "tk_finding_group": GROUP_ROW, "tk_cell": CELL_ROW,
+    "tk_picture_hold": PICTURE_HOLD_ROW, "tk_picture_wait": PICTURE_WAIT_ROW, "tk_window": WINDOW_ROW,
+    "tk_knot": KNOT_ROW,
 }  # fmt: skip
 """What the layouts are called in C."""
 
@@ -346,10 +344,10 @@ class Machine(Protocol):
         """
 
     def findings(self, kind: str) -> Rows:
-        """The rows kept of one of `FINDING_KINDS`, of layout `FINDING_ROW`."""
+        """The rows kept of one of `analyzers.COLLECTED`, of layout `FINDING_ROW`."""
 
     def groups(self, kind: str) -> Rows:
-        """All findings of one of `FINDING_KINDS`, kept or not, by their threads: of layout `GROUP_ROW`."""
+        """All findings of one of `analyzers.COLLECTED`, kept or not, by their threads: of layout `GROUP_ROW`."""
 
     def clocks(self) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]]:
         """For each batch the rows' clock and, in a timed trace, tick clock. Only where rows are kept."""
