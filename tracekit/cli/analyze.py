@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 EXAMPLES = f"""\
 tracekit analyze app.gil.log
 tracekit analyze app.gil.log --json -o app.json
-tracekit analyze app.gil.log --fail-on {','.join(KINDS[:2])} --max-cost 5%
+tracekit analyze app.gil.log --fail-on {",".join(KINDS[:2])} --max-cost 5%
 """
 
 
