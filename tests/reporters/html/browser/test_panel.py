@@ -149,7 +149,7 @@ def test_the_link_keeps_all(open_report: Open) -> None:
     shown = opened.run(state)
     again = open_report(NAME, fragment=opened.page.evaluate("location.hash"))
     assert again.run(state) == shown
-    assert again.view() == opened.view()
+    assert again.view()[:2] == pytest.approx(opened.view()[:2], abs=1)
     assert again.page.locator(".notes li").inner_text().startswith("why ¦ here & #1? ünï")
     again.page.locator(".notes").get_by_role("button", name="remove").click()
     again.wait("() => !location.hash.includes('notes=')")
