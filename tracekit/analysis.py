@@ -260,12 +260,12 @@ def analyze(
     thresholds: those of `Options`, e.g. `min_rounds=3`.
     Raises SourceError, NoEventsError, BadLineError, OptionError.
     """
-    return _analyze(trace, _options(thresholds), None, strict, progress)
+    return _analyze(trace, options_of(thresholds), None, strict, progress)
 
 
 def analyze_file(name: str, file: BinaryIO, **thresholds: float) -> Analysis:
     """`analyze` of an open binary file, e.g. of an object store. It need not seek, and stays open."""
-    return _analyze(name, _options(thresholds), None, file=file)
+    return _analyze(name, options_of(thresholds), None, file=file)
 
 
 def analyze_and_draw(
@@ -276,7 +276,7 @@ def analyze_and_draw(
     **thresholds: float,
 ) -> Analysis:
     """`analyze` that collects the picture in the same pass, for those who are sure to want it."""
-    return _analyze(trace, _options(thresholds), PictureLimits(), strict, progress)
+    return _analyze(trace, options_of(thresholds), PictureLimits(), strict, progress)
 
 
 def _analyze(
@@ -327,7 +327,8 @@ def _analysis(
     )  # fmt: skip
 
 
-def _options(thresholds: Mapping[str, Any]) -> Options:
+def options_of(thresholds: Mapping[str, Any]) -> Options:
+    """Raises OptionError for one that there is not, or a value that makes no sense."""
     known = [field.name for field in fields(Options)]
     for name in thresholds:
         if name not in known:

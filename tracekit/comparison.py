@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import dataclass
 
-from tracekit.analysis import Analysis
+from tracekit.analysis import Analysis, analyze
 from tracekit.analyzers import ANALYZERS
 from tracekit.analyzers.finding import Finding
+from tracekit.trace import Trace
 
 SAME = 0.01
 """Findings whose cost differs by no more than this share of the trace are neither better nor worse."""
@@ -54,6 +56,17 @@ class Comparison:
     findings: tuple[Change, ...]
 
     @property
+    def meaningless(self) -> str | None:
+        """Why the numbers of the two say nothing about each other, if they do not."""
+        if self.before.unit == self.after.unit:
+            return None
+        ticks, timed = (self.before, self.after) if self.before.unit == "ticks" else (self.after, self.before)
+        return (
+            f"{ticks.path} counts ticks (bytecodes), {timed.path} nanoseconds: a share of the one is no share of the "
+            "other. Compare traces that both have times, or neither."
+        )
+
+    @property
     def regression(self) -> float:
         """By how much the worst finding, or the share of waiting of the worst thread, rose; 0 if none did."""
         rises = [change.cost_after - change.cost_before for change in self.findings]
@@ -61,8 +74,18 @@ class Comparison:
         return max(0.0, *rises)
 
 
-def compare(before: Analysis, after: Analysis) -> Comparison:
-    """Compares two analyses. Threads are the same where their names or, without names, their ids are."""
+Comparable = Analysis | Trace | str | os.PathLike[str]
+
+
+def compare(before: Comparable, after: Comparable, **thresholds: float) -> Comparison:
+    """Compares two analyses. Threads are the same where their names or, without names, their ids are.
+
+    before, after: analyses, or what `analyze` takes; thresholds are for those. Raises what `analyze` raises.
+    """
+    before, after = (
+        one if isinstance(one, Analysis) else analyze(one, strict=False, progress=None, **thresholds)
+        for one in (before, after)
+    )
     old, new = _metrics(before), _metrics(after)
     units = {"clock": before.unit if before.unit == after.unit else "clock"}
     metrics = tuple(Metric(name, units.get(unit, unit), old[name, unit], new[name, unit]) for name, unit in old)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tracekit.cli.common import AsJson, as_text, outcome, say, say_error, write
+from tracekit.cli.thresholds import with_thresholds
 from tracekit.errors import TracekitError
 from tracekit.words import count, printable
 
@@ -27,6 +28,7 @@ tracekit query fleet "select trace, waited from threads order by waited desc lim
 """
 
 
+@with_thresholds
 def fleet(
     traces: Annotated[
         list[str],
@@ -47,6 +49,8 @@ def fleet(
         int, typer.Option(metavar="N", min=0, help="Make the reports of the N traces that lose most, too.")
     ] = 0,
     as_json: AsJson = False,
+    *,
+    thresholds: dict[str, float],
 ) -> None:
     """Analyze thousands of traces, on Dask. Which processes suffer, from what, is it the same everywhere?"""
     with outcome():
@@ -59,9 +63,12 @@ def fleet(
 
         try:
             with _watched() as watcher:
-                done = run(traces, output, scheduler=scheduler, resume=resume, checksum=checksum, watcher=watcher)
+                done = run(
+                    traces, output, scheduler=scheduler, resume=resume, checksum=checksum, thresholds=thresholds,
+                    watcher=watcher,
+                )  # fmt: skip
             summary = summarise(output)
-            _make_reports(summary.processes[:reports], output)
+            _make_reports(summary.processes[:reports], output, thresholds)
             there = {str(path.relative_to(output)) for path in (output / "reports").glob("*.html")}
             write(html.render(summary, there), output / "summary.html", ())
             write(json.render(summary), output / "summary.json", ())
@@ -82,7 +89,7 @@ def fleet(
             raise typer.Exit(done.exit_code)
 
 
-def _make_reports(processes: Sequence[Process], folder: Path) -> None:
+def _make_reports(processes: Sequence[Process], folder: Path, thresholds: Mapping[str, float]) -> None:
     from tracekit.cli.report import write_report
     from tracekit.fleet.places import fetched
     from tracekit.fleet.reporters import report_file
@@ -92,7 +99,7 @@ def _make_reports(processes: Sequence[Process], folder: Path) -> None:
         page.parent.mkdir(exist_ok=True)
         try:
             with fetched(process.trace) as path:
-                write_report([path], page, title=process.trace)
+                write_report([path], page, title=process.trace, thresholds=thresholds)
         except TracekitError as error:
             say_error(error)
 

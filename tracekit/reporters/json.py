@@ -82,6 +82,7 @@ def render_comparison(comparison: Comparison) -> str:
                 for change in comparison.findings
             ],
             "regression": comparison.regression,
+            "meaningless": comparison.meaningless,
         }
     )
 
