@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
 
-LINE_CODES = 8
+LINE_CODES = 9
+TOO_MANY_THREADS = -1
 ROW_CODES = 5
 FINDING_KINDS = 4
 
