@@ -1,8 +1,9 @@
-"""Every number of SPEC's sections 2 and 3 for every golden trace, as an independent program computed it."""
+"""Every number of every golden trace, as an independent program computed it."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ EXPECTED: dict[str, Any] = {
     **json.loads((GOLDEN / "expected.json").read_text()),
     **json.loads((GOLDEN / "edge" / "expected.json").read_text()),
 }
+CAUSES: dict[str, Any] = json.loads((GOLDEN / "causes.json").read_text())
 THREAD_KEYS = (
     "entries", "acquires", "releases", "failed_retries", "lost_rounds", "check_releases", "blocking_releases", "held",
     "waited",
@@ -52,3 +54,27 @@ def test_golden(name: str, analyze: Any, core: str) -> None:
         rows = [{key: row[key] for key in expected[kind][0]} for row in found[kind]] if expected[kind] else found[kind]
         assert rows == sorted(expected[kind], key=lambda row: int(row["start_seq"])), kind
     assert sorted(map(str, found["blame"])) == sorted(map(str, expected["blame"]))
+
+
+@pytest.mark.parametrize("analyze", [tracekit.analyze, in_memory])
+@pytest.mark.parametrize("name", CAUSES)
+def test_every_wait_has_its_causes(name: str, analyze: Any, core: str) -> None:
+    found = as_dict(analyze(str(trace_file(name))))["causes"]
+    assert sorted(map(str, found)) == sorted(map(str, CAUSES[name]["causes"]))
+
+
+def test_a_preempted_hold_is_in_the_table_and_in_no_finding(core: str, tmp_path: Path) -> None:
+    """Both holds are long; of the second the thread had the CPU for a third."""
+    path = tmp_path / "t.log"
+    rows = ["a - 0 ENTRY 0", "a - 0 ACQUIRE 0", "b - 0 ENTRY 1", "b - 0 BUSY 1", "b - 0 RETRY 5000000"]
+    rows += ["b - 0 RETRY 10000000", "a - 1 RELEASE 15000000 cpu=14000000", "a - 1 ENTRY 15000000"]
+    rows += ["a - 1 ACQUIRE 15000000", "b - 1 RETRY 20000000", "b - 1 RETRY 25000000", "b - 1 RETRY 30000000"]
+    rows += ["a - 2 RELEASE 45000000 cpu=10000000", "b - 2 ACQUIRE 45000000", "b - 2 RELEASE 45000001"]
+    path.write_text("\n".join(rows))
+    found = tracekit.analyze(path)
+    holds = [(row["duration"], row["cpu"], row["preempted"]) for row in found.long_holds.to_pylist()]
+    assert holds == [(15_000_000, 14_000_000, False), (30_000_000, 10_000_000, True)]
+    assert found.found("long_holds") == (1, pytest.approx(15_000_000 / 45_000_001))
+    assert [f.title for f in found.findings if "one hold of 15.0 ms" in f.title]
+    causes = {(row["thread"], row["cause"], row["holder"]): row["duration"] for row in found.causes.to_pylist()}
+    assert causes == {("b", "long_hold", "a"): 14_999_999, ("b", "preemption", "a"): 30_000_000}
