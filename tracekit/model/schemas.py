@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 VERSION = 1
-TRACE_TABLES = ("events", "threads", "holds", "waits", "switches", "blame", "failed_retries", "diagnostics")
+TRACE_TABLES = (
+    "events", "threads", "holds", "waits", "switches", "blame", "failed_retries", "stacks", "regions", "diagnostics",
+)  # fmt: skip
 """The tables of a `Trace`."""
 ANALYSIS_TABLES = (
     "threads", "blame", "battles", "convoys", "frozen_signals", "long_holds", "distributions", "histograms",
-    "utilisation", "waiting", "handoffs", "fairness",
+    "utilisation", "waiting", "handoffs", "fairness", "stacks", "regions",
 )  # fmt: skip
 """The tables of an `Analysis`."""
 FLEET_TABLES = (
@@ -45,6 +47,7 @@ _TYPES: dict[str, pa.DataType] = {
     "int64": pa.int64(),
     "string": pa.string(),
     "category": pa.dictionary(pa.int32(), pa.string()),
+    "list<int64>": pa.list_(pa.int64()),
 }
 
 

@@ -20,7 +20,9 @@ def texts(column: pa.Array, quote: Callable[[str], str] = str) -> pa.Array:
         return pc.if_else(pc.is_finite(column), column, None).cast(pa.string())
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind):
         return column.cast(pa.string())
-    if pa.types.is_nested(kind):
+    if pa.types.is_list(kind) and pa.types.is_integer(kind.value_type):
+        column = joined(column, ",")
+    elif pa.types.is_nested(kind):
         column = pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string())
     elif not pa.types.is_dictionary(kind):
         column = column.cast(pa.string())
@@ -28,6 +30,14 @@ def texts(column: pa.Array, quote: Callable[[str], str] = str) -> pa.Array:
         column = column.dictionary_encode()
     words = pa.array([quote(word) for word in column.dictionary.to_pylist()], pa.string())
     return pc.take(words, column.indices)
+
+
+def joined(column: pa.Array, between: str) -> pa.Array:
+    """Each list of integers as one string; null for null."""
+    import pyarrow.compute as pc
+
+    numbers = pc.fill_null(column.values.cast(pa.string()), "null")
+    return pc.binary_join(pa.ListArray.from_arrays(column.offsets, numbers, mask=column.is_null()), between)
 
 
 def join(parts: Sequence[pa.Array | str]) -> bytes:
