@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from tracekit import _native
-from tracekit.analyzers import ANALYZERS
+from tracekit.analyzers import COLLECTED
 from tracekit.analyzers.finding import Group
 from tracekit.model.definitions import Definitions
-from tracekit.model.rows import FINDING_KINDS, LAYOUTS, Machine, Options, PictureLimits, Rows, Totals
+from tracekit.model.rows import LAYOUTS, Machine, Options, PictureLimits, Rows, Totals
 from tracekit.model.stream import EventStream, OnProgress
 from tracekit.timeline.definitions import definition_tables
 from tracekit.timeline.native import NativeMachine
@@ -102,10 +102,10 @@ def _totals(
         "waiting": tables.waiting(),
         "handoffs": tables.handoffs(),
         "fairness": tables.fairness(),
-        **{analyzer.kind: tables.findings(analyzer) for analyzer in ANALYZERS},
+        **{kind: tables.findings(kind) for kind in COLLECTED},
         **definition_tables(definitions, tables.unit),
     }
-    groups = {kind: tables.groups(kind) for kind in FINDING_KINDS}
+    groups = {kind: tables.groups(kind) for kind in COLLECTED}
     return Timeline(tables.totals, tables.unit, made, groups, np.empty(0, LAYOUTS["faults"]), drawn)
 
 
