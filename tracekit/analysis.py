@@ -17,7 +17,7 @@ from tracekit.analyzers.finding import Finding, Group, Loss, Story
 from tracekit.errors import NotObservedError, OptionError, SourceError
 from tracekit.figures import notebook
 from tracekit.model import schemas
-from tracekit.model.arrays import integers, numbers
+from tracekit.model.arrays import NULL, int64_values, numbers
 from tracekit.model.observed import hide_all, unobserved
 from tracekit.model.rows import Options, PictureLimits, Totals
 from tracekit.model.stream import EVENTS, EventStream, OnProgress
@@ -200,11 +200,12 @@ class Analysis:
 
     def _hogs(self) -> dict[str, str]:
         """Waiter -> who held the GIL for the longest part of its waits."""
-        held = self.blame.filter(self.blame.column("holder").is_valid())
-        waiters = numbers(held.column("waiter").combine_chunks().indices)
-        _, first = np.unique(waiters, return_index=True)  # of each waiter the longest comes first
-        costliest = held.take(integers(first)).to_pydict()
-        return dict(zip(costliest["waiter"], costliest["holder"], strict=True))
+        waiter, holder = (self.blame.column(name).combine_chunks() for name in ("waiter", "holder"))
+        holders = int64_values(holder.indices)  # not by `filter`: that imports Arrow's compute functions
+        held = np.flatnonzero(holders != NULL)
+        waiters, first = np.unique(numbers(waiter.indices)[held], return_index=True)  # the longest comes first
+        names = waiter.dictionary.to_pylist(), holder.dictionary.to_pylist()
+        return {names[0][of]: names[1][by] for of, by in zip(waiters, holders[held[first]], strict=True)}
 
     def found(self, kind: str) -> tuple[int, float]:
         """How many findings of this kind there are in all, and their cost as a share of the trace's duration.
