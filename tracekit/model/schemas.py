@@ -36,7 +36,7 @@ TRACE_TABLES = (
 )  # fmt: skip
 """The tables of a `Trace`."""
 ANALYSIS_TABLES = (
-    "threads", "blame", *FINDING_TABLES, "distributions", "histograms", "utilisation", "waiting", "handoffs",
+    "threads", "blame", "causes", *FINDING_TABLES, "distributions", "histograms", "utilisation", "waiting", "handoffs",
     "fairness", "stacks", "regions",
 )  # fmt: skip
 """The tables of an `Analysis`."""

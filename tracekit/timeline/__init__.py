@@ -96,6 +96,7 @@ def _totals(
     made = {
         "threads": tables.threads(names),
         "blame": tables.blame(),
+        "causes": tables.causes(),
         "distributions": tables.distributions(),
         "histograms": tables.histograms(),
         "utilisation": tables.utilisation(),

@@ -159,7 +159,7 @@ export class Timeline {
     const band = bands[(place + bands.length) % bands.length];
     this.goTo(band);
     const names = (band.threads ?? []).map((thread) => this.model.about.threads[thread].label);
-    this.announce(`${KINDS[band.kind]}: finding ${integer(bands.indexOf(band) + 1)} of ${integer(bands.length)}, ${names.join(" and ")}`);
+    this.announce(`${this.model.about.kinds[band.kind].label}: finding ${integer(bands.indexOf(band) + 1)} of ${integer(bands.length)}, ${names.join(" and ")}`);
   }
 
   /** Drawn for paper: as wide as a page, with all lanes. */
