@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from tracekit.model.header import KEY
-from tracekit.writers.lines import join, joined, texts
+from tracekit.writers.lines import join, joined, texts, word
 from tracekit.writers.tablestream import TableStream
 
 
@@ -29,9 +29,9 @@ def lines(batch: pa.RecordBatch, end: str = "}\n") -> bytes:
     parts: list[Any] = []
     for place, (name, column) in enumerate(zip(batch.schema.names, batch.columns, strict=True)):
         if pa.types.is_list(column.type) and pa.types.is_integer(column.type.value_type):
-            values = pc.binary_join_element_wise("[", joined(column, ", "), "]", "")
+            values = pc.binary_join_element_wise(word("["), joined(column, ", "), word("]"), word(""))
         else:
             values = texts(column, partial(json.dumps, ensure_ascii=False))
-        values = pc.fill_null(values, "null")
+        values = pc.fill_null(values, word("null"))
         parts += [f"{', ' if place else '{'}{json.dumps(name)}: ", values]
     return join([*parts, end])

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from tracekit.model.attributes import FIELDS
 from tracekit.model.header import Header
-from tracekit.writers.lines import join, texts
+from tracekit.writers.lines import join, texts, word
 from tracekit.writers.tablestream import TableStream
 
 
@@ -38,10 +38,11 @@ def event_lines(batch: pa.RecordBatch) -> bytes:
 
     columns = [texts(batch.column(name)) for name in ("thread", "ticks", "checks", "event", "time")]
     for place in (1, 2):
-        columns[place] = pc.fill_null(columns[place], "-")
+        columns[place] = pc.fill_null(columns[place], word("-"))
     for name in FIELDS:
         column = batch.column(name)
         if column.null_count < len(column):
-            columns.append(pc.binary_join_element_wise(f"{name}=", texts(column), ""))
-    lines = pc.binary_join_element_wise(*columns, " ", null_handling="skip")  # a time may be missing, and attributes
+            columns.append(pc.binary_join_element_wise(word(f"{name}="), texts(column), word("")))
+    # A time may be missing, and attributes.
+    lines = pc.binary_join_element_wise(*columns, word(" "), null_handling="skip")
     return join([lines, "\n"])
