@@ -88,8 +88,8 @@ def _metrics(analysis: Analysis) -> dict[tuple[str, str], float | None]:
         ("badness", "ratio"): analysis.badness,
         ("fairness", "ratio"): analysis.fairness.column("jain")[0].as_py(),
         **{
-            (kind.replace("_", " "), "count"): found.count if analysis.observed(kind) else None
-            for kind, found in analysis.totals.found.items()
+            (kind.replace("_", " "), "count"): total.count if analysis.observed(kind) else None
+            for kind, total in analysis.totals.found.items()
         },
     }
 
@@ -137,13 +137,13 @@ def _costs(analysis: Analysis) -> dict[tuple[str, str], float]:
 def _titles(analysis: Analysis) -> dict[tuple[str, str], Finding]:
     """The findings by kind and cause."""
     names = _names(analysis)
-    found: dict[tuple[str, str], Finding] = {}
+    titles: dict[tuple[str, str], Finding] = {}
     for finding in analysis.findings:
         cause = None
         if finding.kind in ("convoys", "long_holds"):
             cause = finding.threads[1 if finding.kind == "convoys" and len(finding.threads) > 1 else 0]
-        found.setdefault((finding.kind, names[cause]), finding)
-    return found
+        titles.setdefault((finding.kind, names[cause]), finding)
+    return titles
 
 
 def _names(analysis: Analysis) -> dict[str | None, str]:

@@ -59,7 +59,7 @@ def open_database(trace: str | os.PathLike[str], progress: OnProgress | None = N
             pieces: dict[str, list[pa.Table]] = {table: [] for table in tables}
             for table, piece in stream.pieces(*tables):
                 pieces[table].append(piece)
-        return {table: pa.concat_tables(found) for table, found in pieces.items()}
+        return {table: pa.concat_tables(kept) for table, kept in pieces.items()}
 
     if path != "-" and not os.path.exists(path):
         Source(path)  # says so

@@ -122,10 +122,10 @@ def _stem(program: Program) -> str:
 def _bytes(text: str | None) -> int:
     if text is None:
         return 0
-    found = re.fullmatch(r"(\d{1,15})\s*([KMG]?)i?B?", text.strip(), re.IGNORECASE)
-    if not found or not int(found[1]):
+    match = re.fullmatch(r"(\d{1,15})\s*([KMG]?)i?B?", text.strip(), re.IGNORECASE)
+    if not match or not int(match[1]):
         raise OptionError(f"--max-size: {text!r} is no size.", "Write e.g. 100M, 2G, or bytes.")
-    return int(found[1]) * _SIZES[found[2].upper()]
+    return int(match[1]) * _SIZES[match[2].upper()]
 
 
 def _shown(path: Path) -> str:

@@ -50,7 +50,7 @@ def _option(name: str) -> inspect.Parameter:
 
 
 def _nanoseconds(text: str) -> int:
-    found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?)\s*(ns|us|µs|ms|s)?", text.strip())
-    if not found:
+    match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?)\s*(ns|us|µs|ms|s)?", text.strip())
+    if not match:
         raise OptionError(f"--long-hold: {text!r} is no duration.", "Write e.g. 10ms, 500us, or nanoseconds.")
-    return round(float(found[1]) * {"us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}.get(found[2], 1))
+    return round(float(match[1]) * {"us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}.get(match[2], 1))

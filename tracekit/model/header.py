@@ -104,12 +104,12 @@ def _ignored(told: dict[str, dict[str, int]]) -> Ignored:
 
 
 def _definitions(lines: list[str]) -> Definitions:
-    found = Definitions()
+    definitions = Definitions()
     for line in lines:
         kind, _, told = str(line).partition(": ")
-        if found.take(kind, told):
+        if definitions.take(kind, told):
             raise ValueError(f"{line!r} is no definition")
-    return found
+    return definitions
 
 
 def check_stamp(stamp: str | None, table: str, path: str) -> None:

@@ -71,16 +71,16 @@ class NsightExport(RangeEvents):
 
     def _tables(self, database: sqlite3.Connection) -> dict[str, set[str]]:
         """The columns of each table that is needed. A view could run forever."""
-        found = {
+        tables = {
             name: {row[1] for row in database.execute(f"PRAGMA table_info({name})")}
             for (name,) in database.execute(
                 "SELECT name FROM sqlite_master WHERE type = 'table' "
                 "AND name IN ('NVTX_EVENTS', 'StringIds', 'ThreadNames')"
             )
         }
-        if not {"start", "end", "globalTid", "text"} <= found.get("NVTX_EVENTS", set()):
+        if not {"start", "end", "globalTid", "text"} <= tables.get("NVTX_EVENTS", set()):
             raise self.damaged("it has no table NVTX_EVENTS with start, end, globalTid and text", _HINT)
-        return found
+        return tables
 
 
 def _ranges(tables: dict[str, set[str]]) -> str:
