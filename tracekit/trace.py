@@ -195,14 +195,14 @@ class Trace:
         return Database(self._tables)
 
     def _tables(self, tables: Sequence[str]) -> dict[str, pa.Table]:
-        rows = None
+        result = None
         made = {}
         for table in tables:
             if table in schemas.TRACE_TABLES:
                 made[table] = getattr(self, table)
             else:
-                rows = rows or self.run(Options(worst=2**61))
-                made[table] = rows.tables[table]
+                result = result or self.run(Options(worst=2**61))
+                made[table] = result.tables[table]
         return made
 
     def __repr__(self) -> str:

@@ -71,23 +71,23 @@ def _about(table: str | None, output: Path | None, trace: str) -> None:
 
 def _answer(database: Database, sql: str, chosen: str, output: Path | None, trace: str) -> None:
     """Runs the SQL and writes what it finds."""
-    found = database.query(sql)
+    result = database.query(sql)
     if chosen == "table":
         from tracekit.reporters import rows
 
         width = _terminal_width() if output is None else None
-        write(as_text([rows.render(found, width)], output, wide=True), output, [trace])
+        write(as_text([rows.render(result, width)], output, wide=True), output, [trace])
         return
     if output is None:
         if chosen == "parquet" and sys.stdout and sys.stdout.isatty():
             raise OptionError("--format parquet is nothing for a terminal.", "Name a file with -o.")
         made = io.BytesIO()
-        ROW_FORMATS[chosen](found, made)
+        ROW_FORMATS[chosen](result, made)
         with standard_output() as out:
             out.write(made.getbuffer())
         return
     with beside(output, [trace]) as path, path.open("wb") as file:
-        ROW_FORMATS[chosen](found, file)
+        ROW_FORMATS[chosen](result, file)
 
 
 def _schema_of(name: str, tables: Mapping[str, str]) -> str:

@@ -179,8 +179,8 @@ def _file_system(address: str) -> tuple[Any, str]:
         # Only what stands before the path is taken as an address: `?` in a glob would begin its options.
         root, _, inside = path.partition("/")
         patience = "?retry_limit_seconds=30" if scheme.startswith("g") else ""  # else it tries for 15 minutes
-        found, _ = FileSystem.from_uri(f"{scheme}://{root}{patience}")
-        return ArrowFSWrapper(found), path if scheme in STORES else f"/{inside}"
+        arrow_system, _ = FileSystem.from_uri(f"{scheme}://{root}{patience}")
+        return ArrowFSWrapper(arrow_system), path if scheme in STORES else f"/{inside}"
     except ImportError as error:
         raise OptionError(
             f"{scheme}:// cannot be read here: {reason(error)}.", "Install what fsspec needs for it."

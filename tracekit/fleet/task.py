@@ -265,8 +265,8 @@ def _causes(analysis: Analysis, groups: Mapping[str | None, str]) -> dict[str, A
 
 
 def _found(analysis: Analysis, groups: Mapping[str | None, str]) -> Iterable[_Cause]:
-    for kind, found in analysis.groups.items():
-        for group in found:
+    for kind, sums in analysis.groups.items():
+        for group in sums:
             thread, other = groups.get(group.thread), groups.get(group.other)
             if kind == "long_holds":
                 thread, other = None, thread
