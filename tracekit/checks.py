@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tracekit.analysis import Analysis, analyze
+from tracekit.analyzers import ANALYZERS
 from tracekit.trace import Trace
 from tracekit.words import percent
 
@@ -34,9 +35,8 @@ def check(
         number, cost = analysis.found(kind)
         if number:
             titles = [finding.title for finding in analysis.findings if finding.kind == kind]
-            wrong.append(
-                f"{number:,} {kind.replace('_', ' ')}, {percent(cost)} of the trace. {' '.join(titles)}".strip()
-            )
+            told = f"{number:,} {ANALYZERS[kind].words}, {percent(cost)} of the trace. {' '.join(titles)}"
+            wrong.append(told.strip())
     if max_wait_share is not None:
         for row in analysis.threads.to_pylist():
             if row["waited"] > max_wait_share * analysis.duration:

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 import tracekit
 from tests.conftest import require_native
 from tests.strategies import attributed, histories, stories, texts
+from tracekit.analyzers import COLLECTED
 from tracekit.model import schemas
 from tracekit.model import source as source_module
 from tracekit.model.attributes import Attributes, of_rows
-from tracekit.model.rows import FINDING_KINDS, LAYOUTS, Machine, Options, PictureLimits
+from tracekit.model.rows import LAYOUTS, Machine, Options, PictureLimits
 from tracekit.model.source import Source
 from tracekit.model.stream import BAD_LINE_TEXTS, EventStream
 from tracekit.parsers.native_text import NativeText
@@ -59,8 +60,8 @@ def outcome(text: bytes, open_stream: Open, machine_type: type[Any], keep_rows: 
             totals = machine.totals()
             return found | {
                 "totals": totals,
-                "findings": {kind: sorted(map(str, machine.findings(kind).tolist())) for kind in FINDING_KINDS},
-                "groups": {kind: sorted(map(str, machine.groups(kind).tolist())) for kind in FINDING_KINDS},
+                "findings": {kind: sorted(map(str, machine.findings(kind).tolist())) for kind in COLLECTED},
+                "groups": {kind: sorted(map(str, machine.groups(kind).tolist())) for kind in COLLECTED},
                 "metadata": stream.metadata,
                 "names": stream.names,
                 "threads": (stream.threads, found["threads"]),

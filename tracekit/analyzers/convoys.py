@@ -6,18 +6,17 @@ bugs.python.org issue 7946. Definition: docs/analyses.md. In a `FoundRow`: other
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from tracekit.analyzers.finding import NAMED, Finding, Group, Story, ToArrow, span
+from tracekit.analyzers.finding import NAMED, Analyzer, Finding, Loss, Story, ToArrow, span
 from tracekit.model.arrays import integers, ratios
 from tracekit.model.rows import NOBODY, FoundRow, Hold, Options, Rows
 from tracekit.words import count, duration, percent
 
-NEEDS = frozenset({"checks"})
-"""What a trace must tell for these to be seen (`tracekit.observed`)."""
+KIND = "convoys"
 
 
 @dataclass
@@ -86,8 +85,14 @@ def columns(rows: Rows, to: ToArrow) -> dict[str, pa.Array]:
     }
 
 
-def explain(groups: Sequence[Group], story: Story) -> list[Finding]:
+def losses(story: Story) -> Iterator[Loss]:
+    for group in story.groups[KIND]:
+        yield Loss(group.thread, group.other, group.count, group.lost, story.called[group.other])
+
+
+def explain(story: Story) -> list[Finding]:
     """One finding for each hog. It costs what the thread waited that waited most."""
+    groups = story.groups[KIND]
     found = []
     for hog in dict.fromkeys(group.other for group in groups):
         behind = [group for group in groups if group.other == hog]
@@ -110,7 +115,8 @@ def explain(groups: Sequence[Group], story: Story) -> list[Finding]:
             title += f" {count(more, 'other thread')} waited so too."
         explanation, advice = (text.format(**words) for text in (_NEW if story.new_gil else _OLD))
         threads = [name for name in (thread, hog, *(group.thread for group in behind[1:])) if name is not None]
-        found.append(story.finding("convoys", waited, title, explanation, advice, [worst], threads))
+        subject = story.called[hog]
+        found.append(story.finding(KIND, waited, title, explanation, advice, [worst], threads, subject))
     return found
 
 
@@ -123,4 +129,15 @@ _NEW = (
     "{thread} gives the GIL up around each blocking call, and {hog} takes it. A thread that wants it back sleeps for "
     "the switch interval ({interval}) before it may ask {hog} to drop it, every single time.",
     "Move {hog} to a process, lower sys.setswitchinterval, or release the GIL in the C code that {hog} runs.",
+)
+
+ANALYZER = Analyzer(
+    kind=KIND,
+    label="Convoys",
+    fleet="{thread} convoys behind {hog}",
+    losses=losses,
+    explain=explain,
+    needs=frozenset({"checks"}),
+    columns=columns,
+    colour="mark2",
 )

@@ -10,7 +10,7 @@ import typer
 import tracekit
 from tracekit import _native
 from tracekit.cli.analyze import analyze
-from tracekit.cli.common import say
+from tracekit.cli.common import ending_by_signals, say
 from tracekit.cli.compare import compare
 from tracekit.cli.convert import convert
 from tracekit.cli.fleet import fleet
@@ -55,4 +55,5 @@ for command in COMMANDS:
 
 
 def main() -> None:
-    app()
+    with ending_by_signals():
+        app()

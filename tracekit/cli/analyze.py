@@ -8,7 +8,7 @@ import typer
 
 import tracekit
 from tracekit.analysis import Analysis
-from tracekit.analyzers import KINDS
+from tracekit.analyzers import ANALYZERS, KINDS
 from tracekit.cli.common import (
     AsJson,
     Output,
@@ -51,7 +51,7 @@ def analyze(
         check_percent("--max-cost", max_cost)
         if max_cost is not None and not failing:
             raise OptionError(
-                "--max-cost says nothing without --fail-on.", "Name the kinds that fail, e.g. --fail-on convoys."
+                "--max-cost says nothing without --fail-on.", f"Name the kinds that fail, e.g. --fail-on {KINDS[0]}."
             )
         if output is None:
             require_standard_output()
@@ -111,7 +111,11 @@ def _kinds(option: str, listed: str | None, otherwise: tuple[str, ...]) -> tuple
 
 def _failures(analysis: Analysis, kinds: tuple[str, ...], max_cost: float | None) -> list[str]:
     """A sentence for each of these kinds of which there is too much."""
+<<<<<<< HEAD
     counted = [(kind.replace("_", " "), *analysis.found(kind)) for kind in kinds]
+=======
+    found = [(ANALYZERS[kind].words, *analysis.found(kind)) for kind in kinds]
+>>>>>>> main
     limit = "" if max_cost is None else f", more than {max_cost:g} %"
     return [
         f"{analysis.path}: {number:,} {kind}, {percent(cost)} of the trace{limit} (--fail-on)."

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from types import FrameType
+from typing import Annotated, Any, BinaryIO
 
 import typer
 from rich.console import Console, RenderableType
@@ -22,6 +26,10 @@ from tracekit.writers.files import beside
 
 PLAIN_WIDTH = 120  # columns where the output is no terminal
 WIDE = 10_000
+_SIZES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
+_INTERRUPTED = "Interrupted before the end. Run it again for all of it."
+_SHELLS_INTERRUPT = 130  # typer's exit code for Ctrl-C
+_GRACE = 0.6  # s
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write into this file.")]
@@ -107,6 +115,63 @@ def say_error(error: TracekitError) -> None:
     say("\n".join(map(printable, f"{error.message}{gap}{error.hint}".split("\n"))))
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: as Ctrl-C, but a prompt ends too."""
+
+
+@contextmanager
+def ending_by_signals() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end a command with a sentence and exit code 2, whatever it is just doing."""
+    told = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        told.append(number)
+        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+    def end_late(number: int, frame: FrameType | None) -> None:
+        say(_INTERRUPTED)
+        os._exit(2)
+
+    numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
+    for number in numbers:
+        signal.signal(number, end)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as error:
+        if isinstance(error, SystemExit) and not (told and error.code == _SHELLS_INTERRUPT):
+            raise
+        say(_INTERRUPTED)
+        raise SystemExit(2) from None
+    finally:
+        for number in numbers:
+            signal.signal(number, end_late)  # the interpreter itself would show a stack trace
+
+
+@contextmanager
+def ending_soon() -> Iterator[None]:
+    """For what may not listen in time: within a second of Ctrl-C or SIGTERM nobody is asked any more."""
+
+    def give_up() -> None:
+        say(_INTERRUPTED)
+        os._exit(2)
+
+    def told(number: int, frame: FrameType | None) -> Any:
+        late = threading.Timer(_GRACE, give_up)
+        late.daemon = True
+        late.start()
+        return before[number](number, frame)
+
+    both = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {int(number): handler for number, handler in both.items() if callable(handler)}
+    for number in before:
+        signal.signal(number, told)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 @contextmanager
 def outcome() -> Iterator[None]:
     """Turns what can go wrong into a sentence on standard error and the exit code."""
@@ -116,11 +181,21 @@ def outcome() -> Iterator[None]:
         say_error(error)
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
-        say("Interrupted: nothing was written. Run it again to analyze the whole trace.")
+        say(_INTERRUPTED)
         raise typer.Exit(2) from None
     except MemoryError:
         say("There is not enough memory. Close other programs, or analyze the trace on a larger machine.")
         raise typer.Exit(2) from None
+
+
+def size_of(option: str, text: str | None) -> int | None:
+    """Bytes: `100M`, `2G`. Raises OptionError."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,15})\s*([KMG]?)i?B?", text.strip(), re.IGNORECASE)
+    if not found or not int(found[1]):
+        raise OptionError(f"{option}: {text!r} is no size.", "Write e.g. 100M, 2G, or bytes.")
+    return int(found[1]) * _SIZES[found[2].upper()]
 
 
 def check_percent(option: str, value: float | None) -> None:

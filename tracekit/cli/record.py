@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperCommand
 
 from tracekit.cli.analyze import print_summary
-from tracekit.cli.common import outcome, say
+from tracekit.cli.common import outcome, say, size_of
 from tracekit.cli.report import write_report
 from tracekit.errors import OptionError
 from tracekit.recorder.launch import Program, run
@@ -22,7 +22,6 @@ from tracekit.recorder.recording import Written, trace_writer, write_recordings
 from tracekit.version import VERSION
 from tracekit.words import count, duration, printable
 
-_SIZES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 _WITH_VALUE = ("-o", "--output", "--python", "--max-size", "--report")
 _PYTHON_LINE = re.compile(rb"#!\s*(?:\S*/env\s+)?(?P<python>\S*python[\d.]*)[ \t]*(-\S+)?\r?\n")
 _LONG_PYTHON_LINE = re.compile(rb"""#!/bin/sh\n'''exec' "?(?P<python>[^"\n]*python[\d.]*)"? """)
@@ -74,7 +73,7 @@ def record(
         trace_writer(trace)
         if not to_run.is_module and trace.exists() and os.path.samefile(trace, to_run.target):
             raise OptionError(f"{trace}: -o names the program itself.", "Name another file with -o.")
-        code = run(to_run, str(trace), max_bytes=_bytes(max_size), version=VERSION)
+        code = run(to_run, str(trace), max_bytes=size_of("--max-size", max_size) or 0, version=VERSION)
         traces, running = write_recordings(trace)
         for written in traces:
             _say_written(written)
@@ -119,6 +118,7 @@ def _stem(program: Program) -> str:
     return name.removesuffix(".py").removesuffix(".pyc")
 
 
+<<<<<<< HEAD
 def _bytes(text: str | None) -> int:
     if text is None:
         return 0
@@ -128,6 +128,8 @@ def _bytes(text: str | None) -> int:
     return int(match[1]) * _SIZES[match[2].upper()]
 
 
+=======
+>>>>>>> main
 def _shown(path: Path) -> str:
     return min(os.path.relpath(path), str(path), key=len)
 

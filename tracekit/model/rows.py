@@ -76,15 +76,12 @@ DISTRIBUTIONS = ("wait", "contended_wait", "hold", "switch_latency")
 FINDING_ROW = _layout(
     cost="i8", start_seq="i8", end_seq="i8", start_clock="i8", end_clock="i8", more="3i8", thread="i4", other="i4"
 )
-"""A finding of one of `FINDING_KINDS`. `more` and `other` are what its analyzer says they are."""
+"""A finding of one of `analyzers.COLLECTED`. `more` and `other` are what its analyzer says they are."""
 
 GROUP_ROW = _layout(
     count="i8", cost="i8", span="i8", more="3i8", worst_cost="i8", start_seq="i8", end_seq="i8", thread="i4", other="i4"
 )
 """All findings of one kind about the same `thread` and `other`: sums, and the costliest's cost and seqs."""
-
-FINDING_KINDS = ("battles", "convoys", "frozen_signals", "long_holds")
-"""The kinds that the state machine collects, in the native core's order."""
 
 
 @dataclass(frozen=True)
@@ -154,15 +151,15 @@ class Wait:
     busy_seq: int = NO_SEQ
     busy: int = 0
     busy_ticks: int = 0
-    busy_switches: int = 0  # of the trace, at its first BUSY or RETRY_ROW
+    busy_switches: int = 0  # of the trace, at its first BUSY or RETRY
     failed_retries: int = 0
     lost_rounds: int = 0
     timeouts: int = 0
     hand_overs: int = 0
     retry: int = -1  # clock of its first failed retry
-    acquires_since_mark: int = 0  # its last BUSY or RETRY_ROW
+    acquires_since_mark: int = 0  # its last BUSY or RETRY
     reacquires_since_mark: int = 0
-    passes: Counter[int] = field(default_factory=Counter)  # by thread, since its first BUSY or RETRY_ROW
+    passes: Counter[int] = field(default_factory=Counter)  # by thread, since its first BUSY or RETRY
     blame: Counter[int] = field(default_factory=Counter)
 
     @property
@@ -331,10 +328,10 @@ class Machine(Protocol):
         """
 
     def findings(self, kind: str) -> Rows:
-        """The rows kept of one of `FINDING_KINDS`, of layout `FINDING_ROW`."""
+        """The rows kept of one of `analyzers.COLLECTED`, of layout `FINDING_ROW`."""
 
     def groups(self, kind: str) -> Rows:
-        """All findings of one of `FINDING_KINDS`, kept or not, by their threads: of layout `GROUP_ROW`."""
+        """All findings of one of `analyzers.COLLECTED`, kept or not, by their threads: of layout `GROUP_ROW`."""
 
     def clocks(self) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]]:
         """For each batch the rows' clock and, in a timed trace, tick clock. Only where rows are kept."""

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from tracekit import _native
-from tracekit.analyzers import ANALYZERS
+from tracekit.analyzers import COLLECTED
 from tracekit.analyzers.finding import Group
-from tracekit.model.rows import FINDING_KINDS, LAYOUTS, Machine, Options, PictureLimits, Rows, Totals
+from tracekit.model.rows import LAYOUTS, Machine, Options, PictureLimits, Rows, Totals
 from tracekit.model.stream import EventStream, OnProgress
 from tracekit.timeline.native import NativeMachine
 from tracekit.timeline.picture import Picture, picture
@@ -93,9 +93,9 @@ def _totals(machine: Machine, threads: list[str], names: Mapping[str, str], limi
         "waiting": tables.waiting(),
         "handoffs": tables.handoffs(),
         "fairness": tables.fairness(),
-        **{analyzer.kind: tables.findings(analyzer) for analyzer in ANALYZERS},
+        **{kind: tables.findings(kind) for kind in COLLECTED},
     }
-    groups = {kind: tables.groups(kind) for kind in FINDING_KINDS}
+    groups = {kind: tables.groups(kind) for kind in COLLECTED}
     return Timeline(tables.totals, tables.unit, made, groups, np.empty(0, LAYOUTS["faults"]), drawn)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tracekit.analyzers import COLLECTED
 from tracekit.analyzers.battles import battle
 from tracekit.analyzers.convoys import Convoys
 from tracekit.analyzers.frozen_signals import FrozenSignals
@@ -26,7 +27,6 @@ from tracekit.model.rows import (
     CHECK,
     DISTRIBUTIONS,
     FAULT_CODES,
-    FINDING_KINDS,
     FINDING_ROW,
     GROUP_ROW,
     LAYOUTS,
@@ -107,8 +107,8 @@ class PlainMachine:
         self._free_wanted = self._free_wanted_at_release = 0
         self._convoys = Convoys(options)
         self._frozen = FrozenSignals(options)
-        self._found: dict[str, list[FoundRow]] = {kind: [] for kind in FINDING_KINDS}
-        self._forgotten = dict.fromkeys(FINDING_KINDS, 0)
+        self._found: dict[str, list[FoundRow]] = {kind: [] for kind in COLLECTED}
+        self._forgotten = dict.fromkeys(COLLECTED, 0)
         self._faults: dict[tuple[int, int], list[int]] = {}
         self._rows: dict[str, list[tuple[int, ...]]] = {table: [] for table in LAYOUTS}
         self._clocks: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]] = []

@@ -3,7 +3,7 @@
 import { colours, drawForPaper, el } from "./dom.js";
 import { Drawing } from "./drawing.js";
 import { Gestures } from "./gestures.js";
-import { Header, KINDS } from "./header.js";
+import { Header } from "./header.js";
 import { InView, LaneLabels } from "./labels.js";
 import { LaneList } from "./lanes.js";
 import { LABEL_ROOM, within } from "./marks.js";
@@ -36,7 +36,7 @@ export class Timeline {
     this.marked = null;
     this.current = model.lanes[0]?.thread ?? 0;
     this.printing = false;
-    this.kinds = Object.keys(KINDS).filter((kind) => model.about.bands.some((band) => band.kind === kind));
+    this.kinds = Object.keys(model.about.kinds).filter((kind) => model.about.bands.some((band) => band.kind === kind));
     this.readColours();
     this.overview = new Overview(model, view, () => this.palette);
     this.build();
@@ -96,7 +96,7 @@ export class Timeline {
 
   readColours() {
     this.palette = colours(COLOURS);
-    for (const kind of Object.keys(KINDS)) this.palette[kind] = colours([kind])[kind];
+    for (const [kind, { colour }] of Object.entries(this.model.about.kinds)) this.palette[kind] = colours([colour])[colour];
     this.pixels = Object.fromEntries(
       ["held", "entering", "busy", "busyLine", "retried", "retriedLine", "off", "paper"].map((name) => [name, pixel(this.palette[name])]),
     );
