@@ -93,6 +93,10 @@ class Analysis:
     def blame(self) -> pa.Table:
         return self.tables["blame"]
 
+    @property
+    def causes(self) -> pa.Table:
+        return self.tables["causes"]
+
     def __getattr__(self, kind: str) -> pa.Table:
         """The table of a kind of finding."""
         tables = vars(self).get("tables", {})

@@ -6,14 +6,14 @@ bugs.python.org issue 7946. Definition: docs/analyses.md. In a `FoundRow`: other
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from tracekit.analyzers.finding import NAMED, Analyzer, Finding, Loss, Story, ToArrow, span
 from tracekit.model.arrays import integers, ratios
-from tracekit.model.rows import NOBODY, FoundRow, Hold, Options, Rows
+from tracekit.model.rows import NOBODY, FoundRow, Hold, Options, Rows, Wait
 from tracekit.words import count, duration, percent
 
 KIND = "convoys"
@@ -32,19 +32,24 @@ class _Run:
     waited: int = 0
     held: int = 0
     hogs: Counter[int] = field(default_factory=Counter)
+    waits: list[Wait] = field(default_factory=list)
 
 
 class Convoys:
-    """Follows each thread's holds."""
+    """Follows each thread's holds. `settle` is told of each hold's wait, as soon as it is known, whether it was one of
+    a convoy's delayed ones."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, settle: Callable[[Wait, bool], None]) -> None:
         self._options = options
+        self._settle = settle
         self._runs: dict[int, _Run] = {}
 
     def hold_ended(self, hold: Hold, end_seq: int, end: int, short: bool) -> FoundRow | None:
         """The convoy that this hold ends, if it does."""
         wait, held = hold.wait, end - hold.start
         if not short or wait is None:
+            if wait:
+                self._settle(wait, False)
             return self.end(hold.thread)
         run = self._runs.get(hold.thread)
         if wait.contended and hold.waited > 0 and hold.waited >= self._options.ratio * held:
@@ -55,7 +60,10 @@ class Convoys:
             run.waited += hold.waited
             run.held += held
             run.hogs.update(wait.blame)
-        elif run:
+            run.waits.append(wait)
+            return None
+        self._settle(wait, False)
+        if run:
             run.gap += 1
             if run.gap > self._options.max_gap:
                 return self.end(hold.thread)
@@ -64,7 +72,12 @@ class Convoys:
     def end(self, thread: int) -> FoundRow | None:
         """Ends the thread's run; a convoy if it is long enough."""
         run = self._runs.pop(thread, None)
-        if run is None or run.cycles < self._options.min_cycles:
+        if run is None:
+            return None
+        found = run.cycles >= self._options.min_cycles
+        for wait in run.waits:
+            self._settle(wait, found)
+        if not found:
             return None
         run.hogs.pop(NOBODY, None)
         hog = max(run.hogs, key=lambda holder: (run.hogs[holder], -holder), default=NOBODY)

@@ -34,7 +34,7 @@ FINDING_TABLES = tuple(sorted(path.stem for path in (_folder() / "findings").glo
 TRACE_TABLES = ("events", "threads", "holds", "waits", "switches", "blame", "failed_retries", "diagnostics")
 """The tables of a `Trace`."""
 ANALYSIS_TABLES = (
-    "threads", "blame", *FINDING_TABLES, "distributions", "histograms", "utilisation", "waiting", "handoffs",
+    "threads", "blame", "causes", *FINDING_TABLES, "distributions", "histograms", "utilisation", "waiting", "handoffs",
     "fairness",
 )  # fmt: skip
 """The tables of an `Analysis`."""

@@ -39,6 +39,7 @@ def as_dict(analysis: Analysis, kinds: Sequence[str] = KINDS) -> dict[str, Any]:
         },
         "threads": analysis.threads.select(_THREAD_COLUMNS).to_pylist(),
         "blame": analysis.blame.to_pylist(),
+        "causes": analysis.causes.to_pylist(),
         **{kind: analysis.tables[kind].to_pylist() if kind in kinds else [] for kind in COLLECTED},
         **{table: analysis.tables[table].to_pylist() for table in _TABLES},
         "found": {kind: _found(analysis, kind) for kind in KINDS},

@@ -87,6 +87,7 @@ def _totals(machine: Machine, threads: list[str], names: Mapping[str, str], limi
     made = {
         "threads": tables.threads(names),
         "blame": tables.blame(),
+        "causes": tables.causes(),
         "distributions": tables.distributions(),
         "histograms": tables.histograms(),
         "utilisation": tables.utilisation(),

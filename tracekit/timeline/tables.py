@@ -25,7 +25,7 @@ from tracekit.model.arrays import (
     strings,
     words_as_categories,
 )
-from tracekit.model.rows import DISTRIBUTIONS, NO_SEQ, RELEASE_KINDS, RETRY_KINDS, Machine, Totals
+from tracekit.model.rows import CAUSES, DISTRIBUTIONS, NO_SEQ, RELEASE_KINDS, RETRY_KINDS, Machine, Totals
 
 
 class Tables:
@@ -89,6 +89,22 @@ class Tables:
                 "waiter": self.thread(rows["waiter"]),
                 "holder": self.thread(rows["holder"]),
                 "duration": integers(rows["duration"]),
+            },
+        )
+
+    def causes(self) -> pa.Table:
+        rows = self._machine.rows("causes")
+        order = rows["cause"], rows["holder"].astype(np.uint32), -rows["duration"], rows["thread"]
+        rows = rows[np.lexsort(order)]
+        return schemas.table(
+            "causes",
+            self.unit,
+            {
+                "thread": self.thread(rows["thread"]),
+                "cause": categories(rows["cause"], strings(CAUSES)),
+                "holder": self.thread(rows["holder"]),
+                "duration": integers(rows["duration"]),
+                "waits": integers(rows["waits"]),
             },
         )
 
