@@ -194,16 +194,6 @@ class Analysis:
             self.unobserved,
         )  # fmt: skip
 
-<<<<<<< HEAD
-    def _blamed(self, waiter: str) -> list[dict[str, Any]]:
-        """A thread's rows of `blame`, costliest first."""
-        waiters = self.blame.column("waiter").combine_chunks()
-        if waiter not in (names := waiters.dictionary.to_pylist()):
-            return []
-        rows = np.flatnonzero(numbers(waiters.indices) == names.index(waiter))  # they stand together
-        blamed: list[dict[str, Any]] = self.blame.slice(rows[0], len(rows)).to_pylist() if len(rows) else []
-        return blamed
-=======
     def _hogs(self) -> dict[str, str]:
         """Waiter -> who held the GIL for the longest part of its waits."""
         held = self.blame.filter(self.blame.column("holder").is_valid())
@@ -211,7 +201,6 @@ class Analysis:
         _, first = np.unique(waiters, return_index=True)  # of each waiter the longest comes first
         costliest = held.take(integers(first)).to_pydict()
         return dict(zip(costliest["waiter"], costliest["holder"], strict=True))
->>>>>>> main
 
     def found(self, kind: str) -> tuple[int, float]:
         """How many findings of this kind there are in all, and their cost as a share of the trace's duration.
@@ -328,8 +317,8 @@ def _analysis(
     options: Options,
 ) -> Analysis:
     return Analysis(
-        path, result.unit, result.totals, metadata, result.tables, result.groups, diagnostics, bad_lines, options,
-        source, result.picture,
+        path, result.unit, result.totals, metadata, result.tables, result.groups, diagnostics, bad_lines, options, source,
+        result.picture,
     )  # fmt: skip
 
 

@@ -82,39 +82,20 @@ def _about(table: str | None, output: Path | None, trace: str) -> None:
 
 def _answer(database: Database, sql: str, chosen: str, output: Path | None, trace: str) -> None:
     """Runs the SQL and writes what it finds."""
-<<<<<<< HEAD
-    result = database.query(sql)
-=======
     if chosen == "parquet" and output is None and sys.stdout and sys.stdout.isatty():
         raise OptionError("--format parquet is nothing for a terminal.", "Name a file with -o.")
-    found = database.stream(sql, as_text=chosen != "parquet")
->>>>>>> main
+    result = database.stream(sql, as_text=chosen != "parquet")
     if chosen == "table":
         from tracekit.reporters import rows
 
         width = _terminal_width() if output is None else None
-<<<<<<< HEAD
         write(as_text([rows.render(result, width)], output, wide=True), output, [trace])
-        return
-    if output is None:
-        if chosen == "parquet" and sys.stdout and sys.stdout.isatty():
-            raise OptionError("--format parquet is nothing for a terminal.", "Name a file with -o.")
-        made = io.BytesIO()
-        ROW_FORMATS[chosen](result, made)
-        with standard_output() as out:
-            out.write(made.getbuffer())
-        return
-    with beside(output, [trace]) as path, path.open("wb") as file:
-        ROW_FORMATS[chosen](result, file)
-=======
-        write(as_text([rows.render(found, width)], output, wide=True), output, [trace])
     elif output is None:
         with standard_output() as out:
-            ROW_FORMATS[chosen](found, out)
+            ROW_FORMATS[chosen](result, out)
     else:
         with beside(output, [trace]) as path, path.open("wb") as file:
-            ROW_FORMATS[chosen](found, file)
->>>>>>> main
+            ROW_FORMATS[chosen](result, file)
 
 
 def _schema_of(name: str, tables: Mapping[str, str]) -> str:

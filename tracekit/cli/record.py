@@ -118,18 +118,6 @@ def _stem(program: Program) -> str:
     return name.removesuffix(".py").removesuffix(".pyc")
 
 
-<<<<<<< HEAD
-def _bytes(text: str | None) -> int:
-    if text is None:
-        return 0
-    match = re.fullmatch(r"(\d{1,15})\s*([KMG]?)i?B?", text.strip(), re.IGNORECASE)
-    if not match or not int(match[1]):
-        raise OptionError(f"--max-size: {text!r} is no size.", "Write e.g. 100M, 2G, or bytes.")
-    return int(match[1]) * _SIZES[match[2].upper()]
-
-
-=======
->>>>>>> main
 def _shown(path: Path) -> str:
     return min(os.path.relpath(path), str(path), key=len)
 
