@@ -317,8 +317,8 @@ def _analysis(
     options: Options,
 ) -> Analysis:
     return Analysis(
-        path, result.unit, result.totals, metadata, result.tables, result.groups, diagnostics, bad_lines, options, source,
-        result.picture,
+        path, result.unit, result.totals, metadata, result.tables, result.groups, diagnostics, bad_lines, options,
+        source, result.picture,
     )  # fmt: skip
 
 
