@@ -16,7 +16,6 @@ from tracekit.model.arrays import categories, optional_integers, strings
 from tracekit.model.source import Source
 from tracekit.model.stream import BATCH_SCHEMA, EventStream, event_column
 
-NAME = "raw"
 MAGIC = b"TKGILRAW"
 VERSION = 1
 _HEADER = np.dtype(

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from tracekit.model.header import KEY
-from tracekit.writers.lines import join, texts
+from tracekit.writers.lines import join, texts, word
 from tracekit.writers.tablestream import TableStream
 
 
@@ -31,7 +31,7 @@ def lines(batch: pa.RecordBatch) -> bytes:
 
     parts: list[Any] = []
     for place, column in enumerate(batch.columns):
-        parts += [*([","] if place else []), pc.fill_null(texts(column, _quoted), "")]
+        parts += [*([","] if place else []), pc.fill_null(texts(column, _quoted), word(""))]
     return join([*parts, "\n"])
 
 
