@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from tracekit import figures, timeline
+from tracekit import timeline
 from tracekit.analyzers import ANALYZERS, KINDS, explain
 from tracekit.analyzers.finding import Finding, Group, Loss, Story
 from tracekit.errors import NotObservedError, OptionError, SourceError
-from tracekit.figures import notebook
 from tracekit.model import schemas
-from tracekit.model.arrays import integers, numbers
+from tracekit.model.arrays import NULL, int64_values
 from tracekit.model.observed import hide_all, unobserved
 from tracekit.model.rows import Options, PictureLimits, Totals
 from tracekit.model.stream import EVENTS, EventStream, OnProgress
 from tracekit.parsers import open_trace
 from tracekit.timeline import Timeline
 from tracekit.timeline.diagnostics import Diagnostic, require_events, summarise
-from tracekit.timeline.picture import Picture
-from tracekit.trace import Trace
 from tracekit.words import duration, printable, whole_number
 
 if TYPE_CHECKING:
     import pandas as pd
     from plotly import graph_objects as go
+
+    from tracekit.timeline.picture import Picture
+    from tracekit.trace import Trace
 
 
 @dataclass(frozen=True, repr=False)
@@ -131,6 +131,14 @@ class Analysis:
     def fairness(self) -> pa.Table:
         return self.tables["fairness"]
 
+    @property
+    def stacks(self) -> pa.Table:
+        return self.tables["stacks"]
+
+    @property
+    def regions(self) -> pa.Table:
+        return self.tables["regions"]
+
     @cached_property
     def unobserved(self) -> frozenset[str]:
         """What the trace does not tell: of `ticks`, `checks` and `retries`. What comes from that is null."""
@@ -196,11 +204,12 @@ class Analysis:
 
     def _hogs(self) -> dict[str, str]:
         """Waiter -> who held the GIL for the longest part of its waits."""
-        held = self.blame.filter(self.blame.column("holder").is_valid())
-        waiters = numbers(held.column("waiter").combine_chunks().indices)
-        _, first = np.unique(waiters, return_index=True)  # of each waiter the longest comes first
-        costliest = held.take(integers(first)).to_pydict()
-        return dict(zip(costliest["waiter"], costliest["holder"], strict=True))
+        columns = [self.blame.column(name).combine_chunks() for name in ("waiter", "holder")]
+        waiters, holders = (int64_values(column.indices) for column in columns)
+        held = holders != NULL
+        found, first = np.unique(waiters[held], return_index=True)  # of each waiter the longest comes first
+        names = [column.dictionary.to_pylist() for column in columns]
+        return {names[0][w]: names[1][h] for w, h in zip(found, holders[held][first], strict=True)}
 
     def found(self, kind: str) -> tuple[int, float]:
         """How many findings of this kind there are in all, and their cost as a share of the trace's duration.
@@ -232,9 +241,13 @@ class Analysis:
         """
         from plotly import graph_objects
 
+        from tracekit import figures
+
         return graph_objects.Figure(figures.figure(self, name))
 
     def _repr_html_(self) -> str:
+        from tracekit.figures import notebook
+
         return notebook.render(self)
 
     def __repr__(self) -> str:
@@ -282,7 +295,7 @@ def _analyze(
     progress: OnProgress | None = None,
     file: BinaryIO | None = None,
 ) -> Analysis:
-    if isinstance(trace, Trace):
+    if not isinstance(trace, (str, os.PathLike)):
         found = trace.run(options, limits)
         return _analysis(trace.path, trace, found, trace.metadata, trace.summary, trace.bad_lines, options)
     with open_trace(trace, strict=strict, file=file) as stream:

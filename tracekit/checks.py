@@ -29,6 +29,7 @@ def check(
     which there may be none. thresholds: those of `analyze`, for a trace that is not analyzed yet.
     Raises CheckFailed, with the findings' sentences; what `analyze` raises.
     """
+    __tracebackhide__ = True  # pytest then shows the test's own line
     analysis = trace if isinstance(trace, Analysis) else analyze(trace, **thresholds)
     wrong = []
     for kind in no:

@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Literal, overload
 
 import pyarrow as pa
 
-from tracekit import frames, timeline
+from tracekit import timeline
 from tracekit.model import schemas
 from tracekit.model.definitions import Definitions
 from tracekit.model.observed import hide_all
 from tracekit.model.rows import Options, PictureLimits
 from tracekit.model.stream import BadLines, EventStream, Ignored
 from tracekit.parsers import open_trace
-from tracekit.sql import Database, frame_of
 from tracekit.timeline import Timeline
 from tracekit.timeline.diagnostics import Diagnostic, diagnostics_table, require_events, summarise
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from tracekit.sql import Database
 
 
 def read(path: str | os.PathLike[str], *, strict: bool = False) -> Trace:
@@ -44,6 +45,8 @@ def from_pandas(frame: pd.DataFrame, *, metadata: Mapping[str, str] | None = Non
     metadata: e.g. `{"check-interval": "50"}`; otherwise what `Trace.to_pandas("events")` kept in `frame.attrs`.
     Raises SchemaError for a column that is missing, SourceError for a value that no event can have, NoEventsError.
     """
+    from tracekit import frames
+
     frames.register(from_pandas)
     return _kept(frames.stream_of(frame, metadata))
 
@@ -90,7 +93,7 @@ class Trace:
     @cached_property
     def timeline(self) -> Timeline:
         """Totals and all tables but the diagnostics."""
-        found = timeline.run_kept(self._batches, self._threads, self._names, self._interval)
+        found = timeline.run_kept(self._batches, self._threads, self._names, self._definitions, self._interval)
         return replace(found, tables=hide_all(found.tables, self.metadata))
 
     def run(self, options: Options, limits: PictureLimits | None = None) -> Timeline:
@@ -98,7 +101,9 @@ class Trace:
 
         limits: those of the picture, if one is wanted.
         """
-        found = timeline.run_batches(self._batches, self._threads, self._names, self._interval, options, limits)
+        found = timeline.run_batches(
+            self._batches, self._threads, self._names, self._definitions, self._interval, options, limits
+        )
         return replace(found, tables=hide_all(found.tables, self.metadata))
 
     @property
@@ -139,6 +144,14 @@ class Trace:
     def failed_retries(self) -> pa.Table:
         return self.timeline.tables["failed_retries"]
 
+    @property
+    def stacks(self) -> pa.Table:
+        return self.timeline.tables["stacks"]
+
+    @property
+    def regions(self) -> pa.Table:
+        return self.timeline.tables["regions"]
+
     @cached_property
     def diagnostics(self) -> pa.Table:
         """Bad lines and faulty events in the order of their lines, then what concerns the trace as a whole."""
@@ -170,10 +183,16 @@ class Trace:
         """
         if table not in schemas.TRACE_TABLES:
             raise ValueError(f"There is no table {table!r}; there are {', '.join(schemas.TRACE_TABLES)}.")
+        from tracekit import frames
+
         frames.register(from_pandas)
         frame = schemas.to_pandas(getattr(self, table))
         if table == "events":
-            frame.attrs[frames.ATTRS] = {"metadata": dict(self.metadata), "names": dict(self._names)}
+            frame.attrs[frames.ATTRS] = {
+                "metadata": dict(self.metadata),
+                "names": dict(self._names),
+                "definitions": "\n".join(self._definitions.lines()),
+            }
         return frame
 
     @overload
@@ -187,11 +206,15 @@ class Trace:
 
         arrow: as a `pyarrow.Table` instead of a DataFrame. Raises QueryError.
         """
+        from tracekit.sql import frame_of
+
         found = self._database.query(query)
         return found if arrow else frame_of(found)
 
     @cached_property
     def _database(self) -> Database:
+        from tracekit.sql import Database
+
         return Database(self._tables)
 
     def _tables(self, tables: Sequence[str]) -> dict[str, pa.Table]:

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
 
-LINE_CODES = 8
+LINE_CODES = 9
+TOO_MANY_THREADS = -1
 ROW_CODES = 5
 COLLECTED = 4
 
@@ -87,6 +88,7 @@ class ProgressStruct(c.Structure):
         ("fault_lines", c.c_int64 * 2 * ROW_CODES),
         ("bad_attributes", c.c_int64),
         ("bad_attribute_line", c.c_int64),
+        ("attribute_keys", c.c_int64),
         *((name, c.c_int32) for name in ("threads", "done", "error", "strict_stop")),
     )
 

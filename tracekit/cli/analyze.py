@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import tracekit
-from tracekit.analysis import Analysis
 from tracekit.analyzers import ANALYZERS, KINDS
 from tracekit.cli.common import (
     AsJson,
@@ -26,6 +25,15 @@ from tracekit.cli.common import (
 from tracekit.cli.thresholds import with_thresholds
 from tracekit.errors import OptionError, TracekitError
 from tracekit.words import percent, printable
+
+if TYPE_CHECKING:
+    from tracekit.analysis import Analysis
+
+EXAMPLES = f"""\
+tracekit analyze app.gil.log
+tracekit analyze app.gil.log --json -o app.json
+tracekit analyze app.gil.log --fail-on {",".join(KINDS[:2])} --max-cost 5%
+"""
 
 
 @with_thresholds

@@ -8,24 +8,29 @@ import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tracekit.analysis import Analysis
 from tracekit.errors import OptionError, TracekitError
-from tracekit.model.stream import OnProgress
 from tracekit.words import printable
-from tracekit.writers.files import beside
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+    from tracekit.analysis import Analysis
+    from tracekit.model.stream import OnProgress
 
 PLAIN_WIDTH = 120  # columns where the output is no terminal
 WIDE = 10_000
+PATIENCE = 0.3  # s without a progress bar
 _SIZES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 _INTERRUPTED = "Interrupted before the end. Run it again for all of it."
 _SHELLS_INTERRUPT = 130  # typer's exit code for Ctrl-C
@@ -46,6 +51,8 @@ def say_faults(analysis: Analysis) -> None:
 
 def as_text(parts: list[RenderableType], output: Path | None, wide: bool = False) -> str:
     """wide: lines may be as long as they want to be where the output is no terminal."""
+    from rich.console import Console
+
     if output is None:
         require_standard_output()
     to_terminal = output is None and sys.stdout.isatty()
@@ -68,6 +75,8 @@ def write(text: str, output: Path | None, traces: Sequence[str]) -> None:
         with standard_output():
             sys.stdout.write(text)
         return
+    from tracekit.writers.files import beside
+
     with beside(output, traces) as file:
         file.write_text(text, encoding="utf-8")
 
@@ -96,14 +105,40 @@ def standard_output() -> Iterator[BinaryIO]:
 
 @contextmanager
 def progress_of(path: str) -> Iterator[OnProgress | None]:
-    """A bar on standard error, if that is a terminal and the trace is long enough to wait for."""
-    if not sys.stderr.isatty():
+    """A bar on standard error, if that is a terminal, once reading has taken as long as one notices."""
+    if not (sys.stderr and sys.stderr.isatty()):
         yield None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(Path(path).name, total=None)
-        yield lambda done, whole: bar.update(task, completed=done, total=whole)
+    bar = _Bar(Path(path).name)
+    try:
+        yield bar
+    finally:
+        bar.stop()
+
+
+class _Bar:
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._due = time.monotonic() + PATIENCE
+        self._shown: tuple[RichProgress, TaskID] | None = None
+
+    def __call__(self, done: int, whole: int | None) -> None:
+        if self._shown is None:
+            if time.monotonic() < self._due:
+                return
+            from rich.console import Console
+            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+            bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            bar.start()
+            self._shown = bar, bar.add_task(self._name, total=None)
+        bar, task = self._shown
+        bar.update(task, completed=done, total=whole)
+
+    def stop(self) -> None:
+        if self._shown:
+            self._shown[0].stop()
 
 
 def say(sentence: str) -> None:

@@ -27,6 +27,12 @@ from tracekit.writers.files import beside
 from tracekit.writers.rows import ROW_FORMATS
 
 FORMATS = ("table", *ROW_FORMATS)
+EXAMPLES = """\
+tracekit query app.gil.log "select thread, held, waited from threads order by waited desc"
+tracekit query app.gil.log "from waits where contended" --format csv -o waits.csv
+tracekit query app.gil.log --tables
+tracekit query app.gil.log                          asks for SQL at a prompt
+"""
 
 
 def query(

@@ -8,27 +8,34 @@ import shutil
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
-from tracekit.cli.analyze import print_summary
+from tracekit.cli.commands import Command
 from tracekit.cli.common import outcome, say, size_of
-from tracekit.cli.report import write_report
 from tracekit.errors import OptionError
 from tracekit.recorder.launch import Program, run
-from tracekit.recorder.recording import Written, trace_writer, write_recordings
-from tracekit.version import VERSION
 from tracekit.words import count, duration, printable
 
+if TYPE_CHECKING:
+    from tracekit.recorder.recording import Written
+
+EXAMPLES = """\
+tracekit record app.py --port 8080
+tracekit record -m http.server
+tracekit record -o tests.log -- pytest -x
+tracekit record --max-size 100M --report app.html app.py
+"""
 _WITH_VALUE = ("-o", "--output", "--python", "--max-size", "--report")
 _PYTHON_LINE = re.compile(rb"#!\s*(?:\S*/env\s+)?(?P<python>\S*python[\d.]*)[ \t]*(-\S+)?\r?\n")
 _LONG_PYTHON_LINE = re.compile(rb"""#!/bin/sh\n'''exec' "?(?P<python>[^"\n]*python[\d.]*)"? """)
 
 
-class RecordCommand(TyperCommand):
+class COMMAND(Command):
     """Whatever stands behind SCRIPT or `-m MODULE` is the program's, as with Python itself."""
+
+    allow_interspersed_args = False
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         place = 0
@@ -68,6 +75,9 @@ def record(
 ) -> None:
     """Record the GIL of a program. It runs as ever; what its threads do with the GIL becomes a trace."""
     with outcome():
+        from tracekit.recorder.recording import trace_writer, write_recordings
+        from tracekit.version import VERSION
+
         to_run = _program(program or [], module, python)
         trace = (output or Path(f"{_stem(to_run)}.gil.log")).absolute()
         trace_writer(trace)
@@ -80,8 +90,12 @@ def record(
         for raw in running:
             say(printable(f"tracekit: {_shown(raw)}: its process still runs. tracekit analyze reads this file, too."))
         if analyze_it:
+            from tracekit.cli.analyze import print_summary
+
             print_summary(str(trace))
         if report is not None:
+            from tracekit.cli.report import write_report
+
             write_report([str(trace)], report)
         _end_as(code)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -10,11 +9,10 @@ import pyarrow as pa
 from tracekit.model.header import KEY, from_json
 from tracekit.model.source import Source
 from tracekit.model.stream import EventStream
-from tracekit.parsers.columnar import ColumnarStream, events_columns, unreadable
+from tracekit.parsers.columnar import HEADER_LIMIT, ColumnarStream, events_columns, unreadable
 
-NAME = "parquet"
-EVENTS_FILE = "events.parquet"
 _BATCH_EVENTS = 1 << 17
+_FOOTER_LIMIT = 2 * HEADER_LIMIT  # it is there twice, once as Arrow's
 
 
 def sniff(head: bytes) -> float:
@@ -27,7 +25,12 @@ def open_stream(source: Source, strict: bool, whole: bool) -> EventStream:
 
     path = source.path
     try:
-        file = pq.ParquetFile(source.file("Parquet"), pre_buffer=True, page_checksum_verification=True)
+        file = pq.ParquetFile(
+            source.file("Parquet"),
+            pre_buffer=True,
+            page_checksum_verification=True,
+            thrift_string_size_limit=_FOOTER_LIMIT,
+        )
     except (pa.ArrowException, OSError) as error:
         raise unreadable(path, error) from error
     columns = events_columns(file.schema_arrow, path)
@@ -47,9 +50,3 @@ def open_stream(source: Source, strict: bool, whole: bool) -> EventStream:
     return ColumnarStream(
         path, from_json(told, path) if told else None, batches(), lambda: (total * read // (rows or 1), total), close
     )
-
-
-def events_of(path: str) -> str:
-    """The file that holds the events: of a folder of tables the one in it, otherwise `path` itself."""
-    inside = os.path.join(path, EVENTS_FILE)
-    return inside if os.path.isdir(path) and os.path.exists(inside) else path

@@ -23,20 +23,18 @@ from tracekit.model.stream import (
     BATCH_SCHEMA,
     COUNT_LIMIT,
     EVENTS,
+    ID_LIMIT,
     LINE_LIMIT,
     TIME_LIMIT,
     EventStream,
     event_column,
 )
-from tracekit.parsers.native_text import NativeText
 
 _BATCH_EVENTS = 1 << 16
 _BOM = b"\xef\xbb\xbf"
 _INTEGER = re.compile(rb"-?[0-9]+")
 _ATTRIBUTE = re.compile(rb"([a-z][a-z-]*)=(.+)", re.DOTALL)
 _CODES = {word.encode(): code for code, word in enumerate(EVENTS)}
-
-NAME = "text"
 
 
 def sniff(head: bytes) -> float:
@@ -49,6 +47,8 @@ def sniff(head: bytes) -> float:
 def open_stream(source: Source, strict: bool, whole: bool) -> EventStream:
     """A stream of the text in `source`, by the core in use."""
     if _native.library:
+        from tracekit.parsers.native_text import NativeText
+
         return NativeText(source, strict, whole)
     return PlainText(source, strict, whole)
 
@@ -89,6 +89,8 @@ def parse_line(line: bytes) -> Event | Comment | str | None:
         thread = b" ".join(words[:4]).decode("utf-8").split(" ")[0]
     except UnicodeDecodeError:
         return "bad-encoding"
+    if len(words[0]) > ID_LIMIT:
+        return "id-too-long"
     counts: list[int | None] = []
     for word, code in ((words[1], "bad-ticks"), (words[2], "bad-checks")):
         if word == b"-":
@@ -205,9 +207,9 @@ class PlainText(EventStream):
         while piece := list(islice(events, self._batch_events)):
             codes = []
             for event in piece:
-                code = self._codes.setdefault(event.thread, len(self.threads))
-                if code == len(self.threads):
-                    self.threads.append(event.thread)
+                code = self._codes.get(event.thread)
+                if code is None:
+                    code = self._codes[event.thread] = self.add_thread(event.thread)
                 codes.append(code)
             batch = pa.RecordBatch.from_arrays(
                 [

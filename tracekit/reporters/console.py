@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from heapq import nlargest
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich import box
@@ -14,10 +15,12 @@ from rich.text import Text
 
 from tracekit.analysis import Analysis
 from tracekit.analyzers import ANALYZERS, KINDS
-from tracekit.comparison import Comparison
 from tracekit.model.arrays import numbers
 from tracekit.reporters.sentences import facts, healthy, not_observed
 from tracekit.words import count, duration, percent, printable, share
+
+if TYPE_CHECKING:
+    from tracekit.comparison import Comparison
 
 THREADS_SHOWN = 20
 BLAME_SHOWN = 5

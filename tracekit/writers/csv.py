@@ -7,14 +7,14 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from tracekit.model.header import KEY
-from tracekit.writers.lines import join, texts
+from tracekit.writers.lines import join, texts, word
 from tracekit.writers.tablestream import TableStream
 
 
 def write(trace: TableStream, out: BinaryIO) -> None:
-    """Writes the events of the table `events`; an empty field is null."""
+    """Writes the events of the table `events`; an empty field is null. Attributes that no event has have no column."""
     out.write(f"# {KEY}: {trace.header.to_json()}\n".encode())
-    for place, (_, events) in enumerate(trace.pieces("events")):
+    for place, events in enumerate(trace.told_events()):
         if not place:
             out.write(names_line(events.schema))
         for batch in events.to_batches():
@@ -31,7 +31,7 @@ def lines(batch: pa.RecordBatch) -> bytes:
 
     parts: list[Any] = []
     for place, column in enumerate(batch.columns):
-        parts += [*([","] if place else []), pc.fill_null(texts(column, _quoted), "")]
+        parts += [*([","] if place else []), pc.fill_null(texts(column, _quoted), word(""))]
     return join([*parts, "\n"])
 
 
