@@ -73,7 +73,7 @@ def test_a_click_keeps_a_wait_and_keys_move(firefox: Firefox, tmp_path: Path) ->
     x, y = firefox.run(
         """(() => {
             const [timeline] = tracekit.timelines, row = timeline.rows.find(({ lane }) => lane.thread === 1);
-            timeline.element.scrollIntoView();
+            timeline.element.scrollIntoView({ behavior: "instant" });
             const box = timeline.canvas.getBoundingClientRect();
             return [box.left + box.width / 2, box.top + row.y + row.height / 2];
         })()"""
