@@ -51,7 +51,7 @@ def run_python(code: str, *arguments: str, cwd: Path | None = None) -> set[str]:
         (["--version"], set(), {"cli", "cli.commands", "cli.common", "errors", "words", "version", "_native"}),
         (["--help"], {"rich"}, {"cli", "cli.commands", "cli.common", "errors", "words"}),
         (["record", "--help"], {"rich"}, {
-            "cli", "cli.commands", "cli.common", "cli.record", "errors", "words", "_native", "recorder",
+            "cli", "cli.commands", "cli.common", "cli.programs", "cli.record", "errors", "words", "_native", "recorder",
             "recorder.launch",
         }),
     ],
