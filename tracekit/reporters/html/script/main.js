@@ -33,8 +33,7 @@ class Page {
     this.boxes = [];
     document.getElementById("page").append(...this.parts());
     this.listen();
-    this.restore();
-    for (const timeline of this.timelines) timeline.draw();
+    this.restore(); // which draws them
     this.ready = this.fillIn();
   }
 
