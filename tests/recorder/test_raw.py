@@ -62,7 +62,7 @@ def test_it_is_recognised_by_content(recording: bytes, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda b: with_header(b, version=2), "of version 2; this tracekit reads 1"),
+        (lambda b: with_header(b, version=3), "of version 3; this tracekit reads up to 2"),
         (lambda b: with_header(b, chunk_bytes=7), "its head makes no sense"),
         (lambda b: with_header(b, header_bytes=0), "its head makes no sense"),
         (lambda b: b[:50], "ends within its head"),

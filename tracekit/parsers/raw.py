@@ -13,12 +13,13 @@ import pyarrow as pa
 
 from tracekit.errors import SourceError
 from tracekit.model.arrays import categories, optional_integers, strings
+from tracekit.model.attributes import BELONGS, FIELDS, LEAST, SPARSE, columns, with_attributes
 from tracekit.model.source import Source
-from tracekit.model.stream import BATCH_SCHEMA, EventStream, event_column
+from tracekit.model.stream import BATCH_SCHEMA, EVENTS, EventStream, event_column
 
 NAME = "raw"
 MAGIC = b"TKGILRAW"
-VERSION = 1
+VERSIONS = (1, 2)
 _HEADER = np.dtype(
     [
         ("magic", "S8"), ("version", "<u4"), ("header_bytes", "<u4"), ("chunk_bytes", "<u4"), ("old_gil", "<u4"),
@@ -33,12 +34,21 @@ _CHUNK = np.dtype(
 _RECORD = np.dtype([("stamp", "<u8"), ("thread", "<u4"), ("ticks", "<i4")])
 _THREAD = np.dtype([("kind", "<u4"), ("thread", "<u4"), ("tid", "<u4"), ("length", "<u4"), ("text", "V112")])
 _EVENTS, _THREADS = 1, 2
+_ENTRY = 1
 _NEW_THREAD, _NAME, _SYSTEM_NAME = 1, 2, 3
 _CHECK = 8
+_ATTRIBUTE = 16
+_ATTRIBUTE_CODES = {16: "cpu"}
+"""Attributes belong to the event before them, and have their value where that has its clock."""
 _NO_TICKS = -(2**31)
 _SORTED_TOGETHER = 1 << 12  # events: an ENTRY is written late, but never by so many
 _EVENT_CODES = np.full(256, -1, np.int8)
 _EVENT_CODES[[1, 2, 3, 4, 5, 3 | _CHECK]] = [0, 1, 2, 3, 4, 2]
+_UNKNOWN_KEY = len(FIELDS)
+_KEY_OF_CODE = np.full(256, _UNKNOWN_KEY, np.uint32)
+_KEY_OF_CODE[list(_ATTRIBUTE_CODES)] = [list(FIELDS).index(name) for name in _ATTRIBUTE_CODES.values()]
+_LEAST = np.array([*(LEAST[name] for name in FIELDS), 0])
+_BELONGS = np.array([*([event in BELONGS[name] for event in EVENTS] for name in FIELDS), [False] * len(EVENTS)])
 _MOST_CHECKS = 10**12
 _YEAR_2200 = 230 * 365 * 86400 * 10**9
 _HINT = "Record again; what is damaged cannot be mended."
@@ -60,9 +70,10 @@ class RawRecording(EventStream):
         header = self._bytes.one(_HEADER, 0)
         if header is None:
             raise self._damaged("it ends within its head")
-        if header["version"] != VERSION:
+        if header["version"] not in VERSIONS:
             raise SourceError(
-                f"{self.path}: is a raw recording of version {header['version']}; this tracekit reads {VERSION}.",
+                f"{self.path}: is a raw recording of version {header['version']}; "
+                f"this tracekit reads up to {VERSIONS[-1]}.",
                 "Read it with the tracekit that recorded it.",
             )
         (first, first_ns), (last, last_ns) = header["anchors"].tolist()
@@ -78,6 +89,7 @@ class RawRecording(EventStream):
         self.header = header
         self._read = 0
         self._numbers: dict[int, str] = {}
+        self._attributes = _Attributes()
         self._chunks = self._find_chunks()
         self._take_metadata()
         self._name_threads()
@@ -151,11 +163,11 @@ class RawRecording(EventStream):
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         checks, first = 0, True
         codes = np.full(len(self._numbers), -1, np.int64)
-        for piece in self._sorted():
+        for records, before in self._sorted():
             if first:
-                checks, first = piece[1], False
-            batch, checks = self._batch(piece[0], checks, codes)
-            yield batch
+                checks, first = before, False
+            batch, checks = self._batch(records, checks, codes)
+            yield with_attributes(batch, self._attributes.columns(records))
 
     def _sorted(self) -> Iterator[tuple[Record, int]]:
         """The events by time, in pieces, each with the checks before its chunk.
@@ -171,7 +183,7 @@ class RawRecording(EventStream):
             if not len(kept):
                 before = int(head["checks"])
             self._read += records.nbytes
-            records = np.concatenate([kept, records])
+            records = np.concatenate([kept, self._attributes.split(records)])
             records = records[np.argsort(records["stamp"] >> np.uint64(8), kind="stable")]
             whole, kept = records[: -_SORTED_TOGETHER or None], records[-_SORTED_TOGETHER:]
             if len(whole):
@@ -203,7 +215,7 @@ class RawRecording(EventStream):
                 codes[number] = len(self.threads)
                 self.threads.append(self._numbers[number])
         ticks = records["ticks"]
-        columns = [
+        told = [
             categories(codes[threads], strings(self.threads)),
             optional_integers([None if tick == _NO_TICKS else tick for tick in ticks.tolist()])
             if self.header["old_gil"]
@@ -212,7 +224,7 @@ class RawRecording(EventStream):
             event_column(events),
             _integers(self._nanoseconds(records["stamp"] >> np.uint64(8))),
         ]
-        return pa.RecordBatch.from_arrays(columns, schema=BATCH_SCHEMA), int(counted[-1])
+        return pa.RecordBatch.from_arrays(told, schema=BATCH_SCHEMA), int(counted[-1])
 
     def _nanoseconds(self, clocks: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
         """Of the monotonic clock, since the recording began."""
@@ -223,6 +235,49 @@ class RawRecording(EventStream):
 
     def close(self) -> None:
         self._source.close()
+
+
+class _Attributes:
+    """Attributes on their way from the records to the batches.
+
+    Sorting moves ENTRYs only, and these have none: so an attribute's event is known by its place among the others.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[npt.NDArray[np.int64], Record]] = []
+        self._read = self._given = 0
+
+    def split(self, records: Record) -> Record:
+        """Takes the attributes out of these records."""
+        codes = (records["stamp"] & np.uint64(255)).astype(np.uint8)
+        attribute = codes & _ATTRIBUTE != 0
+        others = np.cumsum((codes != _ENTRY) & ~attribute)
+        before, self._read = self._read, self._read + int(others[-1] if len(others) else 0)
+        if not attribute.any():
+            return records
+        self._waiting.append((before + others[attribute] - 1, records[attribute]))
+        return records[~attribute]
+
+    def columns(self, records: Record) -> dict[str, pa.Array]:
+        """The columns of the batch that these events become."""
+        codes = (records["stamp"] & np.uint64(255)).astype(np.uint8)
+        rows = np.flatnonzero(codes != _ENTRY)
+        before, self._given = self._given, self._given + len(rows)
+        if not self._waiting:
+            return {}
+        places = np.concatenate([places for places, _ in self._waiting])
+        waiting = np.concatenate([attributes for _, attributes in self._waiting])
+        begin, end = np.searchsorted(places, [before, self._given])
+        self._waiting = [(places[end:], waiting[end:])] if end < len(places) else []
+        own = rows[places[begin:end] - before]
+        found = waiting[begin:end]
+        made = np.empty(len(own), SPARSE)
+        made["row"], made["value"] = own, (found["stamp"] >> np.uint64(8)).astype(np.int64)
+        made["key"] = _KEY_OF_CODE[(found["stamp"] & np.uint64(255)).astype(np.uint8)]
+        fits = (found["thread"] == records["thread"][own]) & (made["value"] >= _LEAST[made["key"]])
+        fits &= _BELONGS[made["key"], _EVENT_CODES[codes[own]]]
+        made = made[fits]
+        return columns(made[np.lexsort((made["key"], made["row"]))], len(records))
 
 
 class _Bytes:

@@ -7,12 +7,13 @@
 #include <stdlib.h>
 
 #include "clock.h"
+#include "cpu.h"
 #include "ending.h"
 #include "new_gil.h"
 #include "old_gil.h"
+#include "stacks.h"
 #include "state.h"
 #include "threads.h"
-#include "writer.h"
 
 static void *(*save_thread)(void);
 static void (*restore_thread)(void *);
@@ -40,6 +41,7 @@ static void in_forked_child(void) {
     tk_the_gil.recording++;
     tk_threads_anew();
     tk_raw_forked();
+    tk_stacks_forked();
     if (old_gil)
         tk_old_gil_forked();
 }
@@ -68,6 +70,7 @@ static const char *find(int old) {
 }
 
 static void forget(void) {
+    tk_stacks_end();
     TK_STORE(tk_the_gil.guard, NULL);
     TK_STORE(tk_the_gil.cond, NULL);
     tk_slots_restore();
@@ -92,6 +95,8 @@ TK_PUBLIC const char *tk_record_start(const char *base, const char *metadata, ui
         forget();
         return wrong;
     }
+    tk_cpu_prepare();
+    tk_stacks_begin();
     if (!prepared) {
         pthread_atfork(NULL, NULL, in_forked_child);
         atexit(tk_finish);
