@@ -7,6 +7,7 @@ export default [
     languageOptions: { ecmaVersion: 2024, sourceType: "module", globals: { ...globals.browser } },
     rules: {
       eqeqeq: "error",
+      "max-lines": ["error", 500],
       "no-shadow": "error",
       "no-unused-vars": "error",
       "no-var": "error",

@@ -27,7 +27,7 @@ class CoreWheel(bdist_wheel):
         return "py3", "none", super().get_tag()[2]
 
 
-SOURCES = [f"tracekit/_native/{name}.c" for name in ("scan", "findings", "picture", "timeline", "pipeline")]
+SOURCES = [f"tracekit/_native/{name}.c" for name in ("scan", "findings", "picture", "timeline", "pipeline", "layouts")]
 core = Extension(
     "tracekit._native._core",
     SOURCES,

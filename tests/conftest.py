@@ -13,12 +13,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "sample_traces"
-GOLDEN = ROOT / "tests" / "golden"
+GOLDEN = ROOT / "tests" / "data" / "golden"
 
 
 def trace_file(name: str) -> Path:
     """A trace by its name, wherever it lies."""
-    return next(path for folder in (SAMPLES, GOLDEN, GOLDEN / "edge") if (path := folder / name).exists())
+    folders = (SAMPLES, GOLDEN, GOLDEN / "edge", GOLDEN / "attributes")
+    return next(path for folder in folders if (path := folder / name).exists())
 
 
 @pytest.fixture(params=["native", "python"])

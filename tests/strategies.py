@@ -40,6 +40,39 @@ odd_lines = st.one_of(
     st.text(max_size=20),
 )  # fmt: skip
 
+numbers = st.one_of(
+    st.integers(0, 9).map(str),
+    st.sampled_from([str(2**62), str(2**62 + 1), "007", "1" * 18, "1" * 19, "9" * 30, "x", "-1", "1,2", "1=2", ""]),
+)
+unlocks = st.lists(st.integers(0, 12).map(str), min_size=1, max_size=10).map(",".join)
+attributes = st.one_of(
+    st.builds("{}={}".format, st.sampled_from(["cpu", "stack", "sample", "region", "lock", "unlocks"]), numbers),
+    st.builds("unlocks={}".format, unlocks),
+    st.sampled_from(["note", "zz=1", "z-z=x", "cpu", "=1", "-a=1", "Cpu=1", "stac=1", "stacks=1", "cpu=1\r", "cpu=\0"]),
+)
+definitions = st.one_of(
+    st.builds("# code: {} = {} f{} a file.py".format, *[st.integers(0, 4)] * 3),
+    st.builds("# stack: {} = {} {} {}".format, *[st.integers(0, 6)] * 4),
+    st.builds("# region: {} = r{}".format, *[st.integers(0, 4)] * 2),
+    st.sampled_from(
+        ["# region: eu", "# code: x = 1 f g", "#stack:\t 007  =  0 \t1  2 ", "# stack: 8 = 7 1 2147483648"]
+    ),
+)
+
+
+@st.composite
+def attributed(draw: st.DrawFn, lines: st.SearchStrategy[bytes]) -> bytes:
+    """The same lines, with attributes behind them and definitions between them."""
+    told: list[str] = []
+    for line in draw(lines).decode("utf-8", "surrogateescape").split("\n"):
+        if draw(st.integers(0, 4)) == 0:
+            told.append(draw(definitions))
+        blank = draw(st.sampled_from([" ", " ", " ", "\t", "  "]))
+        words = draw(st.lists(attributes, max_size=3)) if line.strip() and draw(st.booleans()) else []
+        told.append(blank.join([line.removesuffix("\r"), *words]) + draw(st.sampled_from(["", "", "", " ", "\r"])))
+    return "\n".join(told).encode("utf-8", "surrogateescape")
+
+
 line_ends = st.sampled_from(["\n", "\n", "\n", "\r\n"])
 
 

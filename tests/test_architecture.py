@@ -9,7 +9,8 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+
+from tests.conftest import ROOT
 
 PACKAGE = ROOT / "tracekit"
 ROOMS = [
@@ -34,6 +35,9 @@ ROOMS = [
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 RECORDER_MAY_IMPORT = {"recorder": {"errors"}, "recorder.bootstrap": set(), "recorder.launch": {"errors"}}
 """What runs in or starts the recorded program; only `recorder.recording` knows the rest of tracekit."""
+
+MAX_LINES = 500
+BEING_SPLIT = {PACKAGE / "reporters" / "html" / "script" / "timeline.js"}
 
 
 def module_name(path: Path) -> str:
@@ -112,6 +116,19 @@ def test_files_of_c_do_not_include_each_other_in_a_circle(folder: str) -> None:
 def test_what_runs_in_the_recorded_program_imports_almost_nothing() -> None:
     for module, allowed in RECORDER_MAY_IMPORT.items():
         assert {imported for imported in IMPORTS[module] if room(imported) != "recorder"} <= allowed, module
+
+
+def test_files_of_python_and_javascript_are_short() -> None:
+    """A longer file does more than one thing."""
+    sources = [
+        path
+        for folder in ("tracekit", "tests", "benchmarks", "docs")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".py", ".js", ".cjs", ".mjs") and path not in BEING_SPLIT
+    ]
+    assert len(sources) > 100
+    lengths = {str(path.relative_to(ROOT)): path.read_text().count("\n") for path in sources}
+    assert {name: length for name, length in lengths.items() if length > MAX_LINES} == {}
 
 
 def test_only_the_command_line_prints_and_exits() -> None:

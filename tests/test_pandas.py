@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import GOLDEN, SAMPLES, trace_file
 
 import tracekit
+from tests.conftest import GOLDEN, SAMPLES, trace_file
 from tracekit.model import schemas
 
 NAMES = ["py27-cpu2.log", "py27-echo-convoy-timed.log", "py311-longhold.log", "slide-battle.log"]

@@ -17,11 +17,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import SAMPLES, trace_file
-from test_convert import converted, sorted_rows
 from typer.testing import CliRunner
 
 import tracekit
+from tests.conftest import SAMPLES, trace_file
+from tests.writers.test_convert import converted, sorted_rows
 from tracekit.cli import app
 from tracekit.model import schemas
 from tracekit.querying import open_database

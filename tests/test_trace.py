@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import zstandard
-from conftest import SAMPLES, trace_file
 
 import tracekit
+from tests.conftest import SAMPLES, trace_file
 from tracekit.model import schemas
 
 STORY = b"""\
@@ -122,8 +122,7 @@ def test_both_clocks(core: str) -> None:
 
 
 def test_tables_of_both_cores_are_equal(monkeypatch: pytest.MonkeyPatch) -> None:
-    from conftest import require_native
-
+    from tests.conftest import require_native
     from tracekit import _native
 
     require_native()

@@ -20,13 +20,13 @@ from tracekit.model import schemas
 from tracekit.model.arrays import numbers
 from tracekit.model.observed import hide_all, unobserved
 from tracekit.model.rows import Options, PictureLimits, Totals
-from tracekit.model.stream import EVENTS, EventStream, Progress
+from tracekit.model.stream import EVENTS, EventStream, OnProgress
 from tracekit.parsers import open_trace
 from tracekit.timeline import Timeline
 from tracekit.timeline.diagnostics import Diagnostic, require_events, summarise
 from tracekit.timeline.picture import Picture
 from tracekit.trace import Trace
-from tracekit.words import duration, printable
+from tracekit.words import duration, printable, whole_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -173,9 +173,8 @@ class Analysis:
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
         """What is worth naming, costliest first."""
-        interval = self.metadata.get("switch-interval-us", "")
-        known = interval.isascii() and interval.isdigit() and len(interval) <= 9
-        shown = duration(int(interval) * 1000, "ns") if known else "5 ms unless it was changed"
+        interval = whole_number(self.metadata.get("switch-interval-us", ""), 10**9)
+        shown = "5 ms unless it was changed" if interval is None else duration(interval * 1000, "ns")
         threads = {row["thread"]: row for row in self.threads.to_pylist()}
         story = Story(self.unit, self.duration, self.new_gil, shown, self.names, threads, self._blamed, self.unobserved)
         return explain(self.groups, story)
@@ -238,7 +237,7 @@ def analyze(
     trace: Trace | str | os.PathLike[str],
     *,
     strict: bool = False,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
     **thresholds: float,
 ) -> Analysis:
     """Analyzes a trace: one in memory, or a file of any size, in memory that does not grow with it.
@@ -259,7 +258,7 @@ def analyze_and_draw(
     trace: Trace | str | os.PathLike[str],
     *,
     strict: bool = False,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
     **thresholds: float,
 ) -> Analysis:
     """`analyze` that collects the picture in the same pass, for those who are sure to want it."""
@@ -271,7 +270,7 @@ def _analyze(
     options: Options,
     limits: PictureLimits | None,
     strict: bool = False,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
     file: BinaryIO | None = None,
 ) -> Analysis:
     if isinstance(trace, Trace):
@@ -285,7 +284,7 @@ def analyze_stream(
     stream: EventStream,
     source: str | os.PathLike[str],
     options: Options,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
     limits: PictureLimits | None = None,
 ) -> Analysis:
     """Reads the whole stream; what it tells about the trace is complete then. Raises what `analyze` raises.
@@ -294,7 +293,7 @@ def analyze_stream(
     """
     found = timeline.run(stream, options, progress, limits)
     require_events(stream, found.totals.events)
-    summary = summarise(stream.bad_lines, stream.truncated, found.totals, stream.first_line)
+    summary = summarise(stream.bad_lines, stream.ignored, stream.truncated, found.totals, stream.first_line)
     found = replace(found, tables=hide_all(found.tables, stream.metadata))
     return _analysis(stream.path, source, found, stream.metadata, summary, stream.bad_lines.total, options)
 

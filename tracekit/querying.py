@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from tracekit.model import schemas
 from tracekit.model.source import Source
-from tracekit.model.stream import Progress
+from tracekit.model.stream import OnProgress
 from tracekit.sql import Database, frame_of
 from tracekit.writers import parquet
 from tracekit.writers.tablestream import TableStream
@@ -43,7 +43,7 @@ def query(trace: str | os.PathLike[str], sql: str, *, arrow: bool = False) -> pd
     return found if arrow else frame_of(found)
 
 
-def open_database(trace: str | os.PathLike[str], progress: Progress | None = None) -> Database:
+def open_database(trace: str | os.PathLike[str], progress: OnProgress | None = None) -> Database:
     """The tables of a trace file, which is read when SQL names one, or of a fleet's folder.
 
     Raises SourceError: there is no such file.

@@ -13,9 +13,10 @@ import pyarrow as pa
 
 from tracekit import frames, timeline
 from tracekit.model import schemas
+from tracekit.model.definitions import Definitions
 from tracekit.model.observed import hide_all
 from tracekit.model.rows import Options, PictureLimits
-from tracekit.model.stream import BadLines, EventStream
+from tracekit.model.stream import BadLines, EventStream, Ignored
 from tracekit.parsers import open_trace
 from tracekit.sql import Database, frame_of
 from tracekit.timeline import Timeline
@@ -57,6 +58,8 @@ def _kept(stream: EventStream) -> Trace:
         _threads=stream.threads,
         _names=stream.names,
         _bad_lines=stream.bad_lines,
+        _ignored=stream.ignored,
+        _definitions=stream.definitions,
         _truncated=stream.truncated,
         _line_numbers=stream.line_numbers(),
         _fault_lines=stream.fault_lines,
@@ -77,6 +80,8 @@ class Trace:
     _threads: list[str] = field(repr=False)
     _names: dict[str, str] = field(repr=False)
     _bad_lines: BadLines = field(repr=False)
+    _ignored: Ignored = field(repr=False)
+    _definitions: Definitions = field(repr=False)
     _truncated: str | None = field(repr=False)
     _line_numbers: Callable[[int], int | None] = field(repr=False)
     _fault_lines: dict[tuple[str, str], int] = field(repr=False)
@@ -146,6 +151,7 @@ class Trace:
         """The diagnostics counted by code and severity."""
         return summarise(
             self._bad_lines,
+            self._ignored,
             self._truncated,
             self.timeline.totals,
             lambda faults: (

@@ -19,6 +19,15 @@ def duration(value: int, unit: str) -> str:
     return f"{value} ns"
 
 
+def whole_number(text: str, most: int) -> int | None:
+    """The integer from 0 to `most` that these digits are, else None."""
+    digits = text.lstrip("0")
+    if not (text.isascii() and text.isdigit()) or len(digits) > len(str(most)):  # Python refuses thousands of digits
+        return None
+    value = int(digits or "0")
+    return value if value <= most else None
+
+
 def share(part: int, whole: int) -> str:
     return "-" if not whole else f"{100 * part / whole:.1f} %"
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from recorded import good, need_recorder
+from tests.recorder.recorded import good, need_recorder
 
 TESTS = """
 import threading, time

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recorded import PROGRAMS, good, need_recorder
 
 import tracekit
+from tests.recorder.recorded import PROGRAMS, good, need_recorder
 from tracekit.parsers import raw
 from tracekit.recorder import launch
 

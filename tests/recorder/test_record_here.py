@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from recorded import good, names, need_recorder, script
 
 import tracekit
+from tests.recorder.recorded import good, names, need_recorder, script
 
 
 def run(folder: Path, text: str, *words: str) -> str:

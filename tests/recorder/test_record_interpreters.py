@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from recorded import PROGRAMS, every_interpreter, good, names, need_recorder, record
 
 import tracekit
+from tests.recorder.recorded import PROGRAMS, every_interpreter, good, names, need_recorder, record
 from tracekit.recorder import launch
 from tracekit.recorder.recording import raw_path, write_recordings
 

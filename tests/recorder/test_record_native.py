@@ -10,9 +10,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from recorded import INTERPRETERS, PROGRAMS, every_interpreter, good, names, need_recorder, record, script
 
 import tracekit
+from tests.recorder.recorded import (
+    INTERPRETERS,
+    PROGRAMS,
+    every_interpreter,
+    good,
+    names,
+    need_recorder,
+    record,
+    script,
+)
 from tracekit import recorder
 
 STATUS = os.open(os.devnull, os.O_WRONLY)  # what the bootstrap says is of no interest here

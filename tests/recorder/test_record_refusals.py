@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from recorded import INTERPRETERS, need_recorder, record, script
 
 import tracekit
+from tests.recorder.recorded import INTERPRETERS, need_recorder, record, script
 from tracekit import recorder
 
 RUNS = "print('it ran')"

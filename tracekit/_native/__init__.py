@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import ctypes as c
 import os
+from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
 
-ABI = 8
 LINE_CODES = 8
 ROW_CODES = 5
 FINDING_KINDS = 4
 
 
-class Options(c.Structure):
+class OptionsStruct(c.Structure):
     """tk_options"""
 
     _fields_ = (
@@ -30,7 +30,7 @@ class Options(c.Structure):
     )
 
 
-class PictureLimits(c.Structure):
+class PictureLimitsStruct(c.Structure):
     """tk_picture_limits"""
 
     _fields_ = tuple(
@@ -42,13 +42,13 @@ class PictureLimits(c.Structure):
     )
 
 
-class FindingTotals(c.Structure):
+class FindingTotalsStruct(c.Structure):
     """tk_finding_totals"""
 
     _fields_ = (("count", c.c_int64), ("kept", c.c_int64))
 
 
-class Totals(c.Structure):
+class TotalsStruct(c.Structure):
     """tk_totals"""
 
     _fields_ = (
@@ -59,24 +59,25 @@ class Totals(c.Structure):
         ("first_seq", c.c_int64 * 2 * ROW_CODES),
         ("held", c.c_int64),
         ("free_wanted", c.c_int64),
-        ("findings", FindingTotals * FINDING_KINDS),
+        ("findings", FindingTotalsStruct * FINDING_KINDS),
         *((name, c.c_int32) for name in ("timed", "clock_known", "tick_clock_known", "threads", "exact", "has_ticks")),
     )
 
 
-class Columns(c.Structure):
+class ColumnsStruct(c.Structure):
     """tk_columns"""
 
     _fields_ = (
         ("events", c.c_int64),
         *(
             (name, c.c_void_p)
-            for name in ("thread", "ticks", "checks", "time", "event", "codes", "clock", "tick_clock")
+            for name in ("thread", "ticks", "checks", "time", "event", "codes", "clock", "tick_clock", "attributes")
         ),
+        ("attribute_count", c.c_int64),
     )
 
 
-class Progress(c.Structure):
+class ProgressStruct(c.Structure):
     """tk_progress"""
 
     _fields_ = (
@@ -84,11 +85,13 @@ class Progress(c.Structure):
         ("bad_counts", c.c_int64 * LINE_CODES),
         ("bad_first", c.c_int64 * LINE_CODES),
         ("fault_lines", c.c_int64 * 2 * ROW_CODES),
+        ("bad_attributes", c.c_int64),
+        ("bad_attribute_line", c.c_int64),
         *((name, c.c_int32) for name in ("threads", "done", "error", "strict_stop")),
     )
 
 
-class Batch(c.Structure):
+class BatchStruct(c.Structure):
     """tk_batch"""
 
     _fields_ = (
@@ -100,6 +103,8 @@ class Batch(c.Structure):
         *((name, c.c_int64) for name in ("null_ticks", "null_checks", "null_time")),
         *((name, c.c_void_p) for name in ("valid_ticks", "valid_checks", "valid_time", "gaps")),
         ("gap_count", c.c_int64),
+        ("attributes", c.c_void_p),
+        ("attribute_count", c.c_int64),
         *(
             (name, c.c_int32)
             for name in ("threads", "ticks_width", "checks_width", "time_width", "thread_width", "padding")
@@ -107,21 +112,36 @@ class Batch(c.Structure):
     )
 
 
-class BadLine(c.Structure):
+class BadLineStruct(c.Structure):
     """tk_bad_line"""
 
     _fields_ = (("line", c.c_int64), ("code", c.c_int32), ("length", c.c_uint32), ("offset", c.c_uint64))
 
 
+STRUCTS: dict[str, type[c.Structure]] = {
+    "tk_options": OptionsStruct, "tk_picture_limits": PictureLimitsStruct, "tk_finding_totals": FindingTotalsStruct,
+    "tk_totals": TotalsStruct, "tk_columns": ColumnsStruct, "tk_progress": ProgressStruct, "tk_batch": BatchStruct,
+    "tk_bad_line": BadLineStruct,
+}  # fmt: skip
+"""By their names in C. The rows' layouts are numpy's: `tracekit.model.rows`."""
+
+
+class _Field(c.Structure):
+    """tk_field"""
+
+    _fields_ = (("structure", c.c_char_p), ("field", c.c_char_p), ("offset", c.c_int64), ("size", c.c_int64))
+
+
 _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
-    "tk_timeline_new": (c.c_void_p, (c.c_int64, c.c_int32, c.POINTER(Options))),
+    "tk_layouts": (c.POINTER(_Field), (c.POINTER(c.c_int64),)),
+    "tk_timeline_new": (c.c_void_p, (c.c_int64, c.c_int32, c.POINTER(OptionsStruct))),
     "tk_timeline_free": (None, (c.c_void_p,)),
-    "tk_timeline_draw": (c.c_int32, (c.c_void_p, c.POINTER(PictureLimits))),
+    "tk_timeline_draw": (c.c_int32, (c.c_void_p, c.POINTER(PictureLimitsStruct))),
     "tk_timeline_picture_shift": (c.c_int32, (c.c_void_p,)),
     "tk_timeline_picture_whole": (c.c_int32, (c.c_void_p,)),
-    "tk_timeline_feed": (c.c_int32, (c.c_void_p, c.POINTER(Columns), c.c_int32)),
+    "tk_timeline_feed": (c.c_int32, (c.c_void_p, c.POINTER(ColumnsStruct), c.c_int32)),
     "tk_timeline_finish": (c.c_int32, (c.c_void_p,)),
-    "tk_timeline_totals": (None, (c.c_void_p, c.POINTER(Totals))),
+    "tk_timeline_totals": (None, (c.c_void_p, c.POINTER(TotalsStruct))),
     **{
         f"tk_timeline_{table}": (c.c_void_p, (c.c_void_p, c.POINTER(c.c_int64)))
         for table in (
@@ -142,9 +162,10 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
     "tk_pipeline_prologue": (c.c_int32, (c.c_void_p,)),
     "tk_pipeline_start": (c.c_int32, (c.c_void_p, c.c_void_p)),
     "tk_pipeline_wait": (c.c_int32, (c.c_void_p, c.c_int32)),
-    "tk_pipeline_next": (c.c_int32, (c.c_void_p, c.POINTER(Batch), c.c_int32)),
+    "tk_pipeline_next": (c.c_int32, (c.c_void_p, c.POINTER(BatchStruct), c.c_int32)),
     "tk_pipeline_give_back": (None, (c.c_void_p, c.c_void_p)),
-    "tk_pipeline_progress": (None, (c.c_void_p, c.POINTER(Progress))),
+    "tk_pipeline_forget_attributes": (None, (c.c_void_p,)),
+    "tk_pipeline_progress": (None, (c.c_void_p, c.POINTER(ProgressStruct))),
     "tk_pipeline_comments": (c.c_int64, (c.c_void_p, c.c_void_p, c.c_int64)),
     "tk_pipeline_bad_lines": (c.c_int64, (c.c_void_p, c.c_void_p)),
     "tk_pipeline_bad_texts": (c.c_int64, (c.c_void_p, c.c_void_p)),
@@ -158,8 +179,6 @@ def load(path: Path) -> c.CDLL | None:
         return None
     try:
         loaded = c.CDLL(str(path))
-        if loaded.tk_abi() != ABI:
-            return None
         for name, (result, arguments) in _FUNCTIONS.items():
             function = getattr(loaded, name)
             function.restype, function.argtypes = result, arguments
@@ -168,7 +187,34 @@ def load(path: Path) -> c.CDLL | None:
     return loaded
 
 
+def check_layout(structure: str, size: int, fields: Mapping[str, tuple[int, int]]) -> None:
+    """Whether the C has its struct of this name laid out so: each field's offset and size. Raises ImportError.
+
+    Only a checkout can be at fault: its core was built before the sources changed, or one side was changed alone.
+    """
+    here, there = {"": (0, size), **fields}, _layouts.get(structure, {})
+    if there != here:
+        odd = ", ".join(sorted(name or "size" for name in {*there, *here} if there.get(name) != here.get(name)))
+        raise ImportError(
+            f"The native core has another layout of {structure} ({odd}). Build it again: pip install -e . "
+            "A field that is new must be listed in tracekit/_native/layouts.c too."
+        )
+
+
+def _layouts_in(core: c.CDLL) -> dict[str, dict[str, tuple[int, int]]]:
+    found: dict[str, dict[str, tuple[int, int]]] = {}
+    rows = core.tk_layouts(count := c.c_int64())
+    for row in rows[: count.value]:
+        found.setdefault(row.structure.decode(), {})[row.field.decode()] = row.offset, row.size
+    return found
+
+
 library = load(Path(__file__).with_name("_core.so"))
+if library:
+    _layouts = _layouts_in(library)
+    for _name, _struct in STRUCTS.items():
+        _places = {field: getattr(_struct, field) for field, *_ in _struct._fields_}
+        check_layout(_name, c.sizeof(_struct), {field: (at.offset, at.size) for field, at in _places.items()})
 
 
 def core_name() -> str:

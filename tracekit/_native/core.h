@@ -15,7 +15,6 @@
 #error "the scanner reads eight characters as one little-endian number"
 #endif
 
-#define TK_ABI 8                 /* raised whenever a struct below changes */
 #define TK_EXPORT __attribute__((visibility("default")))
 #define TK_NULL INT64_MIN        /* a `-` in a column */
 #define TK_LINE_LIMIT (1 << 20)  /* bytes; a longer line is bad */
@@ -39,7 +38,16 @@ enum {
 /* `count` lines that are no events stand before the event at `event` (counted from the block's first). */
 typedef struct { uint32_t event, count; } tk_gap;
 typedef struct { uint32_t line, code, offset, length; } tk_bad;
-typedef struct { uint32_t event, offset, length; } tk_comment;
+typedef struct { uint32_t event, line, offset, length; } tk_comment;
+
+/* What a row may tell beside its columns (model/attributes.py), one of it: its value. Only what counts: in range, on an
+   event that it belongs to, the last of its key. An id may be one that no definition explains. */
+enum { TK_CPU, TK_STACK, TK_SAMPLE, TK_REGION, TK_LOCK, TK_UNLOCKS, TK_ATTRIBUTES };
+typedef struct {
+    uint32_t row; /* of the batch */
+    uint32_t key; /* TK_UNLOCKS comes once for each lock, up to 8 times */
+    int64_t value;
+} tk_attribute;
 
 #define TK_VECTOR(type) struct { type *items; size_t count, room; }
 
@@ -64,6 +72,9 @@ typedef struct tk_block {
     TK_VECTOR(tk_gap) gaps;
     TK_VECTOR(tk_bad) bad;
     TK_VECTOR(tk_comment) comments;
+    TK_VECTOR(tk_attribute) attributes;
+    int64_t bad_attributes;
+    uint32_t bad_attribute_line; /* of the first of them, counted from the block's first */
     tk_range ticks_range, checks_range, time_range;
     tk_nulls null_ticks, null_checks, null_time;
     int32_t ticks_width, checks_width, time_width, thread_width; /* bytes a value, once handed out */
@@ -157,7 +168,9 @@ typedef struct {
 
 typedef struct { int64_t duration; int32_t waiter, holder; } tk_blame;
 
-/* Release kinds: 0 unknown, 1 check, 2 blocking. A `seq` of -1 is none. Clocks count from the trace's first, tick
+enum { TK_UNKNOWN_RELEASE, TK_CHECK_RELEASE, TK_BLOCKING_RELEASE };
+
+/* release: one of the above. A `seq` of -1 is none. Clocks count from the trace's first, tick
    clocks from its first tick clock. */
 typedef struct {
     int64_t start_seq, end_seq, start, end, start_ticks, end_ticks, waited; /* waited: TK_NULL without a wait */
@@ -183,6 +196,10 @@ typedef struct {
     const uint8_t *event;
     const int32_t *codes;
     int64_t *clock, *tick_clock;  /* filled when not NULL */
+    /* Sorted by row, then by key. Most batches have none (count 0): a row costs nothing more then, and else one
+       comparison with the row of the next attribute. */
+    const tk_attribute *attributes;
+    int64_t attribute_count;
 } tk_columns;
 
 /* ---- picture.c ---- */
@@ -264,6 +281,7 @@ typedef struct {
     int64_t bytes, lines, events, blocks;
     int64_t bad_counts[TK_LINE_CODES], bad_first[TK_LINE_CODES];
     int64_t fault_lines[TK_ROW_CODES][2];
+    int64_t bad_attributes, bad_attribute_line;
     int32_t threads, done, error, strict_stop;
 } tk_progress;
 
@@ -277,6 +295,8 @@ typedef struct {
     const uint8_t *valid_ticks, *valid_checks, *valid_time;
     const tk_gap *gaps;
     int64_t gap_count;
+    const tk_attribute *attributes;
+    int64_t attribute_count;
     int32_t threads, ticks_width, checks_width, time_width, thread_width, padding;
 } tk_batch;
 
@@ -294,19 +314,28 @@ TK_EXPORT void tk_pipeline_free(tk_pipeline *pipeline);
 TK_EXPORT int32_t tk_pipeline_prologue(tk_pipeline *pipeline);
 /* From here on the workers feed this timeline; no batches come out. */
 TK_EXPORT int32_t tk_pipeline_start(tk_pipeline *pipeline, tk_timeline *timeline);
-/* Waits at most so long for the end. 1: all is done. */
+/* Waits at most so long for the end, or for many comments. 1: all is done. */
 TK_EXPORT int32_t tk_pipeline_wait(tk_pipeline *pipeline, int32_t milliseconds);
-/* The next batch in order. 1: here it is, 0: not yet, -1: there is none left. */
+/* The next batch in order. 1: here it is, 0: not yet, or many comments, -1: there is none left. */
 TK_EXPORT int32_t tk_pipeline_next(tk_pipeline *pipeline, tk_batch *batch, int32_t milliseconds);
 TK_EXPORT void tk_pipeline_give_back(tk_pipeline *pipeline, void *block);
+/* Its attributes are not needed any more, though its columns are. */
+TK_EXPORT void tk_pipeline_forget_attributes(void *block);
 TK_EXPORT void tk_pipeline_progress(tk_pipeline *pipeline, tk_progress *progress);
-/* The comments that may be metadata: `1 text LF` before the first event, `0 text LF` after; then forgets them. */
+/* The comments that may be metadata, each `1`, the number of its line in 8 bytes, its text and LF; a `0` instead of the
+   `1` after the first event. Then forgets them. Reading pauses while there are many, so ask for them now and then. */
 TK_EXPORT int64_t tk_pipeline_comments(tk_pipeline *pipeline, uint8_t *out, int64_t room);
 TK_EXPORT int64_t tk_pipeline_bad_lines(tk_pipeline *pipeline, tk_bad_line *out);
 TK_EXPORT int64_t tk_pipeline_bad_texts(tk_pipeline *pipeline, uint8_t *out);
 /* Names of the threads from code `first` on, one behind the other; `ends` gets the end of each. */
 TK_EXPORT int64_t tk_pipeline_names(tk_pipeline *pipeline, int32_t first, int32_t count, uint8_t *out,
                                     uint64_t *ends);
-TK_EXPORT int32_t tk_abi(void);
+
+/* ---- layouts.c ---- */
+
+/* Where a struct below has a field, by Python's name for it; an empty one: the struct itself. A struct that Python knows
+   is listed in layouts.c with all its fields. */
+typedef struct { const char *structure, *field; int64_t offset, size; } tk_field;
+TK_EXPORT const tk_field *tk_layouts(int64_t *count);
 
 #endif

@@ -161,10 +161,10 @@ bool picture_hold(picture *p, const tk_picture_hold *hold) {
     } else if (!spread(p, hold->thread, hold->start, hold->end, FIELD(held), FIELD(longest_hold), held)) {
         return false;
     }
-    if (!hold->release) return true;
+    if (hold->release == TK_UNKNOWN_RELEASE) return true;
     if (!cell && !(cell = cell_of(p, hold->thread, hold->end >> p->shift))) return false;
-    cell->checks += hold->release == 1;
-    cell->blocking += hold->release == 2;
+    cell->checks += hold->release == TK_CHECK_RELEASE;
+    cell->blocking += hold->release == TK_BLOCKING_RELEASE;
     return true;
 }
 

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define ARENA_BYTES ((size_t)1 << 24)
+#define MANY_COMMENTS ((size_t)1 << 22) /* bytes: then reading waits until they are fetched */
 #define READ_PATIENCE 50 /* ms between looks at `stop` while a pipe is silent */
 
 /* Memory for the columns of several kept batches, so that large pages pay. */
@@ -73,7 +74,6 @@ struct tk_pipeline {
     int64_t ordered, fetched;
 };
 
-int32_t tk_abi(void) { return TK_ABI; }
 
 static void leave_arena(tk_arena *arena) {
     if (!arena || atomic_fetch_sub(&arena->users, 1) > 1) return;
@@ -107,6 +107,7 @@ static void free_block(tk_block *block) {
     free(block->gaps.items);
     free(block->bad.items);
     free(block->comments.items);
+    free(block->attributes.items);
     free(block->null_ticks.valid);
     free(block->null_checks.valid);
     free(block->null_time.valid);
@@ -380,6 +381,10 @@ static tk_block *pack(worker *w, int32_t threads) {
     block->gaps.count = from->gaps.count;
     block->gaps.room = from->gaps.room;
     memset(&from->gaps, 0, sizeof from->gaps);
+    block->attributes.items = from->attributes.items;
+    block->attributes.count = from->attributes.count;
+    block->attributes.room = from->attributes.room;
+    memset(&from->attributes, 0, sizeof from->attributes);
     block->null_ticks = from->null_ticks;
     block->null_checks = from->null_checks;
     block->null_time = from->null_time;
@@ -421,7 +426,9 @@ static bool take_comments(tk_pipeline *p, const tk_block *block) {
         const tk_comment *comment = &block->comments.items[i];
         bool early = p->progress.events == 0 && comment->event == 0;
         uint8_t flag = early ? '1' : '0', end = '\n';
+        uint64_t line = (uint64_t)(block->first_line + comment->line);
         if (!append(&p->comments.items, &p->comments.count, &p->comments.room, &flag, 1) ||
+            !append(&p->comments.items, &p->comments.count, &p->comments.room, (const uint8_t *)&line, sizeof line) ||
             !append(&p->comments.items, &p->comments.count, &p->comments.room, block->text + comment->offset,
                     comment->length) ||
             !append(&p->comments.items, &p->comments.count, &p->comments.room, &end, 1))
@@ -450,7 +457,7 @@ static bool take_bad_lines(tk_pipeline *p, const tk_block *block) {
 static bool feed_timeline(tk_pipeline *p, worker *w) {
     const tk_block *block = w->block;
     tk_columns columns = {block->events, block->thread, block->ticks, block->checks, block->time, block->event,
-                          w->codes, NULL, NULL};
+                          w->codes, NULL, NULL, block->attributes.items, (int64_t)block->attributes.count};
     return tk_timeline_feed(p->timeline, &columns, p->names.count);
 }
 
@@ -494,6 +501,9 @@ static bool hand_on(tk_pipeline *p, worker *w) {
     pthread_mutex_lock(&p->handing);
     fine = fine && take_comments(p, block) && take_bad_lines(p, block);
     if (fine && p->timeline) note_fault_lines(p, block);
+    if (block->bad_attributes && !p->progress.bad_attributes)
+        p->progress.bad_attribute_line = block->first_line + block->bad_attribute_line;
+    p->progress.bad_attributes += block->bad_attributes;
     p->progress.lines += block->lines;
     p->progress.events += block->events;
     p->progress.blocks++;
@@ -525,14 +535,18 @@ static bool wait_for_turn(tk_pipeline *p, int64_t index) {
     return !atomic_load(&p->stop);
 }
 
-/* A block to scan into; waits while too many batches lie unfetched. */
+static bool many_comments(const tk_pipeline *p) { return p->comments.count > MANY_COMMENTS; }
+
+/* A block to scan into; waits while too many batches lie unfetched, or comments. */
 static bool take_free_block(tk_pipeline *p, worker *w) {
-    if (w->block) return true;
     pthread_mutex_lock(&p->handing);
-    while (p->ready >= 2 * p->worker_count && !atomic_load(&p->stop))
+    while (((!w->block && p->ready >= 2 * p->worker_count) || (p->running && many_comments(p))) &&
+           !atomic_load(&p->stop)) {
+        pthread_cond_signal(&p->finished);
+        pthread_cond_signal(&p->batch_ready);
         pthread_cond_wait(&p->turn_passed, &p->handing);
-    w->block = p->free_blocks;
-    if (w->block) {
+    }
+    if (!w->block && (w->block = p->free_blocks)) {
         p->free_blocks = w->block->next;
         p->free_count--;
     }
@@ -625,7 +639,7 @@ static bool timed_wait(pthread_cond_t *condition, pthread_mutex_t *mutex, int32_
 
 int32_t tk_pipeline_wait(tk_pipeline *p, int32_t milliseconds) {
     pthread_mutex_lock(&p->handing);
-    while (p->running && timed_wait(&p->finished, &p->handing, milliseconds)) {}
+    while (p->running && !many_comments(p) && timed_wait(&p->finished, &p->handing, milliseconds)) {}
     bool done = !p->running;
     pthread_mutex_unlock(&p->handing);
     return done;
@@ -635,7 +649,7 @@ static bool next_is_ready(const tk_pipeline *p) { return p->first_ready && p->fi
 
 int32_t tk_pipeline_next(tk_pipeline *p, tk_batch *batch, int32_t milliseconds) {
     pthread_mutex_lock(&p->handing);
-    while (!next_is_ready(p) && p->running && timed_wait(&p->batch_ready, &p->handing, milliseconds)) {}
+    while (!next_is_ready(p) && p->running && !many_comments(p) && timed_wait(&p->batch_ready, &p->handing, milliseconds)) {}
     tk_block *block = next_is_ready(p) ? p->first_ready : NULL;
     bool running = p->running > 0;
     if (block) {
@@ -665,12 +679,20 @@ int32_t tk_pipeline_next(tk_pipeline *p, tk_batch *batch, int32_t milliseconds) 
     batch->valid_time = block->null_time.valid;
     batch->gaps = block->gaps.items;
     batch->gap_count = (int64_t)block->gaps.count;
+    batch->attributes = block->attributes.items;
+    batch->attribute_count = (int64_t)block->attributes.count;
     batch->threads = threads;
     batch->ticks_width = block->ticks_width;
     batch->checks_width = block->checks_width;
     batch->time_width = block->time_width;
     batch->thread_width = block->thread_width;
     return 1;
+}
+
+void tk_pipeline_forget_attributes(void *block_pointer) {
+    tk_block *block = block_pointer;
+    free(block->attributes.items);
+    memset(&block->attributes, 0, sizeof block->attributes);
 }
 
 void tk_pipeline_give_back(tk_pipeline *p, void *block_pointer) {
@@ -698,6 +720,7 @@ int64_t tk_pipeline_comments(tk_pipeline *p, uint8_t *out, int64_t room) {
     if (out && room >= count) {
         if (count) memcpy(out, p->comments.items, (size_t)count);
         p->comments.count = 0;
+        pthread_cond_broadcast(&p->turn_passed);
     }
     pthread_mutex_unlock(&p->handing);
     return count;

@@ -237,11 +237,110 @@ static int event_of(const uint8_t *p, size_t length) {
     return -1;
 }
 
+/* ---- attributes ---- */
+
+#define UNLOCKS 8
+
+/* Those of one row. `seen`: a bit for each key. */
+typedef struct {
+    uint32_t seen, unlock_count;
+    int64_t value[TK_UNLOCKS], unlocks[UNLOCKS];
+} row_attributes;
+
+/* On which events a key counts, a bit for each. */
+static const uint8_t belongs[TK_ATTRIBUTES] = {
+    [TK_CPU] = 1 << TK_RELEASE,
+    [TK_STACK] = 1 << TK_BUSY | 1 << TK_RETRY | 1 << TK_RELEASE,
+    [TK_SAMPLE] = 1 << TK_BUSY | 1 << TK_RETRY,
+    [TK_REGION] = 1 << TK_ENTRY | 1 << TK_RELEASE,
+    [TK_LOCK] = 1 << TK_RELEASE,
+    [TK_UNLOCKS] = 1 << TK_RELEASE,
+};
+
+/* The key and the = from p on, their length in `length`; -1: another word. */
+static inline int known_key(const uint8_t *p, uint32_t *length) {
+    static const struct { char word[9]; uint8_t length; } keys[TK_ATTRIBUTES] = {
+        {"cpu=", 4}, {"stack=", 6}, {"sample=", 7}, {"region=", 7}, {"lock=", 5}, {"unlocks=", 8},
+    };
+    const uint64_t word = load(p);
+    int key;
+    switch (word & 0xFF) {
+    case 'c': key = TK_CPU; break;
+    case 's': key = p[1] == 't' ? TK_STACK : TK_SAMPLE; break;
+    case 'r': key = TK_REGION; break;
+    case 'l': key = TK_LOCK; break;
+    case 'u': key = TK_UNLOCKS; break;
+    default: return -1;
+    }
+    *length = keys[key].length;
+    return (word ^ load((const uint8_t *)keys[key].word)) << (64 - 8 * *length) ? -1 : key;
+}
+
+/* [0-9]+ from `least` to 2^62 */
+static bool parse_natural(const uint8_t *p, const uint8_t *end, int64_t least, int64_t *value) {
+    return p < end && *p != '-' && parse_integer(p, end, least, TIME_LIMIT, value) == INTEGER;
+}
+
+/* Up to UNLOCKS ids with commas between; how many, 0: it is of another form. */
+static uint32_t parse_unlocks(const uint8_t *p, const uint8_t *end, int64_t *ids) {
+    for (uint32_t count = 0; count < UNLOCKS; p++) {
+        const uint8_t *comma = memchr(p, ',', (size_t)(end - p)), *stop = comma ? comma : end;
+        if (!parse_natural(p, stop, 1, &ids[count++])) return 0;
+        if (!comma) return count;
+        p = comma;
+    }
+    return 0;
+}
+
+/* The words from p to end, as far as they are KEY=VALUE. Returns how many values are of another form than their key's. */
+static uint32_t exact_attributes(const uint8_t *p, const uint8_t *end, int event, row_attributes *found) {
+    uint32_t bad = 0;
+    while (p < end) {
+        const uint8_t *word = p;
+        while (p < end && !is_blank(*p)) p++;
+        const uint8_t *stop = p, *equals = word;
+        while (p < end && is_blank(*p)) p++;
+        while (equals < stop && ((uint8_t)(*equals - 'a') < 26 || (*equals == '-' && equals > word))) equals++;
+        if (equals == word || equals == stop || *equals != '=' || equals + 1 == stop) break;
+        uint32_t length, count = 0;
+        int key = known_key(word, &length);
+        if (key < 0) continue;
+        int64_t value, ids[UNLOCKS];
+        if (key == TK_UNLOCKS ? !(count = parse_unlocks(equals + 1, stop, ids))
+                              : !parse_natural(equals + 1, stop, key != TK_CPU, &value)) {
+            bad++;
+        } else if (belongs[key] >> event & 1) {
+            found->seen |= 1U << key;
+            if (key != TK_UNLOCKS) found->value[key] = value;
+            else memcpy(found->unlocks, ids, (found->unlock_count = count) * sizeof *ids);
+        }
+    }
+    return bad;
+}
+
+static bool keep_attributes(tk_block *block, uint32_t row, const row_attributes *found) {
+    size_t count = block->attributes.count;
+    if (!tk_grow(&block->attributes.items, &block->attributes.room, sizeof(tk_attribute), count + TK_UNLOCKS + UNLOCKS))
+        return false;
+    tk_attribute *items = block->attributes.items;
+    for (uint32_t left = found->seen & ((1U << TK_UNLOCKS) - 1); left; left &= left - 1) {
+        uint32_t key = (uint32_t)__builtin_ctz(left);
+        items[count++] = (tk_attribute){row, key, found->value[key]};
+    }
+    if (found->seen >> TK_UNLOCKS)
+        for (uint32_t i = 0; i < found->unlock_count; i++)
+            items[count++] = (tk_attribute){row, TK_UNLOCKS, found->unlocks[i]};
+    block->attributes.count = count;
+    return true;
+}
+
 typedef struct {
     const uint8_t *thread;
     uint32_t thread_length;
     int event;
     int64_t ticks, checks, time;
+    uint32_t bad_attributes;
+    row_attributes attributes;
 } parsed_line;
 
 enum { IS_EVENT = -1, IS_BLANK = -2, IS_COMMENT = -3 };
@@ -280,11 +379,14 @@ static int exact_line(const uint8_t *p, const uint8_t *end, parsed_line *line) {
     line->event = event_of(start[3], (size_t)(stop[3] - start[3]));
     if (line->event < 0) return TK_UNKNOWN_EVENT;
     line->time = TK_NULL;
+    line->attributes.seen = line->bad_attributes = 0;
     if (words == 5) {
         int64_t time;
         switch (parse_integer(start[4], stop[4], 0, TIME_LIMIT, &time)) {
         case OUT_OF_RANGE: return TK_INTEGER_RANGE;
-        case INTEGER: line->time = time;
+        case INTEGER:
+            line->time = time;
+            line->bad_attributes = exact_attributes(p, end, line->event, &line->attributes);
         }
     }
     return IS_EVENT;
@@ -430,6 +532,36 @@ static inline int fast_event(const uint8_t *p, uint32_t *length) {
     return -1;
 }
 
+/* What stands behind the time, from the blank at p on: the end of the line, or NULL: see exact_line. */
+static const uint8_t *fast_attributes(const uint8_t *p, int event, row_attributes *found) {
+    found->seen = 0;
+    for (;;) {
+        while (is_blank(*p)) p++;
+        if (*p == '\n') return p;
+        if (*p == '\r') return p[1] == '\n' ? p + 1 : NULL;
+        uint32_t length;
+        const int key = known_key(p, &length);
+        if (UNLIKELY(key < 0)) return NULL;
+        p += length;
+        int64_t value;
+        if (key == TK_UNLOCKS) {
+            for (uint32_t count = 0;; p++) {
+                p = fast_time(p, &value);
+                if (UNLIKELY(!p || !value || count == UNLOCKS)) return NULL;
+                found->unlocks[count++] = value;
+                found->unlock_count = count;
+                if (*p != ',') break;
+            }
+        } else {
+            p = fast_time(p, &value);
+            if (UNLIKELY(!p || (!value && key != TK_CPU))) return NULL;
+            found->value[key] = value;
+        }
+        if (UNLIKELY(!is_blank(*p) && *p != '\n' && *p != '\r')) return NULL;
+        found->seen |= (uint32_t)(belongs[key] >> event & 1) << key;
+    }
+}
+
 /* How many events the block may have: from the lines read so far, in it or in the block before. */
 static int64_t room_for(const tk_scanner *scanner, const tk_block *block, const uint8_t *line) {
     double bytes = (double)(line - block->text), left = (double)block->length - bytes;
@@ -450,7 +582,8 @@ bool tk_scan_block(tk_scanner *scanner, tk_block *block) {
 
     block->events = 0;
     block->time = NULL;
-    block->gaps.count = block->bad.count = block->comments.count = 0;
+    block->gaps.count = block->bad.count = block->comments.count = block->attributes.count = 0;
+    block->bad_attributes = 0;
     block->ticks_range = block->checks_range = block->time_range = (tk_range){0};
     int64_t *ticks_out = block->ticks, *checks_out = block->checks, room = block->events_room;
     int32_t *thread_out = block->thread;
@@ -533,7 +666,13 @@ bool tk_scan_block(tk_scanner *scanner, tk_block *block) {
                 block->time_range.nulls = true;
             }
             if (*p == '\r') p++;
-            if (UNLIKELY(*p != '\n')) goto slow;
+            if (UNLIKELY(*p != '\n')) {
+                if (!is_blank(*p) || p[-1] == '\r' || !block->time || block->time[n] == TK_NULL) goto slow;
+                row_attributes found;
+                p = fast_attributes(p, event, &found);
+                if (UNLIKELY(!p || p - line > TK_LINE_LIMIT)) goto slow;
+                if (found.seen && !keep_attributes(block, (uint32_t)n, &found)) return false;
+            }
         }
         thread_out[n] = thread;
         ticks_out[n] = ticks;
@@ -563,6 +702,11 @@ bool tk_scan_block(tk_scanner *scanner, tk_block *block) {
             }
             note(&block->ticks_range, parsed.ticks);
             note(&block->checks_range, parsed.checks);
+            if (parsed.attributes.seen && !keep_attributes(block, (uint32_t)n, &parsed.attributes)) return false;
+            if (UNLIKELY(parsed.bad_attributes)) {
+                if (!block->bad_attributes) block->bad_attribute_line = (uint32_t)line_number;
+                block->bad_attributes += parsed.bad_attributes;
+            }
             thread_out[n] = thread;
             ticks_out[n] = parsed.ticks;
             checks_out[n] = parsed.checks;
@@ -574,7 +718,7 @@ bool tk_scan_block(tk_scanner *scanner, tk_block *block) {
             if (!skip_line(block)) return false;
             if (what == IS_COMMENT) {
                 if (size <= TK_LINE_LIMIT && may_be_metadata(line, end) &&
-                    !PUSH(block->comments, (tk_comment){(uint32_t)n, offset, (uint32_t)size}))
+                    !PUSH(block->comments, (tk_comment){(uint32_t)n, (uint32_t)line_number, offset, (uint32_t)size}))
                     return false;
             } else if (what != IS_BLANK) {
                 uint32_t kept = size < TK_TEXT_LIMIT ? (uint32_t)size : TK_TEXT_LIMIT;

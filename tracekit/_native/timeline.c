@@ -24,7 +24,6 @@
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
-enum { KIND_UNKNOWN, KIND_CHECK, KIND_BLOCKING };
 enum { RETRY_ALONE, RETRY_LOST_ROUND, RETRY_TIMEOUT, RETRY_HAND_OVER };
 
 /* What an open wait took out of the ring before it was overwritten. */
@@ -554,12 +553,12 @@ static inline __attribute__((always_inline)) void analyze_hold(tk_timeline *t, i
                                 int64_t ticks) {
     struct thread *state = &t->threads[thread];
     TRY(histogram_add(&state->durations[TK_HOLD], held, &t->distinct));
-    if (kind == KIND_BLOCKING && t->hold_waited != TK_NULL) {
+    if (kind == TK_BLOCKING_RELEASE && t->hold_waited != TK_NULL) {
         if (UNLIKELY(t->hold_contended || state->convoy.cycles)) short_hold(t, thread, held, end_seq);
     } else if (UNLIKELY(state->convoy.cycles)) {
         end_convoy(t, thread);
     }
-    if (kind == KIND_CHECK && UNLIKELY(ticks == 0 || t->frozen_checks)) check_release_at(t, ticks, end_seq);
+    if (kind == TK_CHECK_RELEASE && UNLIKELY(ticks == 0 || t->frozen_checks)) check_release_at(t, ticks, end_seq);
     if (UNLIKELY(t->hold_timeouts || (t->totals.timed && held >= t->options.long_hold && t->contended_open)))
         note_long_hold(t, held, end_seq);
 }
@@ -583,8 +582,8 @@ static inline __attribute__((always_inline)) void close_hold(tk_timeline *t, int
     const int32_t thread = t->holder;
     tk_thread_totals *totals = &t->thread_totals[thread];
     totals->held += held;
-    totals->check_releases += kind == KIND_CHECK;
-    totals->blocking_releases += kind == KIND_BLOCKING;
+    totals->check_releases += kind == TK_CHECK_RELEASE;
+    totals->blocking_releases += kind == TK_BLOCKING_RELEASE;
     t->run_held += held;
     if (UNLIKELY(t->picture != NULL)) {
         const tk_picture_hold row = {t->hold_start_seq, end_seq, t->hold_start, t->clock, t->hold_waited, thread,
@@ -600,8 +599,8 @@ static inline __attribute__((always_inline)) void close_hold(tk_timeline *t, int
 }
 
 static inline int release_kind(int64_t at_acquire, int64_t at_release) {
-    if (at_acquire == TK_NULL || at_release == TK_NULL || at_release < at_acquire) return KIND_UNKNOWN;
-    return at_release > at_acquire ? KIND_CHECK : KIND_BLOCKING;
+    if (at_acquire == TK_NULL || at_release == TK_NULL || at_release < at_acquire) return TK_UNKNOWN_RELEASE;
+    return at_release > at_acquire ? TK_CHECK_RELEASE : TK_BLOCKING_RELEASE;
 }
 
 /* ---- the clock ---- */
@@ -717,7 +716,7 @@ static void acquire(tk_timeline *t, int32_t thread, int64_t seq, int64_t checks,
     if (!waits) fault(t, TK_MISSING_ENTRY, !first_row, thread, seq);
     if (UNLIKELY(t->holder != NOBODY)) {
         fault(t, TK_OVERLAPPING_HOLD, true, thread, seq);
-        close_hold(t, seq, KIND_UNKNOWN, true, TK_NULL);
+        close_hold(t, seq, TK_UNKNOWN_RELEASE, true, TK_NULL);
     }
     if (waits) close_wait(t, thread, seq);
     else t->hold_waited = TK_NULL;
@@ -827,7 +826,7 @@ int32_t tk_timeline_feed(tk_timeline *t, const tk_columns *c, int32_t threads) {
 }
 
 int32_t tk_timeline_finish(tk_timeline *t) {
-    if (t->holder != NOBODY) close_hold(t, NO_SEQ, KIND_UNKNOWN, false, TK_NULL);
+    if (t->holder != NOBODY) close_hold(t, NO_SEQ, TK_UNKNOWN_RELEASE, false, TK_NULL);
     for (int32_t i = 0; i < t->thread_count; i++) {
         if (t->threads[i].wait.open) close_wait(t, i, NO_SEQ);
         end_convoy(t, i);

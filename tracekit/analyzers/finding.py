@@ -16,7 +16,7 @@ SEVERITIES = ((0.2, "high"), (0.05, "medium"), (0.0, "low"))
 
 @dataclass(frozen=True)
 class Group:
-    """All findings of one kind about the same threads, as `machine.GROUP`; start and end of the costliest.
+    """All findings of one kind about the same threads, as `rows.GROUP_ROW`; start and end of the costliest.
 
     lost: what they cost together, in the clock's unit; `cost` sums what the costliest are chosen by.
     """

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from tracekit.analysis import Analysis
 from tracekit.errors import OptionError, TracekitError
-from tracekit.model.stream import Progress as ProgressCall
+from tracekit.model.stream import OnProgress
 from tracekit.words import printable
 from tracekit.writers.files import beside
 
@@ -87,7 +87,7 @@ def standard_output() -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def progress_of(path: str) -> Iterator[ProgressCall | None]:
+def progress_of(path: str) -> Iterator[OnProgress | None]:
     """A bar on standard error, if that is a terminal and the trace is long enough to wait for."""
     if not sys.stderr.isatty():
         yield None

@@ -7,7 +7,8 @@ from html import escape
 from typing import Protocol
 
 from tracekit.analyzers.finding import Finding
-from tracekit.figures import COLOURS, Drawable, busiest
+from tracekit.figures.content import Drawable, bars, label
+from tracekit.figures.plotly import COLOURS
 from tracekit.words import percent
 
 THREADS_SHOWN = 8
@@ -33,19 +34,19 @@ def render(analysis: Summarised) -> str:
 
 
 def _threads(analysis: Drawable) -> str:
-    rows = {row["thread"]: row for row in analysis.tables["threads"].to_pylist()}
+    rows = bars(analysis).rows
     whole = max(1, analysis.duration)
     lines = []
-    for thread in busiest(analysis)[:THREADS_SHOWN]:
-        shares = [rows[thread][name] / whole for name in ("held", "waited")]
+    for thread, held, waited in rows[:THREADS_SHOWN]:
+        shares = [held / whole, waited / whole]
         bar = "".join(
             f'<span style="{_PART};width:{100 * share:.2f}%;background:{COLOURS[state]}"></span>'
             for share, state in zip(shares, ("held", "busy"), strict=True)
         )
         lines.append(
-            f'<tr><th style="{_CELL}">{escape(analysis.names[thread])}</th><td><div style="{_BAR}">{bar}</div></td>'
+            f'<tr><th style="{_CELL}">{escape(label(analysis, thread))}</th><td><div style="{_BAR}">{bar}</div></td>'
             f'<td style="{_CELL}">held {percent(shares[0])}, waited {percent(shares[1])}</td></tr>'
         )
-    more = len(rows) - len(lines)
+    more = analysis.tables["threads"].num_rows - len(lines)
     rest = f"<p><small>and {more:,} more</small></p>" if more > 0 else ""
     return f"<table>{''.join(lines)}</table>{rest}"

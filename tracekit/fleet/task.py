@@ -19,7 +19,7 @@ from tracekit.fleet.places import Failure, Place, local_path, reason, stored
 from tracekit.model import schemas
 from tracekit.model.arrays import categories, integers, optional_integers, ratios, strings, words_as_categories
 from tracekit.version import VERSION
-from tracekit.words import printable
+from tracekit.words import printable, whole_number
 
 BLAME_KEPT = 10_000
 """Entries of a trace's blame; thousands of threads would make millions."""
@@ -184,8 +184,7 @@ def _groups(analysis: Analysis) -> dict[str | None, str]:
 def _origin(analysis: Analysis, place: Place) -> dict[str, Any]:
     """What makes the first columns, as functions of their length."""
     about = analysis.metadata
-    pid = about.get("pid", "")
-    number = int(pid) if pid.isascii() and pid.isdigit() and len(pid) < 19 else None
+    number = whole_number(about.get("pid", ""), 2**62)
 
     def word(value: str | None) -> Any:
         code, words = -1 if value is None else 0, strings([value or ""])

@@ -13,10 +13,12 @@ NULL = -(2**63)
 """Stands in NumPy columns where there is none."""
 
 
-def integers(values: npt.NDArray[Any], null: npt.NDArray[np.bool_] | None = None) -> pa.Array:
-    """An int64 array, null where `null` says so."""
-    buffers = [None if null is None else _validity(null), pa.py_buffer(np.ascontiguousarray(values, np.int64))]
-    return pa.Array.from_buffers(pa.int64(), len(values), buffers)
+def integers(
+    values: npt.NDArray[Any], null: npt.NDArray[np.bool_] | None = None, dtype: npt.DTypeLike = np.int64
+) -> pa.Array:
+    """An array of int64 or of another integer `dtype`, null where `null` says so."""
+    buffers = [None if null is None else _validity(null), pa.py_buffer(np.ascontiguousarray(values, dtype))]
+    return pa.Array.from_buffers(pa.from_numpy_dtype(dtype), len(values), buffers)
 
 
 def no_integers(length: int) -> pa.Array:
@@ -70,8 +72,10 @@ def _validity(null: npt.NDArray[np.bool_]) -> pa.Buffer | None:
 
 def numbers(column: pa.Array) -> npt.NDArray[Any]:
     """An integer array's values, without a copy; what stands where it is null is undefined."""
-    dtype = f"i{column.type.bit_width // 8}"
-    return np.frombuffer(column.buffers()[1], dtype)[column.offset : column.offset + len(column)]
+    dtype = np.dtype(f"i{column.type.bit_width // 8}")
+    if not len(column):
+        return np.empty(0, dtype)
+    return np.frombuffer(column.buffers()[1], dtype, len(column), column.offset * dtype.itemsize)
 
 
 def int64_values(column: pa.Array) -> npt.NDArray[np.int64]:
@@ -79,6 +83,7 @@ def int64_values(column: pa.Array) -> npt.NDArray[np.int64]:
     values = numbers(column).astype(np.int64, copy=False)
     if not column.null_count:
         return values
-    bits = np.frombuffer(column.buffers()[0], np.uint8)
-    valid = np.unpackbits(bits, bitorder="little")[column.offset : column.offset + len(column)]
+    first, skipped = divmod(column.offset, 8)
+    bits = np.frombuffer(column.buffers()[0], np.uint8, (skipped + len(column) + 7) // 8, first)
+    valid = np.unpackbits(bits, bitorder="little")[skipped : skipped + len(column)]
     return np.where(valid, values, NULL)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from tracekit.errors import SchemaError
-from tracekit.model.stream import BAD_LINE_TEXTS, BadLine, BadLines, EventStream
+from tracekit.model.definitions import Definitions
+from tracekit.model.stream import BAD_LINE_TEXTS, BadLine, BadLines, EventStream, Ignored
+from tracekit.words import whole_number
 
 VERSION = 1
 KEY = "tracekit.trace"
@@ -28,10 +30,16 @@ class Header:
     bad_lines: BadLines = field(default_factory=BadLines)
     fault_lines: dict[tuple[str, str], int] = field(default_factory=dict)
     truncated: str | None = None
+    ignored: Ignored = field(default_factory=Ignored)
+    definitions: Definitions = field(default_factory=Definitions)
+
+    def without_definitions(self) -> Header:
+        """For what has no ids in it: definitions may take much room."""
+        return replace(self, definitions=Definitions())
 
     def to_json(self) -> str:
         """One line."""
-        told = asdict(self) | {
+        told = {name: value for name, value in vars(self).items() if name not in ("ignored", "definitions")} | {
             "version": VERSION,
             "fault_lines": [[*fault, line] for fault, line in self.fault_lines.items()],
             "bad_lines": {
@@ -40,6 +48,10 @@ class Header:
                 "lines": [[bad.line, bad.code, bad.text] for bad in self.bad_lines.lines[:BAD_LINE_TEXTS]],
             },
         }
+        if self.ignored.counts:
+            told["ignored"] = asdict(self.ignored)
+        if self.definitions:
+            told["definitions"] = list(self.definitions.lines())
         return json.dumps(told, ensure_ascii=False)
 
     def tell(self, stream: EventStream) -> None:
@@ -49,6 +61,8 @@ class Header:
         stream.bad_lines = self.bad_lines
         stream.fault_lines = dict(self.fault_lines)
         stream.truncated = self.truncated
+        stream.ignored = self.ignored
+        stream.definitions = self.definitions
 
 
 def from_json(text: str | bytes, path: str) -> Header:
@@ -71,13 +85,31 @@ def from_json(text: str | bytes, path: str) -> Header:
             ),
             fault_lines={(str(code), str(severity)): int(line) for code, severity, line in told["fault_lines"]},
             truncated=told["truncated"],
+            ignored=_ignored(told.get("ignored", {"counts": {}, "first": {}})),
+            definitions=_definitions(told.get("definitions", [])),
         )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise SchemaError(f"{path}: its tracekit header is damaged ({error}).", "Convert the trace again.") from error
+    except RecursionError as error:
+        raise SchemaError(f"{path}: its tracekit header is nested too deep.", "Convert the trace again.") from error
 
 
 def _words(told: dict[str, Any]) -> dict[str, str]:
     return {str(key): str(value) for key, value in told.items()}
+
+
+def _ignored(told: dict[str, dict[str, int]]) -> Ignored:
+    counts, first = ({str(code): int(number) for code, number in told[what].items()} for what in ("counts", "first"))
+    return Ignored(counts, first)
+
+
+def _definitions(lines: list[str]) -> Definitions:
+    found = Definitions()
+    for line in lines:
+        kind, _, told = str(line).partition(": ")
+        if found.take(kind, told):
+            raise ValueError(f"{line!r} is no definition")
+    return found
 
 
 def check_stamp(stamp: str | None, table: str, path: str) -> None:
@@ -89,5 +121,5 @@ def check_stamp(stamp: str | None, table: str, path: str) -> None:
         raise SchemaError(
             f"{path}: this is the table {name}, not {table}.", "Name the folder or the file of the events."
         )
-    if not version.isdigit() or int(version) > VERSION:
+    if whole_number(version, VERSION) is None:
         raise SchemaError(f"{path}: its schema is {stamp}; this tracekit reads {table}/{VERSION}.", LATER)

@@ -35,50 +35,50 @@ def _layout(**columns: str) -> np.dtype[Any]:
     return np.dtype(list(columns.items()), align=True)
 
 
-THREAD = _layout(
+THREAD_ROW = _layout(
     entries="i8", acquires="i8", releases="i8", busies="i8", retries="i8",
     contended_waits="i8", failed_retries="i8", lost_rounds="i8", timeouts="i8", hand_overs="i8",
     check_releases="i8", blocking_releases="i8", held="i8", waited="i8", retried_waited="i8",
     first_seq="i8",
 )  # fmt: skip
-BLAME = _layout(duration="i8", waiter="i4", holder="i4")
-HOLD = _layout(
+BLAME_ROW = _layout(duration="i8", waiter="i4", holder="i4")
+HOLD_ROW = _layout(
     start_seq="i8", end_seq="i8", start_clock="i8", end_clock="i8", start_tick_clock="i8", end_tick_clock="i8",
     waited="i8", thread="i4", release_kind="u1", open="u1", truncated="u1",
 )  # fmt: skip
-WAIT = _layout(
+WAIT_ROW = _layout(
     entry_seq="i8", busy_seq="i8", end_seq="i8", entry_clock="i8", busy_clock="i8", end_clock="i8",
     entry_tick_clock="i8", busy_tick_clock="i8", end_tick_clock="i8",
     failed_retries="i8", lost_rounds="i8", timeouts="i8", hand_overs="i8", passes="i8",
     thread="i4", rival="i4", contended="u1", open="u1", truncated="u1",
 )  # fmt: skip
-SWITCH = _layout(seq="i8", gap="i8", clock="i8", tick_clock="i8", from_thread="i4", to_thread="i4")
-FAULT = _layout(seq="i8", thread="i4", code="u1", error="u1")
+SWITCH_ROW = _layout(seq="i8", gap="i8", clock="i8", tick_clock="i8", from_thread="i4", to_thread="i4")
+FAULT_ROW = _layout(seq="i8", thread="i4", code="u1", error="u1")
 
-RETRY = _layout(seq="i8", clock="i8", thread="i4", holder="i4", kind="i4", padding="i4")
-DISTRIBUTION = _layout(count="i8", p50="i8", p90="i8", p99="i8", max="i8", thread="i4", kind="i4")
-HANDOFF = _layout(count="i8", from_thread="i4", to_thread="i4")
-WAITING = _layout(waiters="i8", duration="i8")
+RETRY_ROW = _layout(seq="i8", clock="i8", thread="i4", holder="i4", kind="i4", padding="i4")
+DISTRIBUTION_ROW = _layout(count="i8", p50="i8", p90="i8", p99="i8", max="i8", thread="i4", kind="i4")
+HANDOFF_ROW = _layout(count="i8", from_thread="i4", to_thread="i4")
+WAITING_ROW = _layout(waiters="i8", duration="i8")
 
-HISTOGRAM = _layout(low="i8", high="i8", count="i8", thread="i4", kind="i4")
+HISTOGRAM_ROW = _layout(low="i8", high="i8", count="i8", thread="i4", kind="i4")
 """Durations from `low` to below `high`."""
 
 LAYOUTS = {
-    "threads": THREAD, "blame": BLAME, "distributions": DISTRIBUTION, "handoffs": HANDOFF, "waiting": WAITING,
-    "histograms": HISTOGRAM,
-    "holds": HOLD, "waits": WAIT, "switches": SWITCH, "faults": FAULT, "retries": RETRY,
+    "threads": THREAD_ROW, "blame": BLAME_ROW, "distributions": DISTRIBUTION_ROW, "handoffs": HANDOFF_ROW,
+    "waiting": WAITING_ROW, "histograms": HISTOGRAM_ROW,
+    "holds": HOLD_ROW, "waits": WAIT_ROW, "switches": SWITCH_ROW, "faults": FAULT_ROW, "retries": RETRY_ROW,
 }  # fmt: skip
 """From `holds` on they only come from a machine that keeps rows."""
 
 RETRY_KINDS = ("alone", "lost_round", "timeout", "hand_over")
 DISTRIBUTIONS = ("wait", "contended_wait", "hold", "switch_latency")
 
-FINDING = _layout(
+FINDING_ROW = _layout(
     cost="i8", start_seq="i8", end_seq="i8", start_clock="i8", end_clock="i8", more="3i8", thread="i4", other="i4"
 )
 """A finding of one of `FINDING_KINDS`. `more` and `other` are what its analyzer says they are."""
 
-GROUP = _layout(
+GROUP_ROW = _layout(
     count="i8", cost="i8", span="i8", more="3i8", worst_cost="i8", start_seq="i8", end_seq="i8", thread="i4", other="i4"
 )
 """All findings of one kind about the same `thread` and `other`: sums, and the costliest's cost and seqs."""
@@ -131,7 +131,7 @@ _OPTIONS_HINT = "docs/analyses.md tells what each threshold means."
 
 
 class FoundRow(NamedTuple):
-    """A row of `FINDING`."""
+    """A row of `FINDING_ROW`."""
 
     cost: int
     start_seq: int
@@ -154,15 +154,15 @@ class Wait:
     busy_seq: int = NO_SEQ
     busy: int = 0
     busy_ticks: int = 0
-    busy_switches: int = 0  # of the trace, at its first BUSY or RETRY
+    busy_switches: int = 0  # of the trace, at its first BUSY or RETRY_ROW
     failed_retries: int = 0
     lost_rounds: int = 0
     timeouts: int = 0
     hand_overs: int = 0
     retry: int = -1  # clock of its first failed retry
-    acquires_since_mark: int = 0  # its last BUSY or RETRY
+    acquires_since_mark: int = 0  # its last BUSY or RETRY_ROW
     reacquires_since_mark: int = 0
-    passes: Counter[int] = field(default_factory=Counter)  # by thread, since its first BUSY or RETRY
+    passes: Counter[int] = field(default_factory=Counter)  # by thread, since its first BUSY or RETRY_ROW
     blame: Counter[int] = field(default_factory=Counter)
 
     @property
@@ -221,27 +221,37 @@ class PictureLimits:
     rival_switches: int = 64
 
 
-CELL = _layout(
+CELL_ROW = _layout(
     held="i8", entering="i8", busy="i8", retried="i8", longest_hold="i8", longest_wait="i8",
     bin="i4", thread="i4", retries="i4", checks="i4", blocking="i4", padding="i4",
 )  # fmt: skip
-PICTURE_HOLD = _layout(
+PICTURE_HOLD_ROW = _layout(
     start_seq="i8", end_seq="i8", start="i8", end="i8", waited="i8",
     thread="i4", kind="u1", open="u1", truncated="u1",
 )  # fmt: skip
-PICTURE_WAIT = _layout(
+PICTURE_WAIT_ROW = _layout(
     entry_seq="i8", busy_seq="i8", end_seq="i8", entry="i8", busy="i8", end="i8",
     failed_retries="i8", lost_rounds="i8", timeouts="i8", hand_overs="i8", passes="i8",
     thread="i4", rival="i4", contended="u1", open="u1", truncated="u1", retry="i8",
 )  # fmt: skip
-WINDOW = _layout(start="i8", end="i8")
-KNOT = _layout(clock="i8", ticks="i8")
+WINDOW_ROW = _layout(start="i8", end="i8")
+KNOT_ROW = _layout(clock="i8", ticks="i8")
 
 PICTURE_LAYOUTS = {
-    "cells": CELL, "holds": PICTURE_HOLD, "waits": PICTURE_WAIT, "retries": RETRY,
-    "windows": WINDOW, "knots": KNOT,
+    "cells": CELL_ROW, "holds": PICTURE_HOLD_ROW, "waits": PICTURE_WAIT_ROW, "retries": RETRY_ROW,
+    "windows": WINDOW_ROW, "knots": KNOT_ROW,
 }  # fmt: skip
 """What a machine gives for a picture; `picture.Picture` says what they mean."""
+
+
+C_STRUCTS = {
+    "tk_thread_totals": THREAD_ROW, "tk_blame": BLAME_ROW, "tk_hold": HOLD_ROW, "tk_wait": WAIT_ROW,
+    "tk_switch": SWITCH_ROW, "tk_fault": FAULT_ROW, "tk_retry": RETRY_ROW, "tk_distribution": DISTRIBUTION_ROW,
+    "tk_handoff": HANDOFF_ROW, "tk_waiting": WAITING_ROW, "tk_bucket": HISTOGRAM_ROW, "tk_finding": FINDING_ROW,
+    "tk_finding_group": GROUP_ROW, "tk_cell": CELL_ROW, "tk_picture_hold": PICTURE_HOLD_ROW,
+    "tk_picture_wait": PICTURE_WAIT_ROW, "tk_window": WINDOW_ROW, "tk_knot": KNOT_ROW,
+}  # fmt: skip
+"""What the layouts are called in C."""
 
 
 @dataclass(frozen=True)
@@ -314,13 +324,17 @@ class Machine(Protocol):
     def totals(self) -> Totals: ...
 
     def rows(self, table: str) -> Rows:
-        """The rows of one of `LAYOUTS`."""
+        """The rows of one of `LAYOUTS`.
+
+        These, and those of `findings`, `groups` and `picture`, may be the native core's own memory, which the next
+        `feed` or `forget` overwrites: copy what is to live longer.
+        """
 
     def findings(self, kind: str) -> Rows:
-        """The rows kept of one of `FINDING_KINDS`, of layout `FINDING`."""
+        """The rows kept of one of `FINDING_KINDS`, of layout `FINDING_ROW`."""
 
     def groups(self, kind: str) -> Rows:
-        """All findings of one of `FINDING_KINDS`, kept or not, by their threads: of layout `GROUP`."""
+        """All findings of one of `FINDING_KINDS`, kept or not, by their threads: of layout `GROUP_ROW`."""
 
     def clocks(self) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]]:
         """For each batch the rows' clock and, in a timed trace, tick clock. Only where rows are kept."""

@@ -13,11 +13,20 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tracekit.errors import BadLineError
+from tracekit.errors import BadLineError, SourceError
+from tracekit.model import definitions
 from tracekit.model.arrays import strings
+from tracekit.model.definitions import Definitions
 from tracekit.model.rows import Faults, Machine
+from tracekit.words import whole_number
 
 EVENTS = ("ENTRY", "ACQUIRE", "RELEASE", "BUSY", "RETRY")
+ENTRY, ACQUIRE, RELEASE, BUSY, RETRY = range(5)
+"""Their codes."""
+COUNT_LIMIT = 10**12
+"""Ticks and checks are no further from 0,"""
+TIME_LIMIT = 2**62
+"""and times no later."""
 BATCH_SCHEMA = pa.schema(
     [
         pa.field("thread", pa.dictionary(pa.int32(), pa.string()), nullable=False),
@@ -28,7 +37,7 @@ BATCH_SCHEMA = pa.schema(
     ]
 )
 """The columns of a batch. Its integers and thread codes may be narrower. The thread dictionaries of a stream only grow:
-each begins with the one before."""
+each begins with the one before. Behind these a batch has the columns of `attributes.FIELDS` that it has a value of."""
 
 LINE_CODES = (
     "line-too-long",
@@ -47,9 +56,14 @@ BAD_LINE_TEXTS = 1000
 BAD_LINE_CHARACTERS = 120
 """so much of each."""
 LINE_LIMIT = 1 << 20
+ID_LIMIT = 1 << 12
+"""Bytes of a thread's id,"""
+IDS_LIMIT = 1 << 26
+"""and of all ids of a trace together."""
+THREAD_LIMIT = 1 << 20
 DEFAULT_INTERVAL = 100
 _METADATA = re.compile(r"[ \t]*#[ \t]*([A-Za-z][A-Za-z0-9_-]*):(?:[ \t]+(.*))?", re.DOTALL)
-Progress = Callable[[int, int | None], None]
+OnProgress = Callable[[int, int | None], None]
 """Called now and then with the bytes read so far and those in all (None: not known)."""
 
 
@@ -100,6 +114,25 @@ class BadLines:
         return BadLineError(f"{path}:{bad.line}: {SENTENCES[bad.code]} ({bad.code}){shown}.", STRICT_HINT)
 
 
+BAD_ATTRIBUTE = "bad-attribute"
+IGNORED_CODES = (BAD_ATTRIBUTE, definitions.BAD_DEFINITION, definitions.TOO_MANY)
+"""What is passed over without making its line a bad one."""
+
+
+@dataclass
+class Ignored:
+    """Counts by `IGNORED_CODES`, and the line where each came first; only those that occurred."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    first: dict[str, int] = field(default_factory=dict)
+
+    def take(self, code: str, line: int, count: int = 1) -> None:
+        """`line` is 0 where the trace has no lines."""
+        self.counts[code] = self.counts.get(code, 0) + count
+        if line:
+            self.first.setdefault(code, line)
+
+
 SENTENCES = {
     "line-too-long": "the line is longer than 1 MiB",
     "nul-byte": "the line has a NUL byte",
@@ -123,6 +156,8 @@ class EventStream(ABC):
         names: thread id -> the name to show.
         threads: thread ids in the order of their first events.
         bad_lines: counts by code, and the lines.
+        definitions: what the ids among the attributes mean; complete at the end only, as an id may be used before.
+        ignored: attributes and definitions that are none.
         truncated: why the input ended too early, else None.
         line_gaps: (seq, count): so many lines that are no events stand right before this event. Only of what was
             iterated.
@@ -135,13 +170,16 @@ class EventStream(ABC):
         self.metadata: dict[str, str] = {}
         self.names: dict[str, str] = {}
         self.threads: list[str] = []
+        self._id_bytes = 0
         self.bad_lines = BadLines()
+        self.definitions = Definitions()
+        self.ignored = Ignored()
         self.truncated: str | None = None
         self.line_gaps: list[tuple[int, int]] = []
         self.fault_lines: dict[tuple[str, str], int] = {}
 
-    def take_comment(self, text: str, before_first_event: bool) -> None:
-        """Keeps what a comment says: `# KEY: VALUE`, `# lost: N`, `# thread: ID = NAME`."""
+    def take_comment(self, text: str, before_first_event: bool, line: int) -> None:
+        """Keeps what a comment says: `# KEY: VALUE`, `# lost: N`, `# thread: ID = NAME`, or a definition."""
         found = _METADATA.fullmatch(text)
         if not found:
             return
@@ -149,10 +187,27 @@ class EventStream(ABC):
         thread, equals, name = value.partition(" = ")
         if key == "thread" and equals:
             self.names[thread.strip(" \t")] = name.strip(" \t")
+        elif key in definitions.KINDS and equals:
+            if why := self.definitions.take(key, value):
+                self.ignored.take(why, line)
         elif before_first_event or key == "lost":
             self.metadata[key] = value
 
-    def feed(self, machine: Machine, progress: Progress | None = None) -> None:
+    def add_thread(self, thread: str) -> int:
+        """The code of one that is new. Raises SourceError: there are too many."""
+        self._id_bytes += len(thread.encode())
+        if len(self.threads) == THREAD_LIMIT or self._id_bytes > IDS_LIMIT:
+            raise self.too_many_threads()
+        self.threads.append(thread)
+        return len(self.threads) - 1
+
+    def too_many_threads(self) -> SourceError:
+        return SourceError(
+            f"{self.path}: it has more than {THREAD_LIMIT:,} threads, or more than {IDS_LIMIT >> 20} MiB of their ids.",
+            "No program has so many: what wrote this trace gives a thread a new id again and again.",
+        )
+
+    def feed(self, machine: Machine, progress: OnProgress | None = None) -> None:
         """Runs the whole stream through a state machine. Raises what iterating raises."""
         for batch in self:
             machine.feed(batch)
@@ -170,11 +225,7 @@ class EventStream(ABC):
     @property
     def check_interval(self) -> int:
         """Ticks between two checks: the metadata's, or 100 where that is no integer from 1 to 10^6."""
-        value = self.metadata.get("check-interval", "")
-        digits = value.lstrip("0")
-        if value.isascii() and value.isdigit() and 1 <= len(digits) <= 7 and int(digits) <= 10**6:
-            return int(digits)
-        return DEFAULT_INTERVAL
+        return whole_number(self.metadata.get("check-interval", ""), 10**6) or DEFAULT_INTERVAL
 
     @abstractmethod
     def __iter__(self) -> Iterator[pa.RecordBatch]:

@@ -31,7 +31,7 @@ def open_stream(source: Source, strict: bool, whole: bool) -> EventStream:
             file = pa.PythonFile(source.reader(), mode="r")
             reader = pa.ipc.open_stream(file)
             batches = iter(reader)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise unreadable(path, error) from error
     columns = events_columns(reader.schema, path)
     told = (reader.schema.metadata or {}).get(KEY.encode())

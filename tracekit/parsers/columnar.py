@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+import io
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -12,24 +12,66 @@ import pyarrow as pa
 from tracekit.errors import NoEventsError, SchemaError, SourceError
 from tracekit.model.arrays import NULL, categories, int64_values, integers, strings
 from tracekit.model.header import Header, check_stamp
-from tracekit.model.stream import BATCH_SCHEMA, EVENTS, EventStream, event_column
-from tracekit.parsers.text import COUNT_LIMIT, TIME_LIMIT
+from tracekit.model.stream import (
+    BATCH_SCHEMA,
+    COUNT_LIMIT,
+    EVENTS,
+    ID_LIMIT,
+    LINE_LIMIT,
+    TIME_LIMIT,
+    EventStream,
+    event_column,
+)
 
 COLUMNS = tuple(BATCH_SCHEMA.names)
 OPTIONAL = ("ticks", "checks", "time")
 _RANGES = {"ticks": (-COUNT_LIMIT, COUNT_LIMIT), "checks": (-COUNT_LIMIT, COUNT_LIMIT), "time": (0, TIME_LIMIT)}
 _HINT = "docs/tables.md describes the table events: thread and event are needed; ticks, checks and time may be missing."
-_WORD = pa.dictionary(pa.int32(), pa.string())
+_PIECE_ROWS = 1 << 17
+COLUMN_LIMIT = 4096
+HEADER_LIMIT = 1 << 26
+"""Bytes of a line with `Header`: it may have every thread's name."""
 
 
 def events_columns(schema: pa.Schema, path: str) -> list[str]:
     """Those columns of a file that a stream needs. Raises SchemaError: there is one missing, or of a later version."""
     stamp = (schema.metadata or {}).get(b"tracekit.schema")
     check_stamp(stamp.decode("utf-8", "replace") if stamp else None, "events", path)
+    if len(schema) > COLUMN_LIMIT:
+        raise SchemaError(f"{path}: it has {len(schema):,} columns, and no more than {COLUMN_LIMIT:,} are read.", _HINT)
+    try:
+        names = schema.names
+    except UnicodeDecodeError as error:
+        raise SchemaError(f"{path}: the name of a column is no UTF-8.", _HINT) from error
     for name in COLUMNS:
-        if schema.names.count(name) != 1 and (name not in OPTIONAL or name in schema.names):
-            raise SchemaError(f"{path}: it has {schema.names.count(name) or 'no'} columns named {name}.", _HINT)
-    return [name for name in COLUMNS if name in schema.names]
+        if names.count(name) != 1 and (name not in OPTIONAL or name in names):
+            raise SchemaError(f"{path}: it has {names.count(name) or 'no'} columns named {name}.", _HINT)
+        if name in names:
+            _check_type(name, schema.field(name).type, path)
+    return [name for name in COLUMNS if name in names]
+
+
+def _check_type(name: str, kind: pa.DataType, path: str) -> None:
+    """A value must be one thing. Runs and extensions could stand for any number of rows, or for anything."""
+    of = kind.value_type if pa.types.is_dictionary(kind) else kind
+    odd = pa.types.is_nested(of) or pa.types.is_dictionary(of) or pa.types.is_run_end_encoded(of)
+    if odd or isinstance(of, pa.BaseExtensionType):
+        raise SchemaError(f"{path}: the column {name} has lists, records, runs or the like instead of values.", _HINT)
+
+
+class _Known:
+    """The words of a column's dictionary, and the codes of those that were met."""
+
+    def __init__(self, words: pa.Array) -> None:
+        self.given = words
+        self.place = _place(words)
+        self.words = words.cast(pa.string())
+        self.codes = np.full(len(words), -1, np.int32)
+
+
+def _place(words: pa.Array) -> list[int]:
+    """Where an array lies in memory: files of many batches have one dictionary for them all."""
+    return [len(words), words.offset, *(buffer.address if buffer else 0 for buffer in words.buffers())]
 
 
 class ColumnarStream(EventStream):
@@ -55,6 +97,7 @@ class ColumnarStream(EventStream):
         self._close = close
         self._codes: dict[str, int] = {}
         self._dictionary = strings([])
+        self._known: dict[str, _Known] = {}
         self._rows = 0
 
     def line_numbers(self) -> Callable[[int], int | None]:
@@ -63,22 +106,36 @@ class ColumnarStream(EventStream):
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         try:
             for batch in self._batches:
-                if batch.num_rows:
-                    yield self._checked(batch)
-                    self._rows += batch.num_rows
-        except (pa.ArrowException, OSError) as error:
+                columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+                for name, column in columns.items():
+                    self._validate(name, column)
+                for start in range(0, batch.num_rows, _PIECE_ROWS):
+                    rows = min(_PIECE_ROWS, batch.num_rows - start)
+                    yield self._checked({name: column.slice(start, rows) for name, column in columns.items()}, rows)
+                    self._rows += rows
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise unreadable(self.path, error) from error
         if not self._rows:
             raise NoEventsError(f"{self.path}: the table of events has no rows.", "Name another trace.")
 
-    def _checked(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+    def _validate(self, name: str, column: pa.Array) -> None:
+        """What a file says of its own buffers is believed by nobody else behind this."""
+        if not pa.types.is_dictionary(column.type):
+            column.validate(full=True)
+            return
+        column.indices.validate(full=True)
+        known = self._known.get(name)
+        if known is None or known.place != _place(column.dictionary):
+            column.dictionary.validate(full=True)
+            self._known[name] = _Known(column.dictionary)
+
+    def _checked(self, columns: Mapping[str, pa.Array], rows: int) -> pa.RecordBatch:
         return pa.RecordBatch.from_arrays(
             [
                 self._threads(columns["thread"]),
-                *(self._integers(name, columns.get(name), batch.num_rows) for name in ("ticks", "checks")),
-                self._events(columns["event"]),
-                self._integers("time", columns.get("time"), batch.num_rows),
+                *(self._integers(name, columns.get(name), rows) for name in ("ticks", "checks")),
+                event_column(self._codes_of("event", columns["event"], self._event_code).astype(np.int8)),
+                self._integers("time", columns.get("time"), rows),
             ],
             names=BATCH_SCHEMA.names,
         )
@@ -89,6 +146,8 @@ class ColumnarStream(EventStream):
     def _integers(self, name: str, column: pa.Array | None, rows: int) -> pa.Array:
         if column is None or column.null_count == rows:
             return pa.nulls(rows, pa.int64())
+        if pa.types.is_dictionary(column.type):
+            self._indices(name, column)
         if column.type != pa.int64():
             try:
                 column = column.cast(pa.int64())
@@ -106,57 +165,73 @@ class ColumnarStream(EventStream):
             raise self._refuse(f"{name} is {values[row]}, which is out of range ({least} to {most})", row)
         return column if not column.offset else integers(values, values == NULL)
 
-    def _words(self, name: str, column: pa.Array) -> tuple[npt.NDArray[np.int32], list[str]]:
-        """Its values as codes of words."""
+    def _indices(self, name: str, column: pa.Array) -> npt.NDArray[np.int64]:
+        """The places of a column's values in its dictionary; NULL where there is none."""
+        places = int64_values(column.indices)
+        wrong = ((places < 0) & (places != NULL)) | (places >= len(column.dictionary))
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            size = len(column.dictionary)
+            raise self._refuse(f"{name} is word {places[row]} of a dictionary of {size:,} (they count from 0)", row)
+        return places
+
+    def _codes_of(
+        self, name: str, column: pa.Array, code_of: Callable[[str | None, int], int]
+    ) -> npt.NDArray[np.int32]:
+        """Its values as codes; `code_of` is asked once for each word, in the order of their first rows."""
         if column.null_count:
-            row = next(row for row, valid in enumerate(column.is_valid().to_pylist()) if not valid)
-            raise self._refuse(f"there is no {name}", row)
-        try:
-            if pa.types.is_dictionary(column.type):
-                column = column.cast(_WORD)
-            else:
-                column = column.cast(pa.string()).dictionary_encode()
-        except pa.ArrowException as error:
-            raise SourceError(f"{self.path}: the column {name} holds no words ({_first(error)}).", _HINT) from error
-        return int64_values(column.indices).astype(np.int32), column.dictionary.to_pylist()
+            raise self._refuse(f"there is no {name}", column.is_valid().to_pylist().index(False))
+        if pa.types.is_dictionary(column.type):
+            places, known = self._indices(name, column), self._known[name]
+        else:
+            try:
+                encoded = column.cast(pa.string()).dictionary_encode()
+            except pa.ArrowException as error:
+                raise SourceError(f"{self.path}: the column {name} holds no words ({_first(error)}).", _HINT) from error
+            places, known = int64_values(encoded.indices), _Known(encoded.dictionary)
+        new = np.flatnonzero(known.codes[places] < 0)
+        if len(new):
+            used, first = np.unique(places[new], return_index=True)
+            for place in np.argsort(first):
+                known.codes[used[place]] = code_of(known.words[int(used[place])].as_py(), int(new[first[place]]))
+        return known.codes[places]
 
     def _threads(self, column: pa.Array) -> pa.Array:
-        codes, words = self._words("thread", column)
-        known = len(self._codes)
-        if any(word not in self._codes for word in words):
-            used, first = np.unique(codes, return_index=True)
-            for place in np.argsort(first):
-                word = words[used[place]]
-                if word not in self._codes:
-                    self._check_thread(word, int(first[place]))
-                    self._codes[word] = len(self._codes)
-        if len(self._codes) > known:
-            self.threads = list(self._codes)
+        codes = self._codes_of("thread", column, self._thread_code)
+        if len(self._dictionary) < len(self.threads):
             self._dictionary = strings(self.threads)
-        of_word = np.array([self._codes.get(word, 0) for word in words], np.int32)  # a word that is not used: any
-        return categories(of_word[codes], self._dictionary)
+        return categories(codes, self._dictionary)
 
-    def _check_thread(self, word: Any, row: int) -> None:
-        odd = not word or word.startswith("#") or any(blank in word for blank in " \t\n\r\0")
-        if odd:
-            raise self._refuse(
-                f"{word!r} cannot be a thread's id: it is empty, begins with #, or has a blank in it", row
-            )
+    def _thread_code(self, word: str | None, row: int) -> int:
+        code = self._codes.get(word) if word else None
+        if code is None:
+            if not word or word.startswith("#") or any(blank in word for blank in " \t\n\r\0"):
+                raise self._refuse(
+                    f"{word!r:.100} cannot be a thread's id: it is empty, begins with #, or has a blank in it", row
+                )
+            if len(word.encode()) > ID_LIMIT:
+                raise self._refuse(f"the id of its thread is longer than {ID_LIMIT:,} bytes", row)
+            code = self._codes[word] = self.add_thread(word)
+        return code
 
-    def _events(self, column: pa.Array) -> pa.Array:
-        codes, words = self._words("event", column)
-        of_word = np.array([EVENTS.index(word.upper()) if word.upper() in EVENTS else -1 for word in words], np.int8)
-        coded = of_word[codes]
-        if coded.min() < 0:
-            row = int(np.argmin(coded))
-            raise self._refuse(f"the event {words[codes[row]]!r} is none of {', '.join(EVENTS)}", row)
-        return event_column(coded)
+    def _event_code(self, word: str | None, row: int) -> int:
+        if word is None or word.upper() not in EVENTS:
+            raise self._refuse(f"the event {word!r:.100} is none of {', '.join(EVENTS)}", row)
+        return EVENTS.index(word.upper())
 
     def position(self) -> tuple[int, int | None]:
         return self._position()
 
     def close(self) -> None:
         self._close()
+
+
+def line_of(reader: io.BufferedReader, path: str, limit: int = LINE_LIMIT) -> bytes:
+    """The rest of the line. Raises SourceError: it is longer than any that is written."""
+    line = reader.readline(limit + 1)
+    if len(line) > limit:
+        raise SourceError(f"{path}: a line is longer than {limit >> 20} MiB.", "It is no table of events.")
+    return line
 
 
 def unreadable(path: str, error: Exception) -> SourceError:

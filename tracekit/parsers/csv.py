@@ -10,7 +10,7 @@ import pyarrow as pa
 from tracekit.model.header import KEY, from_json
 from tracekit.model.source import Source
 from tracekit.model.stream import EventStream
-from tracekit.parsers.columnar import COLUMNS, ColumnarStream, events_columns, unreadable
+from tracekit.parsers.columnar import COLUMNS, HEADER_LIMIT, ColumnarStream, events_columns, line_of, unreadable
 
 NAME = "csv"
 _HEADER = f"# {KEY}: ".encode()
@@ -33,35 +33,37 @@ def open_stream(source: Source, strict: bool, whole: bool) -> EventStream:
     reader = source.reader()
     told = None
     if source.head.removeprefix(_BOM).startswith(_HEADER):
-        told = from_json(reader.readline().removeprefix(_BOM).removeprefix(_HEADER), path)
-    names = reader.readline().removeprefix(_BOM)
+        told = from_json(line_of(reader, path, HEADER_LIMIT).removeprefix(_BOM).removeprefix(_HEADER), path)
+    names = line_of(reader, path).removeprefix(_BOM)
     words = pa.dictionary(pa.int32(), pa.string())
     types = {"thread": words, "event": words} | {
         name: pa.int64() for name in COLUMNS if name not in ("thread", "event")
     }
 
-    def table(block: bytes) -> pa.Table:
+    def table(block: bytes, only: list[str] | None = None) -> pa.Table:
         # Without threads errors tell the row; and a Python file would be read by a thread that may outlive everything.
         text = names + block
         return csv.read_csv(
             pa.BufferReader(text),
             csv.ReadOptions(use_threads=False, block_size=len(text) + 1),
-            convert_options=csv.ConvertOptions(column_types=types, strings_can_be_null=False),
+            convert_options=csv.ConvertOptions(
+                column_types=types, strings_can_be_null=False, include_columns=only, check_utf8=False
+            ),
         )
 
     def batches(line: int) -> Iterator[pa.RecordBatch]:
         """`line` is the number of the first that comes."""
         while block := reader.read(_BLOCK):
-            block += reader.readline()
+            block += line_of(reader, path)
             try:
-                yield from table(block).select(columns).to_batches()
+                yield from table(block, columns).to_batches()
             except pa.ArrowException as error:
                 raise pa.ArrowInvalid(_with_lines(str(error), line - 2)) from error
             line += block.count(b"\n")
 
     try:
         columns = events_columns(table(b"").schema, path)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise unreadable(path, error) from error
     rows = batches(3 if told else 2)
     return ColumnarStream(path, told, rows, lambda: (source.position() or 0, source.size), source.close)

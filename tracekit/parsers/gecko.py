@@ -15,10 +15,11 @@ from typing import Any
 from tracekit.model.source import Source
 from tracekit.model.stream import EventStream
 from tracekit.parsers.jsonevents import Events, elements, events, members, skip
-from tracekit.parsers.ranges import HOLD, WAIT, RangeEvents
+from tracekit.parsers.ranges import HOLDING, WAITING, RangeEvents
+from tracekit.words import whole_number
 
 NAME = "gecko"
-_KINDS = {"Has GIL": HOLD, "Waiting for GIL": WAIT}
+_KINDS = {"Has GIL": HOLDING, "Waiting for GIL": WAITING}
 _HINT = "Write one with `python -m profiling.sampling run --gecko -o profile.json`, in Python 3.15 or newer."
 
 
@@ -133,6 +134,6 @@ def _markers(found: Events, thread: _Thread) -> None:
 
 def _integer(value: Any) -> int | None:
     """A pid or tid: the format allows strings."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 18:
-        return int(value)
+    if isinstance(value, str):
+        return whole_number(value, 2**62 - 1)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**62 else None

@@ -13,7 +13,8 @@ from typing import Any
 from tracekit.model.source import Source
 from tracekit.model.stream import EventStream
 from tracekit.parsers.jsonevents import Events, elements, events, members, skip
-from tracekit.parsers.ranges import HOLD, WAIT, RangeEvents
+from tracekit.parsers.ranges import HOLDING, WAITING, RangeEvents
+from tracekit.words import whole_number
 
 NAME = "giltracer"
 _Thread = tuple[int | None, int | None]  # pid, tid
@@ -57,9 +58,9 @@ class GilTracer(RangeEvents):
             (self._held if lock else self._wanted)[thread] = time
         elif phase in ("e", "E") and lock and thread in self._held:
             start = self._held.pop(thread)
-            self.add(HOLD, *thread, 1000 * start, 1000 * time)
+            self.add(HOLDING, *thread, 1000 * start, 1000 * time)
             if thread in self._wanted:
-                self.add(WAIT, *thread, 1000 * self._wanted.pop(thread), 1000 * start)
+                self.add(WAITING, *thread, 1000 * self._wanted.pop(thread), 1000 * start)
 
 
 def _records(found: Events) -> Iterator[dict[str, Any]]:
@@ -90,6 +91,5 @@ def _objects(found: Events) -> Iterator[dict[str, Any]]:
 def _number(value: Any) -> int | None:
     """A pid or tid: giltracer writes some as strings, and `PID-GIL` for slices that are not asynchronous."""
     if isinstance(value, str):
-        value = value.removesuffix("-GIL")
-        return int(value) if value.isascii() and value.isdigit() and len(value) <= 10 else None
+        return whole_number(value.removesuffix("-GIL"), 2**32 - 1)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**32 else None

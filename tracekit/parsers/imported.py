@@ -16,12 +16,10 @@ import pyarrow as pa
 from tracekit.errors import NoEventsError, SourceError
 from tracekit.model.arrays import categories, integers, no_integers, strings
 from tracekit.model.source import Source
-from tracekit.model.stream import BATCH_SCHEMA, EVENTS, EventStream, event_column
+from tracekit.model.stream import ACQUIRE, BATCH_SCHEMA, BUSY, ENTRY, EventStream, event_column
 
-ENTRY, ACQUIRE, RELEASE, BUSY = (EVENTS.index(word) for word in ("ENTRY", "ACQUIRE", "RELEASE", "BUSY"))
 Row = tuple[int, int, int]
 """Time in ns, thread (any number that tells it from the others), event."""
-TIME_LIMIT = 2**62
 UNTOLD = {"busy": "inferred", "retries": "unknown", "ticks": "unknown", "checks": "unknown"}
 """The metadata of a source that tells when a thread wants, gets and gives up the GIL, and no more."""
 _BATCH_EVENTS = 1 << 16
@@ -60,8 +58,7 @@ class ImportedEvents(EventStream):
             times, threads, events = zip(*piece, strict=True)
             for thread in threads:
                 if thread not in codes:
-                    codes[thread] = len(codes)
-                    self.threads.append(str(thread))
+                    codes[thread] = self.add_thread(str(thread))
             yield pa.RecordBatch.from_arrays(
                 [
                     categories(np.array([codes[thread] for thread in threads]), strings(self.threads)),

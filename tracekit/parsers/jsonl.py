@@ -11,7 +11,7 @@ import pyarrow as pa
 from tracekit.model.header import KEY, from_json
 from tracekit.model.source import Source
 from tracekit.model.stream import EventStream
-from tracekit.parsers.columnar import COLUMNS, ColumnarStream, unreadable
+from tracekit.parsers.columnar import COLUMNS, HEADER_LIMIT, ColumnarStream, line_of, unreadable
 
 NAME = "jsonl"
 _BLOCK = 1 << 22
@@ -31,17 +31,19 @@ def open_stream(source: Source, strict: bool, whole: bool) -> EventStream:
     told = None
     if KEY.encode() in source.head[:40]:
         try:
-            header = json.loads(reader.readline())[KEY]
-        except (ValueError, KeyError) as error:
+            header = json.loads(line_of(reader, path, HEADER_LIMIT))[KEY]
+        except (ValueError, KeyError, TypeError) as error:
             raise unreadable(path, error) from error
+        except RecursionError as error:
+            raise unreadable(path, ValueError("its first line is nested too deep")) from error
         told = from_json(json.dumps(header), path)
     return ColumnarStream(
-        path, told, _batches(reader, 2 if told else 1),
+        path, told, _batches(reader, path, 2 if told else 1),
         lambda: (source.position() or 0, source.size), source.close,
     )  # fmt: skip
 
 
-def _batches(reader: io.BufferedReader, line: int) -> Iterator[pa.RecordBatch]:
+def _batches(reader: io.BufferedReader, path: str, line: int) -> Iterator[pa.RecordBatch]:
     """Whole lines at a time; `line` is the number of the first."""
     from pyarrow import json as arrow_json
 
@@ -49,7 +51,7 @@ def _batches(reader: io.BufferedReader, line: int) -> Iterator[pa.RecordBatch]:
     schema = pa.schema([(name, pa.string() if name in words else pa.int64()) for name in COLUMNS])
     options = arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
     while block := reader.read(_BLOCK):
-        block += reader.readline()
+        block += line_of(reader, path)
         try:
             table = arrow_json.read_json(
                 pa.BufferReader(block), arrow_json.ReadOptions(use_threads=False, block_size=len(block)), options

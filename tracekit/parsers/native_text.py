@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes as c
 import os
+import struct
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,23 +12,26 @@ import pyarrow as pa
 
 from tracekit import _native
 from tracekit.errors import SourceError
+from tracekit.model import attributes
 from tracekit.model.arrays import strings
 from tracekit.model.rows import FAULT_CODES, SEVERITIES, Machine
 from tracekit.model.source import Source
 from tracekit.model.stream import (
+    BAD_ATTRIBUTE,
     BAD_LINE_CHARACTERS,
     BAD_LINE_TEXTS,
     BATCH_SCHEMA,
     LINE_CODES,
     BadLine,
     EventStream,
-    Progress,
+    OnProgress,
     event_dictionary,
 )
 
 BATCH_BYTES = 1 << 20  # few enough batches that Python's part in each does not count
 WHOLE_BYTES = 1 << 21
 _INTEGERS = {1: pa.int8(), 2: pa.int16(), 4: pa.int32(), 8: pa.int64()}
+_COMMENT = struct.Struct("<cq")
 PATIENCE = 100  # ms between looks at signals and at the progress
 
 
@@ -66,7 +70,8 @@ class NativeText(EventStream):
         assert _native.library
         self._c = _native.library
         self._source = source
-        self._state = _native.Progress()
+        self._whole = whole
+        self._state = _native.ProgressStruct()
         self._next_line = 1
         self._dictionary = strings([])
         self._zeros = pa.py_buffer(b"")
@@ -84,7 +89,7 @@ class NativeText(EventStream):
         self._pipeline = _Pipeline(self._c, handle)
         self._handle = handle
         while not self._c.tk_pipeline_prologue(handle):
-            pass
+            self._look()
         self._look()
 
     def _look(self) -> None:
@@ -95,12 +100,20 @@ class NativeText(EventStream):
             comments = c.create_string_buffer(size)
             got = self._c.tk_pipeline_comments(self._handle, comments, size)
             if got <= size:
-                for comment in comments.raw[:got].split(b"\n")[:-1]:
-                    self.take_comment(comment[1:].decode("utf-8", "replace"), comment[:1] == b"1")
+                self._take_comments(comments.raw[:got])
                 break
             size = got
 
-    def _report(self, progress: Progress | None) -> None:
+    def _take_comments(self, told: bytes) -> None:
+        start = 0
+        while start < len(told):
+            text = start + _COMMENT.size
+            early, line = _COMMENT.unpack(told[start:text])
+            end = told.index(b"\n", text)
+            self.take_comment(told[text:end].decode("utf-8", "replace"), early == b"1", line)
+            start = end + 1
+
+    def _report(self, progress: OnProgress | None) -> None:
         if progress:
             progress(*self.position())
 
@@ -122,6 +135,8 @@ class NativeText(EventStream):
             for error, severity in enumerate(SEVERITIES):
                 if state.fault_lines[code][error]:
                     self.fault_lines[name, severity] = state.fault_lines[code][error]
+        if state.bad_attributes:
+            self.ignored.take(BAD_ATTRIBUTE, state.bad_attribute_line, state.bad_attributes)
         self._name_threads(state.threads)
         if state.strict_stop:
             raise bad.refuse(self.path)
@@ -132,7 +147,7 @@ class NativeText(EventStream):
 
     def _bad_lines(self) -> Iterator[BadLine]:
         count = self._c.tk_pipeline_bad_lines(self._handle, None)
-        lines = (_native.BadLine * count)()
+        lines = (_native.BadLineStruct * count)()
         self._c.tk_pipeline_bad_lines(self._handle, lines)
         length = self._c.tk_pipeline_bad_texts(self._handle, None)
         texts = c.create_string_buffer(length or 1)
@@ -158,7 +173,7 @@ class NativeText(EventStream):
             start = end
         self._dictionary = strings(self.threads)
 
-    def feed(self, machine: Machine, progress: Progress | None = None) -> None:
+    def feed(self, machine: Machine, progress: OnProgress | None = None) -> None:
         if machine.native_handle is None or machine.keep_rows:
             super().feed(machine, progress)
             return
@@ -173,11 +188,12 @@ class NativeText(EventStream):
             self._c.tk_pipeline_stop(self._handle)
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        batch = _native.Batch()
+        batch = _native.BatchStruct()
         seq = 0
         try:
             self._run(None)
             while (got := self._c.tk_pipeline_next(self._handle, batch, PATIENCE)) >= 0:
+                self._look()
                 if got:
                     self._note_gaps(batch, seq)
                     seq += batch.events
@@ -186,7 +202,7 @@ class NativeText(EventStream):
         finally:
             self._c.tk_pipeline_stop(self._handle)
 
-    def _note_gaps(self, batch: _native.Batch, seq: int) -> None:
+    def _note_gaps(self, batch: _native.BatchStruct, seq: int) -> None:
         if batch.first_line > self._next_line:  # blocks without an event lay between
             self.line_gaps.append((seq, batch.first_line - self._next_line))
         self._next_line = batch.first_line + batch.lines
@@ -194,7 +210,7 @@ class NativeText(EventStream):
             gaps = np.ctypeslib.as_array((c.c_uint32 * (2 * batch.gap_count)).from_address(batch.gaps)).tolist()
             self.line_gaps.extend((seq + event, count) for event, count in zip(gaps[::2], gaps[1::2], strict=True))
 
-    def _arrow(self, batch: _native.Batch) -> pa.RecordBatch:
+    def _arrow(self, batch: _native.BatchStruct) -> pa.RecordBatch:
         owner = _Block(self._pipeline, batch.block)
         events = batch.events
         self._name_threads(batch.threads)
@@ -212,7 +228,7 @@ class NativeText(EventStream):
             indices = integers(codes, width, 0, None)
             return pa.DictionaryArray.from_arrays(indices, words, safe=False)
 
-        return pa.RecordBatch.from_arrays(
+        found = pa.RecordBatch.from_arrays(
             [
                 category(batch.thread, batch.thread_width, self._dictionary),
                 integers(batch.ticks, batch.ticks_width, batch.null_ticks, batch.valid_ticks),
@@ -222,6 +238,18 @@ class NativeText(EventStream):
             ],
             names=BATCH_SCHEMA.names,
         )
+        return attributes.with_attributes(found, self._attributes(batch))
+
+    def _attributes(self, batch: _native.BatchStruct) -> dict[str, pa.Array]:
+        """Copies of them: there may be few."""
+        count = batch.attribute_count
+        if not count:
+            return {}
+        raw = (c.c_char * (count * attributes.SPARSE.itemsize)).from_address(batch.attributes)
+        found = attributes.columns(np.frombuffer(raw, attributes.SPARSE), batch.events)
+        if self._whole:
+            self._c.tk_pipeline_forget_attributes(batch.block)
+        return found
 
     def position(self) -> tuple[int, int | None]:
         position = self._source.position()

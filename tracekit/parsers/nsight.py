@@ -19,12 +19,12 @@ from urllib.parse import quote
 
 from tracekit.model.source import Source
 from tracekit.model.stream import EventStream
-from tracekit.parsers.ranges import HOLD, WAIT, RangeEvents
+from tracekit.parsers.ranges import HOLDING, WAITING, RangeEvents
 
 NAME = "nsight"
 _MAGIC = b"SQLite format 3\0"
 _DOMAIN = "GIL Trace"
-_KINDS = {"Holding GIL": HOLD, "Waiting for GIL": WAIT}
+_KINDS = {"Holding GIL": HOLDING, "Waiting for GIL": WAITING}
 _DOMAIN_CREATED = 75
 _HINT = "Profile with `nsys profile --trace=nvtx,python-gil`, and export with `nsys export --type=sqlite`."
 

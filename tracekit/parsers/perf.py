@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator
 
 from tracekit.model.source import Source, lines
-from tracekit.model.stream import LINE_LIMIT, EventStream
-from tracekit.parsers.imported import ACQUIRE, ENTRY, RELEASE, TIME_LIMIT, UNTOLD, ImportedEvents, Row, with_busy
+from tracekit.model.stream import ACQUIRE, ENTRY, LINE_LIMIT, RELEASE, TIME_LIMIT, EventStream
+from tracekit.parsers.imported import UNTOLD, ImportedEvents, Row, with_busy
 
 NAME = "perf"
 _HEADER = (

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tracekit.model.source import Source
-from tracekit.parsers.imported import ACQUIRE, ENTRY, RELEASE, TIME_LIMIT, UNTOLD, ImportedEvents, Row, with_busy
+from tracekit.model.stream import ACQUIRE, ENTRY, RELEASE, TIME_LIMIT
+from tracekit.parsers.imported import UNTOLD, ImportedEvents, Row, with_busy
 
-WAIT, BRIEF, HOLD = range(3)  # in this order where they begin at the same time
+WAITING, BRIEF, HOLDING = range(3)  # in this order where they begin at the same time
 _PIECE = 1 << 16
 
 
@@ -28,7 +29,7 @@ class Ranges:
         return len(self._starts)
 
     def add(self, kind: int, thread: int, start: float, end: float) -> bool:
-        """Adds a WAIT or HOLD from `start` to `end` in ns; False if those are no times."""
+        """Adds a range, WAITING or HOLDING, from `start` to `end` in ns; False if those are no times."""
         if not 0 <= start <= end <= TIME_LIMIT:
             return False
         self._starts.append(round(start))
@@ -45,8 +46,8 @@ class Ranges:
         lasts to the end of the trace stays open.
         """
         starts, ends, threads, kinds = self._with_brief_holds()
-        timed = np.concatenate([starts, ends[kinds == HOLD]])
-        ranges = np.concatenate([np.arange(len(starts)), np.flatnonzero(kinds == HOLD)])
+        timed = np.concatenate([starts, ends[kinds == HOLDING]])
+        ranges = np.concatenate([np.arange(len(starts)), np.flatnonzero(kinds == HOLDING)])
         is_end = np.arange(len(timed)) >= len(starts)
         order = np.lexsort((kinds[ranges], is_end, starts[ranges], timed))
         holder: int | None = None
@@ -60,7 +61,7 @@ class Ranges:
                     yield time, thread, RELEASE
                     holder = None if holder == thread else holder
                     continue
-                if kind == WAIT:
+                if kind == WAITING:
                     yield time, thread, ENTRY
                     waiting.add(thread)
                     continue
@@ -72,7 +73,7 @@ class Ranges:
                     yield time, thread, ENTRY
                 waiting.discard(thread)
                 yield time, thread, ACQUIRE
-                if kind == HOLD:
+                if kind == HOLDING:
                     holder = thread
                     continue
                 yield time, thread, RELEASE
@@ -84,11 +85,11 @@ class Ranges:
         """The columns starts, ends, threads, kinds, with what follows from waits without a hold."""
         starts, ends, threads = (np.array(column, np.int64) for column in (self._starts, self._ends, self._threads))
         kinds = np.array(self._kinds, np.int64)
-        kinds[(kinds == HOLD) & (starts == ends)] = BRIEF
+        kinds[(kinds == HOLDING) & (starts == ends)] = BRIEF
         order = np.lexsort((kinds, starts, threads))
         follower = np.append(order[1:], -1)
-        followed = (follower >= 0) & (threads[follower] == threads[order]) & (kinds[follower] != WAIT)
-        alone = order[(kinds[order] == WAIT) & ~followed]
+        followed = (follower >= 0) & (threads[follower] == threads[order]) & (kinds[follower] != WAITING)
+        alone = order[(kinds[order] == WAITING) & ~followed]
         alone = alone[ends[alone] < ends.max(initial=0)]
         return (
             np.concatenate([starts, ends[alone]]),
@@ -120,7 +121,7 @@ class RangeEvents(ImportedEvents):
         """Calls `add` for each wait and hold. Raises SourceError."""
 
     def add(self, kind: int, pid: int | None, thread: int | None, start: float, end: float) -> None:
-        """Adds a WAIT or HOLD from `start` to `end` in ns, or counts it where it has no thread or no times."""
+        """Adds a WAITING or HOLDING range in ns, or counts it where it has no thread or no times."""
         if (
             pid is None
             or thread is None

@@ -126,7 +126,7 @@ class RawRecording(EventStream):
         header = self.header
         text = self._bytes.at(_HEADER.itemsize, int(header["metadata_bytes"])).decode("utf-8", "replace")
         for line in text.splitlines():
-            self.take_comment(f"# {line}", True)
+            self.take_comment(f"# {line}", True, 0)
         self.metadata["pid"] = str(header["pid"])
         if header["parent"]:
             self.metadata["forked-by"] = str(header["parent"])
@@ -212,8 +212,7 @@ class RawRecording(EventStream):
         if new.any():
             numbers, first = np.unique(threads[new], return_index=True)
             for number in numbers[np.argsort(first)].tolist():
-                codes[number] = len(self.threads)
-                self.threads.append(self._numbers[number])
+                codes[number] = self.add_thread(self._numbers[number])
         ticks = records["ticks"]
         told = [
             categories(codes[threads], strings(self.threads)),

@@ -14,22 +14,26 @@ import numpy as np
 import pyarrow as pa
 
 from tracekit import _native
+from tracekit.model import attributes
 from tracekit.model.arrays import categories, optional_integers, strings
+from tracekit.model.attributes import NO_ATTRIBUTES, Attributes, natural
 from tracekit.model.source import Source, lines
 from tracekit.model.stream import (
+    BAD_ATTRIBUTE,
     BATCH_SCHEMA,
+    COUNT_LIMIT,
     EVENTS,
     LINE_LIMIT,
+    TIME_LIMIT,
     EventStream,
     event_column,
 )
 from tracekit.parsers.native_text import NativeText
 
-COUNT_LIMIT = 10**12
-TIME_LIMIT = 2**62
 _BATCH_EVENTS = 1 << 16
 _BOM = b"\xef\xbb\xbf"
 _INTEGER = re.compile(rb"-?[0-9]+")
+_ATTRIBUTE = re.compile(rb"([a-z][a-z-]*)=(.+)", re.DOTALL)
 _CODES = {word.encode(): code for code, word in enumerate(EVENTS)}
 
 NAME = "text"
@@ -56,6 +60,8 @@ class Event:
     checks: int | None
     event: int
     time: int | None
+    attributes: Attributes = NO_ATTRIBUTES
+    bad_attributes: int = 0
 
 
 class Comment:
@@ -76,7 +82,7 @@ def parse_line(line: bytes) -> Event | Comment | str | None:
         return "line-too-long"
     if b"\0" in line:
         return "nul-byte"
-    words = [word for word in line.replace(b"\t", b" ").split(b" ") if word][:5]
+    words = [word for word in line.replace(b"\t", b" ").split(b" ") if word]
     if len(words) < 4:
         return "too-few-columns"
     try:
@@ -96,12 +102,39 @@ def parse_line(line: bytes) -> Event | Comment | str | None:
     event = _CODES.get(words[3].upper())
     if event is None:
         return "unknown-event"
-    time = None
-    if len(words) == 5 and _INTEGER.fullmatch(words[4]):
-        time = _integer(words[4], 0, TIME_LIMIT)
-        if time is None:
-            return "integer-range"
-    return Event(thread, counts[0], counts[1], event, time)
+    if len(words) == 4 or not _INTEGER.fullmatch(words[4]):
+        return Event(thread, counts[0], counts[1], event, None)
+    time = _integer(words[4], 0, TIME_LIMIT)
+    if time is None:
+        return "integer-range"
+    return Event(thread, counts[0], counts[1], event, time, *_attributes(words[5:], EVENTS[event]))
+
+
+def _attributes(words: list[bytes], event: str) -> tuple[Attributes, int]:
+    """Those that belong to this event, and how many are not of their form. The first other word ends them."""
+    told: dict[str, int | tuple[int, ...]] = {}
+    bad = 0
+    for word in words:
+        found = _ATTRIBUTE.fullmatch(word)
+        if not found:
+            break
+        key = found[1].decode()
+        if key not in attributes.FIELDS:
+            continue
+        value = _value(key, found[2].decode("utf-8", "replace"))
+        if value is None:
+            bad += 1
+        elif event in attributes.BELONGS[key]:
+            told[key] = value
+    return (Attributes(**told) if told else NO_ATTRIBUTES), bad  # type: ignore[arg-type]
+
+
+def _value(key: str, word: str) -> int | tuple[int, ...] | None:
+    if key != "unlocks":
+        return natural(word, attributes.LEAST[key], attributes.VALUE_LIMIT)
+    ids = [natural(one, 1, attributes.VALUE_LIMIT) for one in word.split(",", attributes.MOST_UNLOCKS)]
+    known = tuple(one for one in ids if one is not None)
+    return known if len(known) == len(ids) <= attributes.MOST_UNLOCKS else None
 
 
 def _integer(word: bytes, least: int, most: int) -> int | None:
@@ -125,7 +158,6 @@ class PlainText(EventStream):
         self._keep = whole
         self._batch_events = batch_events
         self._codes: dict[str, int] = {}
-        self._line = 0
         self._read = 0
         self._events = self._parse()
         self._first = next(self._events, None)  # so that the metadata is known
@@ -151,12 +183,14 @@ class PlainText(EventStream):
                 if skipped:
                     self.line_gaps.append((seq, skipped))
                     skipped = 0
+                if parsed.bad_attributes:
+                    self.ignored.take(BAD_ATTRIBUTE, number, parsed.bad_attributes)
                 yield parsed
                 seq += 1
                 continue
             skipped += 1
             if isinstance(parsed, Comment) and len(line) <= LINE_LIMIT:
-                self.take_comment(line.decode("utf-8", "replace"), seq == 0)
+                self.take_comment(line.decode("utf-8", "replace"), seq == 0, number)
             elif isinstance(parsed, str):
                 self.bad_lines.take(number, parsed, line, self._keep)
                 if self._strict:
@@ -175,7 +209,7 @@ class PlainText(EventStream):
                 if code == len(self.threads):
                     self.threads.append(event.thread)
                 codes.append(code)
-            yield pa.RecordBatch.from_arrays(
+            batch = pa.RecordBatch.from_arrays(
                 [
                     categories(np.array(codes), strings(self.threads)),
                     optional_integers([event.ticks for event in piece]),
@@ -185,6 +219,8 @@ class PlainText(EventStream):
                 ],
                 schema=BATCH_SCHEMA,
             )
+            told = attributes.gathered(event.attributes for event in piece)
+            yield attributes.with_attributes(batch, attributes.columns(told, len(piece)))
 
     def position(self) -> tuple[int, int | None]:
         position = self._source.position()

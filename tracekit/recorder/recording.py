@@ -13,6 +13,7 @@ from tracekit.parsers import open_trace
 from tracekit.parsers.raw import RawRecording
 from tracekit.recorder import require_library
 from tracekit.version import VERSION
+from tracekit.words import whole_number
 from tracekit.writers import TEXT, VIEWERS, FolderWriter, Writer, write_trace, writer_for
 from tracekit.writers.tablestream import TableStream
 
@@ -92,8 +93,8 @@ def _convert(raw: Path, trace: Path, writer: Writer | FolderWriter) -> Written:
             raise RecordError(error.message, f"Make room, or name another file; {kept}") from error
         found = tables.analysis
     raw.unlink()
-    lost = found.metadata.get("lost", "0")
-    return Written(trace, found.events, found.threads.num_rows, found.duration, int(lost) if lost.isdigit() else 0)
+    lost = whole_number(found.metadata.get("lost", ""), 2**62) or 0
+    return Written(trace, found.events, found.threads.num_rows, found.duration, lost)
 
 
 class Recording:

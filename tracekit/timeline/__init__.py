@@ -12,7 +12,7 @@ from tracekit import _native
 from tracekit.analyzers import ANALYZERS
 from tracekit.analyzers.finding import Group
 from tracekit.model.rows import FINDING_KINDS, LAYOUTS, Machine, Options, PictureLimits, Rows, Totals
-from tracekit.model.stream import EventStream, Progress
+from tracekit.model.stream import EventStream, OnProgress
 from tracekit.timeline.native import NativeMachine
 from tracekit.timeline.picture import Picture, picture
 from tracekit.timeline.plain import PlainMachine
@@ -34,7 +34,7 @@ class Timeline:
         tables: `schemas.ANALYSIS_TABLES`, or where rows were kept `schemas.TRACE_TABLES` but for `diagnostics`, which
             also knows the lines that are no events.
         groups: all findings of each kind by their threads, costliest first; none where rows were kept.
-        faults: rows of `rows.FAULT`, where rows were kept.
+        faults: rows of `rows.FAULT_ROW`, where rows were kept.
         picture: where one was asked for.
     """
 
@@ -47,7 +47,7 @@ class Timeline:
 
 
 def run(
-    stream: EventStream, options: Options, progress: Progress | None = None, limits: PictureLimits | None = None
+    stream: EventStream, options: Options, progress: OnProgress | None = None, limits: PictureLimits | None = None
 ) -> Timeline:
     """Streams a trace through the state machine and keeps totals only: memory does not grow with the trace.
 

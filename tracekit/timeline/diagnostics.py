@@ -13,7 +13,7 @@ from tracekit.errors import NoEventsError
 from tracekit.model import schemas
 from tracekit.model.arrays import optional_integers, strings, words_as_categories
 from tracekit.model.rows import FAULT_CODES, SEVERITIES, Faults, Rows, Totals
-from tracekit.model.stream import SENTENCES, BadLine, BadLines, EventStream
+from tracekit.model.stream import IGNORED_CODES, SENTENCES, BadLine, BadLines, EventStream, Ignored
 
 MEANINGS = {
     **SENTENCES,
@@ -23,10 +23,13 @@ MEANINGS = {
     "overlapping-hold": "a thread gets the GIL while another one still holds it",
     "release-without-acquire": "a thread releases the GIL without holding it",
     "truncated-input": "the input ends too early; what came before is analysed",
+    "bad-attribute": "a value is not of the form that its key has, and is ignored",
+    "bad-definition": "a definition cannot be read, is a second one, or uses what is not defined above; it is ignored",
+    "too-many-definitions": "there are more definitions than are kept; what uses the others is unknown",
     "no-clock": "no row tells a time, or ticks and checks; all durations are 0",
 }
-_AT_THE_START = "the trace begins in mid-story there, which is as it should be"
 """A sentence for each code, without its capital letter and full stop."""
+_AT_THE_START = "the trace begins in mid-story there, which is as it should be"
 
 
 @dataclass(frozen=True)
@@ -43,17 +46,18 @@ class Diagnostic:
     def meaning(self) -> str:
         """A sentence without its capital letter and full stop."""
         meaning = MEANINGS[self.code]
-        if self.severity == "info" and self.first_line:
+        if self.severity == "info" and self.code in FAULT_CODES:
             meaning = f"{meaning}: {_AT_THE_START}"
         return f"{meaning} ({self.detail})" if self.detail else meaning
 
 
 def summarise(
-    bad: BadLines, truncated: str | None, totals: Totals, line_of: Callable[[Faults], int | None]
+    bad: BadLines, ignored: Ignored, truncated: str | None, totals: Totals, line_of: Callable[[Faults], int | None]
 ) -> tuple[Diagnostic, ...]:
     """Errors first, then in the order of their first lines. `line_of`: where a fault came first."""
     found = [Diagnostic(code, "error", bad.counts[code], bad.first[code]) for code in bad.counts]
     found += [Diagnostic(faults.code, faults.severity, faults.count, line_of(faults)) for faults in totals.faults]
+    found += [Diagnostic(code, "info", count, ignored.first.get(code)) for code, count in ignored.counts.items()]
     if truncated:
         found.append(Diagnostic("truncated-input", "error", 1, None, truncated))
     if totals.first_clock is None:
@@ -69,13 +73,14 @@ def diagnostics_table(
     summary: Sequence[Diagnostic],
     unit: str,
 ) -> pa.Table:
-    """The table `diagnostics`: bad lines and faulty events in the order of their lines, then what concerns all.
+    """The table `diagnostics`: bad lines and faulty events in the order of their lines, then what concerns all, or is
+    ignored: of that the first line of each code.
 
-    faults: rows of `rows.FAULT`. line_of: from a seq to its line. summary: of the trace; may hold more.
+    faults: rows of `rows.FAULT_ROW`. line_of: from a seq to its line. summary: of the trace; may hold more.
     """
     seqs = faults["seq"].tolist()
     fault_lines = [line_of(seq) for seq in seqs]
-    whole = [d for d in summary if d.code in ("no-clock", "truncated-input")]
+    whole = [d for d in summary if d.code in ("no-clock", "truncated-input", *IGNORED_CODES)]
     places = [bad_line.line for bad_line in bad] + [line or seq for line, seq in zip(fault_lines, seqs, strict=True)]
     order = np.argsort(places, kind="stable")
 
@@ -84,6 +89,7 @@ def diagnostics_table(
         return [both[place] for place in order] + of_whole
 
     none_bad, none_fault, none_whole = [None] * len(bad), [None] * len(faults), [None] * len(whole)
+    counted = [f"{d.count:,} in all" if d.count > 1 else None for d in whole]
     fault_codes = [FAULT_CODES[code] for code in faults["code"]]
     fault_severities = [SEVERITIES[error] for error in faults["error"]]
     names = [threads[thread] for thread in faults["thread"]]
@@ -94,10 +100,10 @@ def diagnostics_table(
         {
             "code": words_as_categories(column([b.code for b in bad], fault_codes, [d.code for d in whole])),
             "severity": words_as_categories(severities),
-            "line": optional_integers(column([b.line for b in bad], fault_lines, none_whole)),
+            "line": optional_integers(column([b.line for b in bad], fault_lines, [d.first_line for d in whole])),
             "seq": optional_integers(column(none_bad, seqs, none_whole)),
             "thread": words_as_categories(column(none_bad, names, none_whole)),
-            "text": strings(column([b.text for b in bad], none_fault, none_whole)),
+            "text": strings(column([b.text for b in bad], none_fault, counted)),
         },
     )
 

@@ -11,11 +11,13 @@ import pyarrow as pa
 
 from tracekit import _native
 from tracekit.model.arrays import NULL, int64_values, numbers
+from tracekit.model.attributes import SPARSE, sparse
 from tracekit.model.rows import (
+    C_STRUCTS,
     FAULT_CODES,
-    FINDING,
     FINDING_KINDS,
-    GROUP,
+    FINDING_ROW,
+    GROUP_ROW,
     LAYOUTS,
     PICTURE_LAYOUTS,
     SEVERITIES,
@@ -28,6 +30,11 @@ from tracekit.model.rows import (
     Totals,
 )
 
+if _native.library:
+    for _structure, _layout in {**C_STRUCTS, "tk_attribute": SPARSE}.items():
+        _places = {name: (at[1], at[0].itemsize) for name, at in (_layout.fields or {}).items()}
+        _native.check_layout(_structure, _layout.itemsize, _places)
+
 
 class NativeMachine:
     def __init__(self, interval: int, keep_rows: bool, options: Options) -> None:
@@ -35,7 +42,7 @@ class NativeMachine:
         self._c = _native.library
         self.keep_rows = keep_rows
         self.native_handle: int | None = None
-        self.native_handle = self._c.tk_timeline_new(interval, keep_rows, _native.Options(**vars(options)))
+        self.native_handle = self._c.tk_timeline_new(interval, keep_rows, _native.OptionsStruct(**vars(options)))
         if not self.native_handle:
             raise MemoryError
         self._timed: bool | None = None
@@ -65,7 +72,14 @@ class NativeMachine:
             columns["clock"] = clocks[0]
             if clocks[1] is not None:
                 columns["tick_clock"] = clocks[1]
-        pointers = _native.Columns(events=events, **{name: values.ctypes.data for name, values in columns.items()})
+        attributes = sparse(batch)
+        if len(attributes):
+            columns["attributes"] = attributes
+        pointers = _native.ColumnsStruct(
+            events=events,
+            attribute_count=len(attributes),
+            **{name: values.ctypes.data for name, values in columns.items()},
+        )
         if not self._c.tk_timeline_feed(self.native_handle, pointers, len(thread.dictionary)):
             raise MemoryError
 
@@ -74,7 +88,7 @@ class NativeMachine:
             raise MemoryError
 
     def totals(self) -> Totals:
-        found = _native.Totals()
+        found = _native.TotalsStruct()
         self._c.tk_timeline_totals(self.native_handle, found)
         return Totals(
             events=found.events,
@@ -108,15 +122,15 @@ class NativeMachine:
     def findings(self, kind: str) -> Rows:
         count = c.c_int64()
         address = self._c.tk_timeline_findings(self.native_handle, FINDING_KINDS.index(kind), count)
-        return self._view(address, count.value, FINDING)
+        return self._view(address, count.value, FINDING_ROW)
 
     def groups(self, kind: str) -> Rows:
         count = c.c_int64()
         address = self._c.tk_timeline_groups(self.native_handle, FINDING_KINDS.index(kind), count)
-        return self._view(address, count.value, GROUP)
+        return self._view(address, count.value, GROUP_ROW)
 
     def draw(self, limits: PictureLimits) -> None:
-        if not self._c.tk_timeline_draw(self.native_handle, _native.PictureLimits(**vars(limits))):
+        if not self._c.tk_timeline_draw(self.native_handle, _native.PictureLimitsStruct(**vars(limits))):
             raise MemoryError
 
     def picture(self) -> RawPicture:

@@ -26,9 +26,9 @@ from tracekit.model.rows import (
     CHECK,
     DISTRIBUTIONS,
     FAULT_CODES,
-    FINDING,
     FINDING_KINDS,
-    GROUP,
+    FINDING_ROW,
+    GROUP_ROW,
     LAYOUTS,
     NO_SEQ,
     NOBODY,
@@ -45,11 +45,11 @@ from tracekit.model.rows import (
     Totals,
     Wait,
 )
+from tracekit.model.stream import ACQUIRE, BUSY, ENTRY, RELEASE, RETRY
 from tracekit.timeline.picture import DrawnHold, DrawnRetry, DrawnWait, PlainPicture
 
-ENTRY, ACQUIRE, RELEASE, BUSY, RETRY = range(5)
 ALONE, LOST_ROUND, TIMEOUT, HAND_OVER = range(4)
-WAIT, CONTENDED_WAIT, HOLD, SWITCH_LATENCY = range(4)
+WAIT_TIME, CONTENDED_WAIT_TIME, HOLD_TIME, SWITCH_LATENCY = range(4)
 
 
 @dataclass
@@ -284,7 +284,7 @@ class PlainMachine:
         held = self._clock - hold.start
         totals.held += held
         totals.releases[kind] += 1
-        totals.durations[HOLD][held] += 1
+        totals.durations[HOLD_TIME][held] += 1
         is_open = end_seq == NO_SEQ
         self._keep(
             "holds", hold.seq, end_seq, hold.start, self._clock, hold.start_ticks, self._ticks.now, hold.waited,
@@ -312,9 +312,9 @@ class PlainMachine:
         totals.contended_waits += wait.contended
         totals.retried_waited += waited if wait.failed_retries else 0
         totals.blame.update(wait.blame)
-        totals.durations[WAIT][waited] += 1
+        totals.durations[WAIT_TIME][waited] += 1
         if wait.contended:
-            totals.durations[CONTENDED_WAIT][waited] += 1
+            totals.durations[CONTENDED_WAIT_TIME][waited] += 1
         self._keep(
             "waits", wait.entry_seq, wait.busy_seq, end_seq, wait.start, wait.busy, self._clock,
             wait.start_ticks, wait.busy_ticks, self._ticks.now,
@@ -432,11 +432,11 @@ class PlainMachine:
             rows.append(
                 (len(found), cost, span, sums, worst.cost, worst.start_seq, worst.end_seq, thread, other)
             )  # fmt: skip
-        return np.array(rows, GROUP)
+        return np.array(rows, GROUP_ROW)
 
     def findings(self, kind: str) -> Rows:
         costliest = sorted(self._found[kind][self._forgotten[kind] :], key=lambda row: (-row.cost, row.start_seq))
-        return np.array(costliest[: self._options.worst], FINDING)
+        return np.array(costliest[: self._options.worst], FINDING_ROW)
 
     def clocks(self) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]]:
         return self._clocks

@@ -13,9 +13,9 @@ from typing import Any, BinaryIO
 from tracekit.writers.tablestream import TableStream
 from tracekit.writers.viewer import (
     FINDINGS,
-    HOLD,
-    WAIT,
+    HOLDS,
     WAITERS,
+    WAITS,
     WAKES,
     Slice,
     findings,
@@ -77,9 +77,9 @@ def _with_arrows(rows: Iterable[Slice]) -> Iterator[Slice]:
     """Without the flows that are bound to nothing: an arrow's ends lie inside of slices, and some have no inside."""
     hold: Slice | None = None
     for slice in rows:
-        if slice.name == HOLD and slice.flow is not None:
+        if slice.name == HOLDS and slice.flow is not None:
             hold = slice
-        elif hold and slice.name == WAIT:
+        elif hold and slice.name == WAITS:
             wait = slice
         elif hold and slice.flow == hold.flow:
             bound = hold.start < hold.end and slice.start < slice.end

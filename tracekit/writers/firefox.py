@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, BinaryIO
 
 from tracekit.writers.tablestream import TableStream
-from tracekit.writers.viewer import FINDINGS, HOLD, WAIT, WAITERS, findings, process, slices, start_of, waiters
+from tracekit.writers.viewer import FINDINGS, HOLDS, WAITERS, WAITS, findings, process, slices, start_of, waiters
 
 _VERSION = 63
 _OTHER, _HOLDS, _WAITS, _FOUND = range(4)  # categories
@@ -24,7 +24,7 @@ _EVERYWHERE = ["marker-chart", "marker-table", "timeline-overview"]
 _SCHEMA = [
     {
         "name": "gil-hold",
-        "chartLabel": HOLD,
+        "chartLabel": HOLDS,
         "tableLabel": "{marker.data.release}",
         "display": _EVERYWHERE,
         "fields": [
@@ -34,7 +34,7 @@ _SCHEMA = [
     },
     {
         "name": "gil-wait",
-        "chartLabel": f"{WAIT} behind {{marker.data.behind}}",
+        "chartLabel": f"{WAITS} behind {{marker.data.behind}}",
         "tableLabel": "behind {marker.data.behind}",
         "display": _EVERYWHERE,
         "fields": [
@@ -78,7 +78,7 @@ class _Markers:
 
 def write(trace: TableStream, out: BinaryIO) -> None:
     """Keeps all slices in memory first, column by column."""
-    strings = {"": 0, HOLD: 1, WAIT: 2}
+    strings = {"": 0, HOLDS: 1, WAITS: 2}
     markers, flows = _collect(trace, strings)
     found = list(findings(trace.analysis))
     for finding in found:
@@ -128,7 +128,7 @@ def _collect(trace: TableStream, strings: dict[str, int]) -> tuple[dict[str, _Ma
     markers = {thread: _Markers() for thread in trace.threads}
     flows = 0
     for slice in slices(trace):
-        of, wait = markers[slice.track], slice.name == WAIT
+        of, wait = markers[slice.track], slice.name == WAITS
         of.starts.append(slice.start)
         of.ends.append(slice.end)
         of.waits.append(wait)

@@ -78,8 +78,11 @@ def write_events(trace: TableStream, out: BinaryIO) -> None:
 
 
 def _write(trace: TableStream, outs: Mapping[str, Any]) -> None:
-    header = trace.header.to_json()
-    files = {table: _TableFile(table, trace.analysis.unit, header, out) for table, out in outs.items()}
+    header, short = trace.header.to_json(), trace.header.without_definitions().to_json()
+    files = {
+        table: _TableFile(table, trace.analysis.unit, header if table == "events" else short, out)
+        for table, out in outs.items()
+    }
     try:
         for table, piece in trace.pieces(*files):
             files[table].add(piece)

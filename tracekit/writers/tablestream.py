@@ -17,10 +17,10 @@ from tracekit.analyzers import ANALYZERS
 from tracekit.errors import SourceError
 from tracekit.model.header import Header
 from tracekit.model.observed import hide
-from tracekit.model.rows import FAULT, Options, Rows
+from tracekit.model.rows import FAULT_ROW, Options, Rows
 from tracekit.model.schemas import TABLES
 from tracekit.model.source import Source
-from tracekit.model.stream import BAD_LINE_TEXTS, EventStream, Progress
+from tracekit.model.stream import BAD_LINE_TEXTS, EventStream, OnProgress
 from tracekit.parsers import open_trace
 from tracekit.timeline import new_machine
 from tracekit.timeline.diagnostics import diagnostics_table
@@ -44,7 +44,9 @@ class TableStream:
         threads: their ids, in the order of their first events.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, strict: bool = False, progress: Progress | None = None) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, strict: bool = False, progress: OnProgress | None = None
+    ) -> None:
         """Reads the whole trace once; standard input into a temporary file first. Raises what `analyze` raises.
 
         progress: called now and then, with the bytes read in this reading and in all.
@@ -64,6 +66,8 @@ class TableStream:
                     bad_lines=stream.bad_lines,
                     fault_lines={fault: line for fault, line in lines.items() if line},
                     truncated=stream.truncated,
+                    ignored=stream.ignored,
+                    definitions=stream.definitions,
                 )
                 self.threads = stream.threads
         except BaseException:
@@ -98,7 +102,7 @@ class TableStream:
             machine = new_machine(stream.check_interval, True, _ALL)
             tables = Tables(machine, self.threads, self.analysis.totals)
             derived = [(table, _DERIVED[table]) for table in wanted if table in _DERIVED]
-            faults = [np.empty(0, FAULT)]
+            faults = [np.empty(0, FAULT_ROW)]
             seq = 0
             for batch in stream:
                 machine.feed(batch)

@@ -9,9 +9,10 @@ import pyarrow as pa
 
 from tracekit.analysis import Analysis
 from tracekit.model.rows import FINDING_KINDS
+from tracekit.words import whole_number
 from tracekit.writers.tablestream import TableStream
 
-HOLD, WAIT, WAKES = "holds the GIL", "waits for the GIL", "wakes up"
+HOLDS, WAITS, WAKES = "holds the GIL", "waits for the GIL", "wakes up"
 WAITERS = "threads waiting for the GIL"
 FINDINGS = "Findings"
 TICK = 1000
@@ -57,12 +58,12 @@ def slices(trace: TableStream) -> Iterator[Slice]:
         start, end = max(shown(row.start), ends.get(row.thread, 0)), shown(row.end)
         start = min(start, end)  # who asks for the GIL while holding it waits from when it has let go
         ends[row.thread] = end
-        if row.name == HOLD:
+        if row.name == HOLDS:
             if last:
                 yield last
-            last = Slice(row.thread, HOLD, start, end, row.facts)
+            last = Slice(row.thread, HOLDS, start, end, row.facts)
             continue
-        wait = Slice(row.thread, WAIT, start, end, row.facts)
+        wait = Slice(row.thread, WAITS, start, end, row.facts)
         if last and last.track != row.thread and row.seq is not None:
             last = last._replace(flow=number)
             wait = wait._replace(facts=row.facts | {"behind": names[last.track]}, flow=number, freed=last.end)
@@ -121,7 +122,7 @@ def _holds(piece: pa.Table) -> Iterator[_Row]:
     for seq, thread, start, end, kind in _columns(
         piece, "end_seq", "thread", "start_clock", "end_clock", "release_kind"
     ):
-        yield _Row(seq, HOLD, thread, start, end, {} if kind == "unknown" else {"release": kind})
+        yield _Row(seq, HOLDS, thread, start, end, {} if kind == "unknown" else {"release": kind})
 
 
 def _waits(piece: pa.Table) -> Iterator[_Row]:
@@ -129,7 +130,7 @@ def _waits(piece: pa.Table) -> Iterator[_Row]:
     for contended, seq, thread, entry, busy, end, retries in _columns(piece, *columns):
         if contended:
             facts = {} if retries is None else {"failed retries": retries}
-            yield _Row(seq, WAIT, thread, busy if entry is None else entry, end, facts)
+            yield _Row(seq, WAITS, thread, busy if entry is None else entry, end, facts)
 
 
 def waiters(trace: TableStream) -> Iterator[tuple[int, int]]:
@@ -176,6 +177,5 @@ def findings(analysis: Analysis) -> Iterator[Slice]:
 
 def process(analysis: Analysis) -> tuple[int, str]:
     """Its id, 1 where the metadata tell none, and a name."""
-    pid = analysis.metadata.get("pid", "")
-    number = int(pid) if pid.isascii() and pid.isdigit() and len(pid) <= 10 else 1
-    return number if 0 < number < 2**31 - 1 else 1, analysis.metadata.get("workload", analysis.path)
+    pid = whole_number(analysis.metadata.get("pid", ""), 2**31 - 2) or 1
+    return pid, analysis.metadata.get("workload", analysis.path)

@@ -1,7 +1,7 @@
 """The analysis as one HTML page that needs nothing else: template, style and script beside this file.
 
 The page is given data only, text and packed columns in JSON, from which its script makes every element. So no name in
-a trace is ever read as HTML, and a content security policy allows its two scripts by their hashes, and no request.
+a trace is ever read as HTML, and a content security policy allows its script by its hash, and no request.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from html import escape
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,11 @@ from tracekit.analysis import Analysis
 from tracekit.comparison import Comparison
 from tracekit.errors import OptionError
 from tracekit.reporters.html.content import comparison_content, content
-from tracekit.reporters.html.payload import deflated
 
 THEMES = ("auto", "light", "dark")
 SCRIPTS = (
-    "words", "dom", "columns", "bins", "model", "view", "lanes", "raster", "hover", "marks", "overview", "timeline",
-    "figures", "tables", "main",
+    "words", "dom", "columns", "bins", "model", "view", "lanes", "raster", "hover", "marks", "overview", "gestures",
+    "toolbar", "header", "labels", "drawing", "selection", "timeline", "figures", "tables", "main",
 )  # fmt: skip
 """The script's files, each after those which it imports."""
 _FOLDER = Path(__file__).parent
@@ -53,9 +51,9 @@ def render(
         "traces": [content(analysis) for analysis in analyses],
         "comparison": comparison_content(comparison) if comparison else None,
     }
-    script, (plotly, plotly_hash) = _script(), _plotly()
+    script = _script()
     policy = (
-        f"default-src 'none'; script-src '{_hash(script.encode())}' '{plotly_hash}'; style-src 'unsafe-inline'; "
+        f"default-src 'none'; script-src '{_hash(script.encode())}'; style-src 'unsafe-inline'; "
         "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'"
     )
     parts = {
@@ -64,7 +62,6 @@ def render(
         "theme": theme,
         "style": (_FOLDER / "style.css").read_text(encoding="utf-8"),
         "data": as_json(data),
-        "plotly": plotly,
         "script": script,
     }
     template = (_FOLDER / "template.html").read_text(encoding="utf-8")
@@ -84,16 +81,6 @@ def _script() -> str:
     """All files as one module: what one file exports the next ones see without importing it."""
     files = [(_FOLDER / "script" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
     return "\n".join(_EXPORT.sub("", _IMPORT.sub("", text)) for text in files)
-
-
-@cache
-def _plotly() -> tuple[str, str]:
-    """plotly's script, packed, and its hash. Found without importing plotly, which takes longer than all the rest."""
-    found = find_spec("plotly")
-    assert found
-    assert found.submodule_search_locations
-    raw = (Path(found.submodule_search_locations[0]) / "package_data" / "plotly.min.js").read_bytes()
-    return deflated(raw), _hash(raw)
 
 
 def _hash(script: bytes) -> str:

@@ -6,16 +6,15 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from tracekit import figures
 from tracekit.analysis import Analysis
 from tracekit.comparison import Comparison
+from tracekit.figures.content import CONTENTS, THREADS_SHOWN, Drawing
 from tracekit.model import schemas
 from tracekit.model.rows import FINDING_KINDS, Options
 from tracekit.reporters.html import payload
 from tracekit.reporters.sentences import facts, healthy, not_observed
 from tracekit.words import count, duration, printable
 
-FIGURES = ("threads", "blame", "waits", "holds", "handoffs", "waiting")
 _SEQS = ("start_seq", "end_seq")
 _CLOCKS = ("start_clock", "end_clock")
 _THREADS = ("waiter", "thread", "rival", "hog")
@@ -51,27 +50,27 @@ def content(analysis: Analysis) -> dict[str, Any]:
         "figures": [
             {
                 "name": name,
-                "title": figures.FIGURES[name].title,
+                "title": drawing.title,
                 "about": _about(analysis, name),
-                "text": figures.FIGURES[name].tell(analysis),
-                "figure": _drawn(analysis, name),
+                "text": drawing.tell(analysis),
+                "content": _drawn(analysis, drawing),
             }
-            for name in FIGURES
+            for name, drawing in CONTENTS.items()
         ],
         "picture": payload.picture(analysis.picture),
     }
 
 
 def _about(analysis: Analysis, name: str) -> str:
-    threads, shown = analysis.threads.num_rows, figures.THREADS_SHOWN
+    threads, shown = analysis.threads.num_rows, THREADS_SHOWN
     cut = f" The {shown} busiest of {threads:,} threads." if threads > shown and name != "waiting" else ""
-    return figures.FIGURES[name].about + cut
+    return CONTENTS[name].about + cut
 
 
-def _drawn(analysis: Analysis, name: str) -> figures.Figure | None:
-    """The figure, or None where it has nothing to show."""
-    figure = figures.figure(analysis, name)
-    return figure if any(trace.get("z") or trace.get("x") for trace in figure["data"]) else None
+def _drawn(analysis: Analysis, drawing: Drawing) -> dict[str, Any] | None:
+    """What the figure shows, or None where that is nothing."""
+    shown = vars(drawing.content(analysis))
+    return shown if all(shown.values()) else None
 
 
 def _threads(analysis: Analysis) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-// What a lane shows in each column of pixels: the share of each state. tracekit/reporters/figures.py does the same.
+// What a lane shows in each column of pixels: the share of each state. tracekit/figures/bins.py does the same.
 
 export const HELD = 0;
 export const ENTERING = 1;

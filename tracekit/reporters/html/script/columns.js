@@ -19,7 +19,7 @@ function fromBase64(text) {
 }
 
 /** The bytes of a base64 text of deflated data. */
-export async function inflate(text) {
+async function inflate(text) {
   const stream = new Blob([fromBase64(text)]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }

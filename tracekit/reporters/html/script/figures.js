@@ -1,97 +1,244 @@
-// The figures beside the timeline: plotly's, drawn when they come into view.
+// The figures beside the timeline, as small SVG: a bar a thread, a value where two threads meet, how long things took.
 
-import { inflate } from "./columns.js";
-import { colours, el } from "./dom.js";
-import { short } from "./words.js";
+import { el, svg, textWidth } from "./dom.js";
+import { count, duration, integer, percent, short } from "./words.js";
 
-let loading = null;
+const ROW = 24; // pixels a row of a figure
+const ZERO = 0.1; // where a log axis shows 0
+const QUANTILES = [["median", 2], ["99th percentile", 3], ["longest", 4]]; // of a spread's rows: name, place
+export const NOBODY = -1;
 
-/** plotly, unpacked and run at the first call. */
-export function plotly() {
-  loading ??= inflate(document.getElementById("plotly").textContent).then((bytes) => {
-    const script = el("script");
-    script.textContent = new TextDecoder().decode(bytes);
-    document.head.append(script);
-    return globalThis.Plotly;
+export function threadName(model, thread) {
+  return thread === NOBODY ? "nobody" : model.about.threads[thread].label;
+}
+
+/** An SVG that fits its box, whatever that becomes: on paper as on the screen. */
+function frame(width, height, ...children) {
+  return svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, "aria-hidden": "true" }, ...children);
+}
+
+function text(x, y, words, attributes = {}) {
+  return svg("text", { x, y, ...attributes }, words);
+}
+
+/** Names of rows at the left, and where the drawing right of them begins. */
+function rowNames(names, width, top, height, least = 0) {
+  const most = Math.max(10, Math.round(width / 24));
+  const cut = names.map((name) => short(name, most));
+  const left = Math.min(width * 0.4, Math.max(least, ...cut.map(textWidth)) + 12);
+  const nodes = cut.map((name, i) => text(left - 8, top + (i + 0.5) * height, name, { class: "name", "text-anchor": "end", "dominant-baseline": "central" }));
+  return { left, nodes };
+}
+
+function shareAxis(left, right, top, bottom) {
+  return [0, 0.25, 0.5, 0.75, 1].flatMap((part) => {
+    const x = left + part * (right - left);
+    return [
+      svg("line", { x1: x, x2: x, y1: top, y2: bottom, class: "grid" }),
+      text(x, bottom + 14, `${100 * part} %`, { "text-anchor": part === 1 ? "end" : part ? "middle" : "start" }),
+    ];
   });
-  return loading;
 }
 
-/** A label of figures.py, whose `<`, `>` and `&` are escaped, cut to `most` characters. */
-function cutLabel(label, most) {
-  const plain = label.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&");
-  return short(plain, most).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+/** What each thread did: held, waited, off. */
+function drawBars(model, { rows }, width) {
+  const whole = model.duration || 1;
+  const top = 4;
+  const bottom = top + rows.length * ROW;
+  const { left, nodes } = rowNames(rows.map(([thread]) => threadName(model, thread)), width, top, ROW);
+  const numbers = width > 520 ? 168 : 0;
+  const right = width - numbers - 6;
+  const bars = rows.flatMap(([thread, held, waited], i) => {
+    const y = top + i * ROW + 4;
+    const span = (begin, part, state, words) =>
+      svg("rect", { x: left + begin * (right - left), y, width: Math.max(part > 0 ? 1 : 0, part * (right - left)), height: ROW - 8, class: state },
+        svg("title", {}, `${threadName(model, thread)} ${words}`));
+    const parts = [held / whole, waited / whole];
+    return [
+      span(0, 1, "off", `was off for ${duration(Math.max(0, whole - held - waited), model.unit)}`),
+      span(0, parts[0], "held", `held the GIL for ${duration(held, model.unit)}, ${percent(parts[0])}`),
+      span(parts[0], parts[1], "busy", `waited for ${duration(waited, model.unit)}, ${percent(parts[1])}`),
+      numbers ? text(right + 10, y + ROW / 2 - 4, `held ${percent(parts[0])}, waited ${percent(parts[1])}`, { "dominant-baseline": "central" }) : null,
+    ];
+  });
+  return frame(width, bottom + 20, shareAxis(left, right, top, bottom), nodes, bars);
 }
 
-/** The layout in the page's colours, with labels that leave room for the figure. */
-function themed(layout, width) {
-  const { ink, muted, grid, raised } = colours(["ink", "muted", "grid", "raised"]);
-  const axis = { gridcolor: grid, linecolor: grid, tickcolor: grid, tickfont: { color: muted, size: 12 } };
-  const { xaxis, yaxis } = layout;
-  const most = Math.max(8, Math.round(width / 26));
-  const cut = ({ ticktext }) => (ticktext ? { ticktext: ticktext.map((label) => cutLabel(label, most)) } : {});
-  const title = (said) => said && { text: said.text, font: { color: muted, size: 12 }, standoff: 8 };
-  return {
-    ...layout,
-    xaxis: { ...axis, ...xaxis, ...cut(xaxis), title: title(xaxis.title) },
-    yaxis: { ...axis, tickcolor: "rgba(0,0,0,0)", ...yaxis, ...cut(yaxis), tickfont: { color: ink, size: 12 }, title: title(yaxis.title) },
-    paper_bgcolor: "rgba(0,0,0,0)",
-    plot_bgcolor: "rgba(0,0,0,0)",
-    font: { family: getComputedStyle(document.body).fontFamily, color: ink, size: 12 },
-    hoverlabel: { bgcolor: raised, bordercolor: grid, font: { color: ink, size: 12 }, align: "left" },
-    legend: { ...layout.legend, font: { color: muted, size: 12 } },
-    dragmode: false,
-  };
+/** A value where two threads meet, the darker the larger; with its number while there is room. */
+function drawMatrix(model, { rows, columns, cells }, width, words, [down, across], tone) {
+  const top = 20;
+  const { left, nodes } = rowNames(rows.map((thread) => threadName(model, thread)), width, top, ROW + 2, textWidth(`${down} ↓`));
+  const size = Math.min(120, (width - left - 4) / columns.length);
+  const names = columns.map((thread) => threadName(model, thread));
+  const level = names.every((name) => textWidth(name) < size - 4);
+  const cut = names.map((name) => (level ? name : short(name, 16)));
+  const deep = level ? 18 : 10 + 0.66 * Math.max(...cut.map(textWidth));
+  const bottom = top + rows.length * (ROW + 2);
+  const most = Math.max(tone.least, ...cells.map(([, , value]) => value));
+  const marks = cells.flatMap(([y, x, value]) => {
+    const [at, from] = [left + x * size, top + y * (ROW + 2)];
+    const shown = words(value);
+    return [
+      svg("rect", { x: at + 1, y: from + 1, width: Math.max(1, size - 2), height: ROW, rx: 2, class: tone.name, "fill-opacity": (0.08 + 0.6 * (value / most)).toFixed(3) },
+        svg("title", {}, `${tone.say(names[x], threadName(model, rows[y]))}: ${shown}`)),
+      textWidth(shown) < size - 6 ? text(at + size / 2, from + 1 + ROW / 2, shown, { class: "cell", "text-anchor": "middle", "dominant-baseline": "central" }) : null,
+    ];
+  });
+  const labels = cut.map((name, i) => {
+    const x = left + (i + 0.5) * size;
+    return level ? text(x, bottom + 14, name, { class: "name", "text-anchor": "middle" }) : text(x + 3, bottom + 10, name, { class: "name", "text-anchor": "end", transform: `rotate(-42 ${x} ${bottom + 10})` });
+  });
+  const titles = [text(left - 8, 12, `${down} ↓`, { "text-anchor": "end" }), text(left, 12, `${across} →`)];
+  return frame(width, bottom + deep + 4, titles, nodes, marks, labels);
 }
 
-/** The same figure in the page's colours: numbers in cells that can be read, and nothing bright where little happens. */
-function tinted(trace) {
-  const { ink, grid } = colours(["ink", "grid"]);
-  const dull = (colour) => (colour === OFF ? grid : colour);
-  if (trace.type === "heatmap") trace.textfont = { color: ink };
-  if (trace.marker?.color) trace.marker.color = Array.isArray(trace.marker.color) ? trace.marker.color.map(dull) : dull(trace.marker.color);
-  return trace;
+function drawBlame(model, shown, width) {
+  const whole = model.duration || 1;
+  const tone = { name: "blamed", least: 0.1 * whole, say: (holder, waiter) => `${waiter} waited behind ${holder}` };
+  return drawMatrix(model, shown, width, (value) => percent(value / whole), ["waits", "while this one holds"], tone);
 }
 
-const OFF = "#c9d3dc"; // as in figures.py
-const CONFIG = { displaylogo: false, responsive: true, displayModeBar: false, doubleClick: false };
+function drawHandoffs(model, shown, width) {
+  const tone = { name: "handed", least: 10, say: (taker, giver) => `${giver} handed the GIL to ${taker}` };
+  return drawMatrix(model, shown, width, integer, ["from", "to"], tone);
+}
 
-/** A figure of the page: its title, the plot, and the same in words; words alone where there is nothing to draw. */
+/** How long things took: a strip a thread on a log axis, taller where more of them lie, and three quantiles. */
+function drawSpread(model, { rows, buckets }, width) {
+  const top = 4;
+  const bottom = top + rows.length * ROW;
+  const { left, nodes } = rowNames(rows.map(([thread]) => threadName(model, thread)), width, top, ROW);
+  const right = width - 14;
+  const low = Math.max(ZERO, Math.min(...buckets.map(([, from]) => from)));
+  const high = Math.max(10, ...buckets.map(([, , to]) => to));
+  const [first, last] = [low < 1 ? -1 : Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
+  const x = (value) => left + ((Math.log10(Math.max(value, ZERO)) - first) / (last - first)) * (right - left);
+  const every = 1 + Math.floor((last - first) / Math.max(2, (right - left) / 64));
+  const axis = [];
+  for (let power = first; power <= last; power += every) {
+    const words = power < 0 ? "0" : duration(10 ** power, model.unit).replace(/\.0+ /, " ").replace(/ ticks?$/, "");
+    axis.push(svg("line", { x1: x(10 ** power), x2: x(10 ** power), y1: top, y2: bottom, class: "grid" }), text(x(10 ** power), bottom + 14, words, { "text-anchor": power + every > last ? "end" : "middle" }));
+  }
+  const strips = buckets.map(([row, from, to, number]) => {
+    const part = number / rows[row][1];
+    const tall = (0.1 + 0.8 * Math.sqrt(part)) * (ROW - 6);
+    return svg("rect", { x: x(from), y: top + (row + 0.5) * ROW - tall / 2, width: Math.max(1, x(Math.max(to, 1)) - x(from)), height: tall, class: "strip", "fill-opacity": (0.35 + 0.6 * Math.sqrt(part)).toFixed(2) },
+      svg("title", {}, `${threadName(model, rows[row][0])}: ${integer(number)} (${percent(part)}) took ${duration(from, model.unit)} – ${duration(to, model.unit)}`));
+  });
+  const marks = rows.flatMap((row, i) => QUANTILES.map(([name, place]) => mark(name, x(row[place]), top + (i + 0.5) * ROW, `${threadName(model, row[0])}: ${name} ${duration(row[place], model.unit)}`)));
+  return frame(width, bottom + 20, axis, nodes, strips, marks);
+}
+
+const SHAPES = { median: "M0-6L6 0L0 6L-6 0Z", "99th percentile": "M0-8V8", longest: "M6-6V6L-5 0Z" };
+
+function mark(name, x, y, words) {
+  return svg("path", { d: SHAPES[name], transform: `translate(${x.toFixed(1)} ${y})`, class: `mark ${name.split(" ").at(-1)}` }, svg("title", {}, words));
+}
+
+/** A bar for each number of threads that waited at once, as long as that lasted. */
+function drawWaiting(model, { rows }, width) {
+  const [top, left, high] = [8, 44, 170];
+  const whole = rows.reduce((sum, [, length]) => sum + length, 0) || 1;
+  const most = Math.max(...rows.map(([number]) => number));
+  const most_share = Math.max(...rows.map(([, length]) => length / whole));
+  const scale = [0.1, 0.25, 0.5, 1].find((end) => end >= most_share) ?? 1;
+  const step = (width - left - 6) / (most + 1);
+  const y = (part) => top + high * (1 - part / scale);
+  const axis = [0, 0.5, 1].flatMap((part) => [
+    svg("line", { x1: left, x2: width - 6, y1: y(part * scale), y2: y(part * scale), class: "grid" }),
+    text(left - 8, y(part * scale), `${100 * part * scale} %`, { "text-anchor": "end", "dominant-baseline": "central" }),
+  ]);
+  const every = Math.ceil(26 / step);
+  const bars = rows.flatMap(([number, length]) => {
+    const from = left + number * step;
+    return [
+      svg("rect", { x: from + step * 0.12, y: Math.min(y(length / whole), top + high - 1), width: Math.max(1, step * 0.76), height: Math.max(1, top + high - y(length / whole)), class: number ? "busy" : "idle" },
+        svg("title", {}, `${count(number, "thread")} waiting for ${duration(length, model.unit)}, ${percent(length / whole)} of the time`)),
+      number % every ? null : text(from + step / 2, top + high + 15, integer(number), { "text-anchor": "middle" }),
+    ];
+  });
+  return frame(width, top + high + 36, axis, bars, text(left, top + high + 31, "threads waiting at once"));
+}
+
+const share = (model, length) => percent(length / (model.duration || 1));
+
+/** How each figure is drawn, its legend, and the same as a table: column names, and each row's cells. */
+const FIGURES = {
+  threads: {
+    draw: drawBars,
+    legend: [["held", "held the GIL"], ["busy", "waited for it"], ["off", "off"]],
+    columns: ["thread", "held", "", "waited", ""],
+    cells: (model, { rows }) => rows.map(([thread, held, waited]) => [threadName(model, thread), duration(held, model.unit), share(model, held), duration(waited, model.unit), share(model, waited)]),
+  },
+  blame: {
+    draw: drawBlame,
+    columns: ["waits", "behind", "for", ""],
+    cells: (model, { rows, columns, cells }) => cells.map(([y, x, value]) => [threadName(model, rows[y]), threadName(model, columns[x]), duration(value, model.unit), share(model, value)]),
+  },
+  handoffs: {
+    draw: drawHandoffs,
+    columns: ["from", "to", "times"],
+    cells: (model, { rows, columns, cells }) => cells.map(([y, x, value]) => [threadName(model, rows[y]), threadName(model, columns[x]), integer(value)]),
+  },
+  waiting: {
+    draw: drawWaiting,
+    columns: ["threads waiting at once", "for", "of the time"],
+    cells: (model, { rows }) => {
+      const whole = rows.reduce((sum, [, length]) => sum + length, 0) || 1;
+      return rows.map(([number, length]) => [integer(number), duration(length, model.unit), percent(length / whole)]);
+    },
+  },
+};
+const SPREAD = {
+  draw: drawSpread,
+  legend: QUANTILES.map(([name]) => [name]),
+  columns: ["thread", "number", "median", "99th percentile", "longest"],
+  cells: (model, { rows }) => rows.map(([thread, number, ...lengths]) => [threadName(model, thread), integer(number), ...lengths.map((length) => duration(length, model.unit))]),
+};
+
+function legendOf(kind) {
+  const symbol = (name) => (SHAPES[name] ? svg("svg", { viewBox: "-9 -9 18 18", width: 16, height: 16, "aria-hidden": "true" }, mark(name, 0, 0, name)) : el("i", { class: `swatch ${name}` }));
+  return kind.legend ? el("p", { class: "figure-legend" }, kind.legend.map(([name, words]) => el("span", { class: "key" }, symbol(name), words ?? name))) : null;
+}
+
+/** A figure of the page: its title, the drawing, and the same in numbers; words alone where there is nothing to draw. */
 export class FigureBox {
-  constructor({ name, title, about, text, figure }, whose) {
-    this.figure = figure;
-    this.plot = el("div", { class: "plot", role: "img", "aria-label": `${title}. ${text}`, "data-figure": name });
+  constructor(model, { name, title, about, text: words, content }, whose) {
+    Object.assign(this, { model, name, content });
+    this.kind = FIGURES[name] ?? SPREAD;
     const heading = el("h3", {}, whose ? el("span", { class: "badge" }, whose) : null, title);
-    if (!figure) {
-      this.element = el("figure", {}, heading, el("p", { class: "quiet" }, text));
+    if (!content) {
+      this.element = el("figure", {}, heading, el("p", { class: "quiet" }, words));
       return;
     }
-    this.plot.style.minHeight = `${figure.layout.height}px`;
-    const words = el("details", {}, el("summary", {}, "in words"), el("p", {}, text));
-    this.element = el("figure", {}, heading, el("p", { class: "quiet" }, about), this.plot, words);
+    this.plot = el("div", { class: "plot", role: "img", "aria-label": `${title}. ${words}`, "data-figure": name });
+    this.numbers = el("details", { ontoggle: () => this.fill() }, el("summary", {}, "in numbers"));
+    this.element = el("figure", {}, heading, el("p", { class: "quiet" }, about), legendOf(this.kind), this.plot, this.numbers);
+    new ResizeObserver(() => this.drawn && this.draw()).observe(this.plot);
   }
 
-  async draw() {
-    if (!this.figure) return;
-    this.wanted = true;
-    const Plotly = await plotly();
-    const { data, layout } = structuredClone(this.figure);
-    await Plotly.react(this.plot, data.map(tinted), themed(layout, this.plot.clientWidth), CONFIG);
-    this.plot.dataset.drawn = "yes";
+  draw() {
+    if (!this.content) return;
+    const width = Math.max(240, Math.round(this.plot.clientWidth || 640));
+    if (this.drawn === width) return;
+    this.drawn = width;
+    this.plot.replaceChildren(this.kind.draw(this.model, this.content, width));
+  }
+
+  /** The table, made when it is first wanted. */
+  fill() {
+    if (this.filled) return;
+    this.filled = true;
+    const head = el("tr", {}, this.kind.columns.map((name) => (name ? el("th", { scope: "col" }, name) : el("td"))));
+    const rows = this.kind.cells(this.model, this.content).map(([first, ...cells]) => el("tr", {}, el("th", { scope: "row" }, first), cells.map((cell) => el("td", {}, cell))));
+    this.numbers.append(el("div", { class: "numbers", tabindex: 0, role: "region", "aria-label": "The figure in numbers" }, el("table", {}, el("thead", {}, head), el("tbody", {}, rows))));
   }
 }
 
-/** Draws each box once it is near the window. */
-export function drawWhenSeen(boxes) {
-  const watcher = new IntersectionObserver(
-    (entries) => {
-      for (const entry of entries) {
-        if (!entry.isIntersecting) continue;
-        watcher.unobserve(entry.target);
-        boxes.find((box) => box.element === entry.target).draw();
-      }
-    },
-    { rootMargin: "300px" },
-  );
-  for (const box of boxes) watcher.observe(box.element);
+/** Draws the boxes one by one, so that the page answers in between. */
+export async function drawAll(boxes) {
+  for (const box of boxes) {
+    await new Promise((done) => { setTimeout(done, 0); });
+    box.draw();
+  }
 }

@@ -1,7 +1,7 @@
 // Puts the page together from its data.
 
 import { button, el } from "./dom.js";
-import { FigureBox, drawWhenSeen } from "./figures.js";
+import { FigureBox, drawAll } from "./figures.js";
 import { ORDER, CLOCK, TraceModel } from "./model.js";
 import { Tables } from "./tables.js";
 import { Timeline, firstAxis } from "./timeline.js";
@@ -44,7 +44,7 @@ class Page {
     this.listen();
     this.restore();
     for (const timeline of this.timelines) timeline.draw();
-    drawWhenSeen(this.boxes);
+    this.ready = drawAll(this.boxes);
   }
 
   announce(text) {
@@ -119,7 +119,7 @@ class Page {
       if (axes.includes(said.axis) && said.axis !== timeline.view.axis) timeline.view.use(said.axis);
       timeline.list.restore(said);
       if (said.to > said.from) timeline.view.set(said.from, said.to);
-      timeline.rearranged();
+      timeline.changed();
     });
   }
 
@@ -129,7 +129,10 @@ class Page {
       if (hash !== this.written) this.restore(hash);
     });
     dark.addEventListener("change", () => this.applyTheme());
-    window.addEventListener("beforeprint", () => this.applyTheme("light"));
+    window.addEventListener("beforeprint", () => {
+      for (const box of this.boxes) box.draw();
+      this.applyTheme("light");
+    });
     window.addEventListener("afterprint", () => this.applyTheme());
     document.addEventListener("keydown", (event) => {
       if (event.key === "?" && !event.target.closest("input, select, textarea")) this.keys.showModal();
@@ -142,7 +145,6 @@ class Page {
       timeline.readColours();
       timeline.draw();
     }
-    for (const box of this.boxes) if (box.wanted) box.draw();
   }
 
   // What stands on the page
@@ -213,7 +215,7 @@ class Page {
         timeline.list.order = "retries";
         timeline.view.reset();
         timeline.reveal(threads[0] ?? 0);
-        timeline.rearranged();
+        timeline.changed();
         timeline.element.scrollIntoView({ block: "nearest" });
       }
     };
@@ -255,7 +257,7 @@ class Page {
     for (const name of names) {
       this.models.forEach((model, i) => {
         const found = model.about.figures.find((each) => each.name === name);
-        this.boxes.push(new FigureBox(found, this.letter(i)));
+        this.boxes.push(new FigureBox(model, found, this.letter(i)));
       });
     }
     return el("div", { class: this.several ? "figures" : "figures one" }, this.boxes.map((box) => box.element));

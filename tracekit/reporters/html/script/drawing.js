@@ -1,0 +1,123 @@
+// The lanes of a timeline as pixels, and what stands on top of them: findings, flags, the selection, the pointer.
+
+import { Columns } from "./bins.js";
+import { fitCanvas } from "./dom.js";
+import { fillColumns, longestHold, longestWait } from "./hover.js";
+import { drawEvents, drawFlag, drawLabels, drawSignals, eventNames } from "./marks.js";
+import { paintLane } from "./raster.js";
+import { duration } from "./words.js";
+
+export class Drawing {
+  constructor(timeline) {
+    this.timeline = timeline;
+    this.longest = {};
+  }
+
+  draw(width, height) {
+    const context = fitCanvas(this.timeline.canvas, width, height);
+    const ratio = window.devicePixelRatio || 1;
+    const { width: across, height: down } = this.timeline.canvas;
+    if (!this.image || this.image.width !== across || this.image.height !== down) {
+      this.image = context.createImageData(across, down);
+      this.raster = new Uint32Array(this.image.data.buffer);
+      this.columns = new Columns(across);
+    }
+    this.raster.fill(this.timeline.pixels.paper);
+    for (const row of [...this.timeline.rows].reverse()) { // pinned ones come last, on top of what scrolls below them
+      const top = Math.max(0, Math.round(row.y * ratio));
+      const bottom = Math.min(down, Math.round((row.y + row.height) * ratio));
+      if (bottom <= top) continue;
+      this.columns.clear();
+      fillColumns(this.columns, row.lane, this.timeline.view.axis, this.timeline.view.from, this.timeline.view.to);
+      paintLane(this.raster, across, top, bottom - top, this.columns, this.timeline.pixels, ratio);
+    }
+    context.putImageData(this.image, 0, 0);
+    const behind = this.timeline.x(this.timeline.model.extent(this.timeline.view.axis)); // a longer trace may share the view
+    context.fillStyle = this.timeline.palette.paper;
+    if (behind < width) context.fillRect(behind, 0, width - behind, height);
+    const frame = { view: this.timeline.view, width, palette: this.timeline.palette, x: (at) => this.timeline.x(at) };
+    this.drawBands(context, height);
+    if (this.timeline.model.exact(...this.timeline.clocks())) {
+      for (const row of this.timeline.rows) drawEvents(context, row, frame);
+      drawSignals(context, this.timeline.rows, frame, this.timeline.named);
+      frame.names = this.timeline.named ? eventNames(this.timeline.model.lanes, this.timeline.view) : null;
+      for (const row of this.timeline.rows) drawLabels(context, row, frame);
+    }
+    this.drawFlags(context, frame);
+    this.drawSelection(context, height);
+    this.drawPointer(context, height);
+  }
+
+  /** Findings as bands over the lanes of the threads involved: all while they are few, else the one that was chosen. */
+  drawBands(context, height) {
+    const shown = this.timeline.bandsInView();
+    const few = shown.length <= 12 ? shown : [];
+    const chosen = this.timeline.marked && !few.some((band) => band === this.timeline.marked) ? [this.timeline.marked] : [];
+    for (const band of [...few, ...chosen]) {
+      const [from, to] = this.timeline.stretch(band);
+      const [left, right] = [Math.max(-2, this.timeline.x(from)), Math.min(this.timeline.width + 2, this.timeline.x(to))];
+      if (right < 0 || left > this.timeline.width) continue;
+      const involved = this.timeline.rows.filter((row) => !band.threads?.length || band.threads.includes(row.lane.thread));
+      if (!involved.length) continue;
+      const top = Math.max(0, Math.min(...involved.map((row) => row.y)) - 2);
+      const bottom = Math.min(height, Math.max(...involved.map((row) => row.y + row.height)) + 2);
+      const strong = band === this.timeline.marked;
+      context.fillStyle = context.strokeStyle = this.timeline.palette[band.kind] ?? this.timeline.palette.accent;
+      context.globalAlpha = strong ? 0.14 : 0.08;
+      const most = right - left > 0.6 * this.timeline.width; // what covers nearly all would only dull the colours
+      if (!most) context.fillRect(left, top, Math.max(1, right - left), bottom - top);
+      context.globalAlpha = strong ? 0.95 : 0.55;
+      context.lineWidth = strong ? 2 : 1;
+      context.strokeRect(left + 0.5, top + 0.5, Math.max(1, right - left - 1), bottom - top - 1);
+      context.globalAlpha = 1;
+    }
+  }
+
+  /** Flags on the longest wait and the longest hold in view, and what is said of them below. */
+  drawFlags(context, frame) {
+    this.longest = {};
+    const whole = this.timeline.view.span >= this.timeline.view.extent;
+    for (const [name, find] of [["wait", longestWait], ["hold", longestHold]]) {
+      let best = null;
+      for (const { lane } of this.timeline.list.rows()) {
+        const found = find(lane, this.timeline.view.axis, this.timeline.view.from, this.timeline.view.to);
+        if (found && (!best || found.length > best.length)) best = found;
+      }
+      this.longest[name] = best;
+    }
+    const best = this.longest.wait;
+    if (!best || best.length <= 0) return;
+    const row = this.timeline.rows.find((each) => each.lane === best.lane);
+    const [left, right] = [this.timeline.x(best.begin), this.timeline.x(best.end)];
+    // Where the wait is long on the screen it is plain to see, and says its length itself.
+    if (!row || right - left > this.timeline.width / 12 || (!whole && right - left > 60)) return;
+    drawFlag(context, `longest wait ${duration(best.length, this.timeline.model.unit)}`, (left + right) / 2, row, frame);
+  }
+
+  drawSelection(context, height) {
+    if (!this.timeline.selection.stretch) return;
+    const [left, right] = this.timeline.selection.stretch.map((at) => this.timeline.x(at));
+    context.fillStyle = this.timeline.palette.accent;
+    context.globalAlpha = 0.16;
+    context.fillRect(left, 0, right - left, height);
+    context.globalAlpha = 1;
+    context.fillRect(left - 0.5, 0, 1, height);
+    context.fillRect(right - 0.5, 0, 1, height);
+  }
+
+  drawPointer(context, height) {
+    if (!this.timeline.gestures.pointer) return;
+    const at = this.timeline.x(this.timeline.gestures.pointer.at);
+    context.fillStyle = this.timeline.palette.ink;
+    context.globalAlpha = 0.35;
+    context.fillRect(at, 0, 1, height);
+    context.globalAlpha = 1;
+    const row = this.timeline.rows.find((each) => each.lane === this.timeline.gestures.pointer.lane);
+    const { begin, end } = this.timeline.gestures.pointer.told;
+    if (!row || begin === null) return;
+    const [left, right] = [Math.max(-3, this.timeline.x(begin)), Math.min(this.timeline.width + 3, this.timeline.x(end))];
+    context.strokeStyle = this.timeline.palette.ink;
+    context.lineWidth = 1.5;
+    context.strokeRect(left, row.y + 0.75, Math.max(2, right - left), row.height - 1.5);
+  }
+}
