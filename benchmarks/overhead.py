@@ -54,7 +54,7 @@ def run(python: str, workload: str, folder: Path, record: bool) -> dict[str, flo
     told = os.open(os.devnull, os.O_WRONLY)
     if record:
         base = folder / "overhead"
-        command += [str(BOOTSTRAP), require_library(), str(base), str(told), "0", "1", "script"]
+        command += [str(BOOTSTRAP), require_library(), str(base), str(told), "0", "1", "1", "script"]
     done = subprocess.run(
         [*command, str(WORKLOADS), workload], capture_output=True, text=True, check=True, timeout=300, pass_fds=[told]
     )

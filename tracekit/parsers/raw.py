@@ -14,6 +14,7 @@ import pyarrow as pa
 from tracekit.errors import SourceError
 from tracekit.model.arrays import categories, optional_integers, strings
 from tracekit.model.attributes import BELONGS, FIELDS, LEAST, SPARSE, columns, with_attributes
+from tracekit.model.definitions import Code, code_words
 from tracekit.model.source import Source
 from tracekit.model.stream import BATCH_SCHEMA, EVENTS, EventStream, event_column
 
@@ -28,27 +29,28 @@ _HEADER = np.dtype(
         ("metadata_bytes", "<u4"), ("padding", "<u4"),
     ]
 )  # fmt: skip
+_HEADER_2 = np.dtype(
+    [("first", _HEADER), ("stacks_lost", "<u8"), ("stacks_cut", "<u8"), ("stacks_missed", "<u8"), ("unused", "<u8", 5)]
+)
 _CHUNK = np.dtype(
     [("kind", "<u4"), ("padding", "<u4"), ("order", "<u8"), ("checks", "<u8"), ("count", "<u8"), ("unused", "<u8", 4)]
 )
 _RECORD = np.dtype([("stamp", "<u8"), ("thread", "<u4"), ("ticks", "<i4")])
 _THREAD = np.dtype([("kind", "<u4"), ("thread", "<u4"), ("tid", "<u4"), ("length", "<u4"), ("text", "V112")])
-_EVENTS, _THREADS = 1, 2
+_DEFINITION = np.dtype([("kind", "<u4"), ("first", "<u4"), ("second", "<u4"), ("third", "<u4")])
+_EVENTS, _THREADS, _DEFINITIONS = 1, 2, 3
+_CODE, _STACK = 1, 2
 _ENTRY = 1
 _NEW_THREAD, _NAME, _SYSTEM_NAME = 1, 2, 3
 _CHECK = 8
 _ATTRIBUTE = 16
-_ATTRIBUTE_CODES = {16: "cpu"}
-"""Attributes belong to the event before them, and have their value where that has its clock."""
+_CPU, _STACKS = 16, 17
+"""Attributes belong to the event before them, and have their value where that has its clock; a second one in `ticks`."""
+_KEYS = {_CPU: ("cpu", None), _STACKS: ("stack", "sample")}
 _NO_TICKS = -(2**31)
 _SORTED_TOGETHER = 1 << 12  # events: an ENTRY is written late, but never by so many
 _EVENT_CODES = np.full(256, -1, np.int8)
 _EVENT_CODES[[1, 2, 3, 4, 5, 3 | _CHECK]] = [0, 1, 2, 3, 4, 2]
-_UNKNOWN_KEY = len(FIELDS)
-_KEY_OF_CODE = np.full(256, _UNKNOWN_KEY, np.uint32)
-_KEY_OF_CODE[list(_ATTRIBUTE_CODES)] = [list(FIELDS).index(name) for name in _ATTRIBUTE_CODES.values()]
-_LEAST = np.array([*(LEAST[name] for name in FIELDS), 0])
-_BELONGS = np.array([*([event in BELONGS[name] for event in EVENTS] for name in FIELDS), [False] * len(EVENTS)])
 _MOST_CHECKS = 10**12
 _YEAR_2200 = 230 * 365 * 86400 * 10**9
 _HINT = "Record again; what is damaged cannot be mended."
@@ -78,7 +80,9 @@ class RawRecording(EventStream):
             )
         (first, first_ns), (last, last_ns) = header["anchors"].tolist()
         self._rate = (last_ns - first_ns) / (last - first) if last > first else 0.0
-        room = int(header["header_bytes"]) - _HEADER.itemsize
+        self._more = self._bytes.one(_HEADER_2, 0) if header["version"] > 1 else None
+        self._metadata_at = (_HEADER if self._more is None else _HEADER_2).itemsize
+        room = int(header["header_bytes"]) - self._metadata_at
         if (
             not 0 <= header["metadata_bytes"] <= room
             or header["chunk_bytes"] <= _CHUNK.itemsize
@@ -93,6 +97,7 @@ class RawRecording(EventStream):
         self._chunks = self._find_chunks()
         self._take_metadata()
         self._name_threads()
+        self._define()
 
     def _damaged(self, what: str) -> SourceError:
         return SourceError(f"{self.path}: this raw recording is damaged: {what}.", _HINT)
@@ -106,7 +111,7 @@ class RawRecording(EventStream):
             if head is None:
                 self.truncated = f"the file ends before the last {self.header['chunks'] - number} of its chunks"
                 break
-            record = {_EVENTS: _RECORD, _THREADS: _THREAD}.get(int(head["kind"]))
+            record = {_EVENTS: _RECORD, _THREADS: _THREAD, _DEFINITIONS: _DEFINITION}.get(int(head["kind"]))
             count = int(head["count"])
             if record is None and not count:
                 continue  # the program ended while it was being made
@@ -124,7 +129,7 @@ class RawRecording(EventStream):
 
     def _take_metadata(self) -> None:
         header = self.header
-        text = self._bytes.at(_HEADER.itemsize, int(header["metadata_bytes"])).decode("utf-8", "replace")
+        text = self._bytes.at(self._metadata_at, int(header["metadata_bytes"])).decode("utf-8", "replace")
         for line in text.splitlines():
             self.take_comment(f"# {line}", True, 0)
         self.metadata["pid"] = str(header["pid"])
@@ -135,6 +140,9 @@ class RawRecording(EventStream):
         self.metadata["lost"] = str(header["lost"])
         if header["overwritten"]:
             self.metadata["overwritten"] = str(header["overwritten"])
+        for name in ("lost", "cut", "missed"):
+            if self._more is not None and self._more[f"stacks_{name}"]:
+                self.metadata[f"stacks-{name}"] = str(self._more[f"stacks_{name}"])
 
     def _name_threads(self) -> None:
         """Ids are the system's; where it used one again, the later threads' have a number behind it."""
@@ -159,6 +167,36 @@ class RawRecording(EventStream):
                     self.names[current[tid]] = name
                 else:
                     early[tid] = name
+
+    def _define(self) -> None:
+        """Codes and stacks are numbered from 1, in their order."""
+        codes = stacks = 0
+        for start, head in self._chunks:
+            if head["kind"] != _DEFINITIONS:
+                continue
+            rows = self._records(start, head, _DEFINITION)
+            content, place = rows.tobytes(), 0
+            while place < len(content):
+                kind, first, second, third = rows[place // rows.itemsize].tolist()
+                place += rows.itemsize
+                function, end = place + second, place + second + third
+                if kind == _STACK:
+                    stacks += 1
+                    self._take_definition("stack", f"{stacks} = {first} {second} {third}")
+                elif kind == _CODE and end <= len(content):
+                    codes += 1
+                    texts = (content[place:function], content[function:end])
+                    code = Code(first, *(text.decode("utf-8", "replace") or "?" for text in texts))
+                    self._take_definition("code", f"{codes} = {code_words(code)}")
+                    place = -(-end // rows.itemsize) * rows.itemsize
+                elif self.truncated:
+                    return
+                else:
+                    raise self._damaged("it has a definition that there is not")
+
+    def _take_definition(self, kind: str, told: str) -> None:
+        if why := self.definitions.take(kind, told):
+            self.ignored.take(why, 0)
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         checks, first = 0, True
@@ -270,12 +308,18 @@ class _Attributes:
         self._waiting = [(places[end:], waiting[end:])] if end < len(places) else []
         own = rows[places[begin:end] - before]
         found = waiting[begin:end]
-        made = np.empty(len(own), SPARSE)
-        made["row"], made["value"] = own, (found["stamp"] >> np.uint64(8)).astype(np.int64)
-        made["key"] = _KEY_OF_CODE[(found["stamp"] & np.uint64(255)).astype(np.uint8)]
-        fits = (found["thread"] == records["thread"][own]) & (made["value"] >= _LEAST[made["key"]])
-        fits &= _BELONGS[made["key"], _EVENT_CODES[codes[own]]]
-        made = made[fits]
+        kinds, events = (found["stamp"] & np.uint64(255)).astype(np.uint8), _EVENT_CODES[codes[own]]
+        told = [np.empty(0, SPARSE)]
+        for kind, keys in _KEYS.items():
+            for key, values in zip(keys, (found["stamp"] >> np.uint64(8), found["ticks"]), strict=True):
+                if key is None:
+                    continue
+                belongs = np.isin(events, [EVENTS.index(event) for event in BELONGS[key]])
+                chosen = (kinds == kind) & belongs & (values >= LEAST[key]) & (found["thread"] == records["thread"][own])
+                told.append(np.empty(int(chosen.sum()), SPARSE))
+                told[-1]["row"], told[-1]["value"] = own[chosen], values[chosen].astype(np.int64)
+                told[-1]["key"] = list(FIELDS).index(key)
+        made = np.concatenate(told)
         return columns(made[np.lexsort((made["key"], made["row"]))], len(records))
 
 

@@ -21,7 +21,7 @@ static void (*release_lock)(void), (*acquire_lock)(void);
 static int old_gil;
 
 TK_PUBLIC int32_t tk_recorder_abi(void) {
-    return 1;
+    return 2;
 }
 
 static void let_go_and_take_back(void) {
