@@ -315,7 +315,9 @@ class _Attributes:
                 if key is None:
                     continue
                 belongs = np.isin(events, [EVENTS.index(event) for event in BELONGS[key]])
-                chosen = (kinds == kind) & belongs & (values >= LEAST[key]) & (found["thread"] == records["thread"][own])
+                chosen = (
+                    (kinds == kind) & belongs & (values >= LEAST[key]) & (found["thread"] == records["thread"][own])
+                )
                 told.append(np.empty(int(chosen.sum()), SPARSE))
                 told[-1]["row"], told[-1]["value"] = own[chosen], values[chosen].astype(np.int64)
                 told[-1]["key"] = list(FIELDS).index(key)
