@@ -98,6 +98,25 @@ def test_without_any_event(recording: bytes, tmp_path: Path) -> None:
             tracekit.read(written(tmp_path, content))
 
 
+def test_time_never_goes_back(recording: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ENTRY that was written later than all that is sorted together comes as early as it still can."""
+    monkeypatch.setattr(raw, "_SORTED_TOGETHER", 8)
+    chunk_bytes = int(np.frombuffer(recording[: raw._HEADER.itemsize], raw._HEADER)["chunk_bytes"][0])
+    head = np.frombuffer(recording[EVENTS : EVENTS + 64], raw._CHUNK).copy()
+    records = np.frombuffer(recording[EVENTS + 64 : EVENTS + 64 + 16 * 120], raw._RECORD)
+    late = records[records["stamp"] & np.uint64(255) == 1][5:6]  # an ENTRY of the first hundred
+    chunks = b""
+    for order, rows in enumerate((records[:100], np.concatenate([records[100:], late]))):
+        head["count"], head["order"] = len(rows), order
+        chunks += (head.tobytes() + rows.tobytes()).ljust(chunk_bytes, b"\0")
+    content = with_header(recording[:EVENTS], chunks=EVENTS // chunk_bytes + 2) + chunks
+    events = tracekit.read(written(tmp_path, content)).events
+    times = events["time"].to_numpy()
+    assert len(times) == 121
+    assert (times[1:] >= times[:-1]).all()
+    assert events["event"].to_pylist().count("ENTRY") == int(np.sum(records["stamp"] & np.uint64(255) == 1)) + 1
+
+
 @pytest.mark.slow
 def test_whatever_is_flipped(recording: bytes, tmp_path: Path) -> None:
     """No byte of the heads can be changed so that anything but an error of ours comes out."""

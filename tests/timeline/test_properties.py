@@ -312,6 +312,24 @@ def test_more_runs_than_the_ring_holds() -> None:
         assert flat(native) == flat(outcome(text, PlainText, PlainMachine, keep_rows))
 
 
+@pytest.mark.parametrize("held_before", [0, 50])
+def test_a_wait_that_begins_within_a_run_and_outlasts_the_ring(held_before: int, tmp_path: Path) -> None:
+    """Of the hold that it begins in, it is charged the rest, not the whole: who waits 10 ns has waited 10 ns."""
+    lines = ["a - 0 ENTRY 0", "a - 0 ACQUIRE 0", f"w - 0 ENTRY {held_before}", f"w - 0 BUSY {held_before}"]
+    for turn in range(5000):
+        thread, time = f"t{turn % 2}", 100 + turn * 10
+        lines += [f"{'a' if not turn else f't{1 - turn % 2}'} - 0 RELEASE {time}", f"{thread} - 0 ACQUIRE {time}"]
+    lines += ["t1 - 0 RELEASE 60000", "w - 0 ACQUIRE 60000", "w - 0 RELEASE 60001"]
+    text = "\n".join(lines).encode()
+    native = outcome(text, NativeText, NativeMachine, False)
+    assert flat(native) == flat(outcome(text, PlainText, PlainMachine, False))
+    path = tmp_path / "t.log"
+    path.write_bytes(text)
+    blamed = {row["holder"]: row["duration"] for row in tracekit.analyze(path).blame.to_pylist()}
+    assert blamed["a"] == 100 - held_before
+    assert sum(blamed.values()) == 60000 - held_before
+
+
 def test_bad_lines_beyond_the_texts() -> None:
     text = b"t1 1 1 ENTRY\n" + b"oops\n" * (BAD_LINE_TEXTS + 5)
     for whole, kept in ((False, BAD_LINE_TEXTS), (True, BAD_LINE_TEXTS + 5)):

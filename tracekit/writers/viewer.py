@@ -56,7 +56,6 @@ def slices(trace: TableStream) -> Iterator[Slice]:
     last: Slice | None = None  # the hold that ended last
     for number, row in enumerate(_as_they_end(trace)):
         start, end = max(shown(row.start), ends.get(row.thread, 0)), shown(row.end)
-        start = min(start, end)  # who asks for the GIL while holding it waits from when it has let go
         ends[row.thread] = end
         if row.name == HOLDS:
             if last:
@@ -85,8 +84,7 @@ def with_wake_ups(rows: Iterable[Slice]) -> Iterator[Slice]:
             yield slice
             continue
         yield slice._replace(flow=None, freed=None)
-        freed = min(max(slice.freed, slice.start), slice.end)
-        yield Slice(slice.track, WAKES, freed, slice.end, {}, slice.flow)
+        yield Slice(slice.track, WAKES, max(slice.freed, slice.start), slice.end, {}, slice.flow)
 
 
 class _Row(NamedTuple):

@@ -24,12 +24,14 @@ from tracekit.reporters.html.content import comparison_content, content
 THEMES = ("auto", "light", "dark")
 SCRIPTS = (
     "words", "dom", "columns", "bins", "model", "view", "lanes", "raster", "hover", "marks", "overview", "gestures",
-    "toolbar", "header", "labels", "drawing", "selection", "timeline", "figures", "tables", "main",
+    "toolbar", "header", "labels", "drawing", "selection", "timeline", "figures", "tables", "glossary", "keys",
+    "verdict", "comparison", "main",
 )  # fmt: skip
 """The script's files, each after those which it imports."""
 _FOLDER = Path(__file__).parent
-_IMPORT = re.compile(r"^import [^;]*;\n", re.MULTILINE)
+_IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./(\w+)\.js";', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=\w)", re.MULTILINE)
+_EXPORTED = re.compile(r"^export (?:async )?(?:const|class|function) (\w+)", re.MULTILINE)
 
 
 def render(
@@ -50,6 +52,7 @@ def render(
         "title": title,
         "traces": [content(analysis) for analysis in analyses],
         "comparison": comparison_content(comparison) if comparison else None,
+        "terms": json.loads((_FOLDER / "terms.json").read_text(encoding="utf-8")),
     }
     script = _script()
     policy = (
@@ -78,9 +81,16 @@ def as_json(value: Any) -> str:
 
 @cache
 def _script() -> str:
-    """All files as one module: what one file exports the next ones see without importing it."""
-    files = [(_FOLDER / "script" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
-    return "\n".join(_EXPORT.sub("", _IMPORT.sub("", text)) for text in files)
+    """All files as one module: each is a function that returns what it exports, so that no two names meet."""
+    files = [(name, (_FOLDER / "script" / f"{name}.js").read_text(encoding="utf-8")) for name in SCRIPTS]
+    return "\n".join(_wrapped(name, text) for name, text in files)
+
+
+def _wrapped(name: str, text: str) -> str:
+    body = _EXPORT.sub("", _IMPORT.sub(r"const \1 = from_\2;", text))
+    if name == SCRIPTS[-1]:
+        return body
+    return f"const from_{name} = (() => {{\n{body}return {{ {', '.join(_EXPORTED.findall(text))} }};\n}})();"
 
 
 def _hash(script: bytes) -> str:

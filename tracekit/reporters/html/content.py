@@ -40,6 +40,9 @@ def content(analysis: Analysis) -> dict[str, Any]:
         "events": analysis.events,
         "firstClock": analysis.totals.first_clock or 0,
         "threads": _threads(analysis),
+        "mostWaiting": max(
+            (row["waiters"] for row in analysis.tables["waiting"].to_pylist() if row["duration"]), default=0
+        ),
         "findings": _findings(analysis, spans),
         "healthy": None if analysis.findings else healthy(analysis),
         "found": {kind: found.count for kind, found in analysis.totals.found.items()},
@@ -229,6 +232,7 @@ def _diagnostics(analysis: Analysis) -> dict[str, Any]:
 
 
 def comparison_content(comparison: Comparison) -> dict[str, Any]:
+    now = {finding.title for finding in comparison.after.findings}
     return {
         "metrics": [
             {"name": m.name, "unit": m.unit, "before": m.before, "after": m.after, "change": m.change}
@@ -241,6 +245,7 @@ def comparison_content(comparison: Comparison) -> dict[str, Any]:
                 "before": change.cost_before,
                 "after": change.cost_after,
                 "title": change.title,
+                "quoted": None if change.what in ("new", "gone") or change.title in now else "in A",
             }
             for change in comparison.findings
         ],

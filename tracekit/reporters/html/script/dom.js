@@ -41,9 +41,21 @@ export function colours(names) {
   return Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
 }
 
+let paper = false;
+
+/** From now on drawings are for paper, or for the screen again. */
+export function drawForPaper(now) {
+  paper = now;
+}
+
+/** A canvas's pixels for each CSS pixel. */
+export function pixelRatio() {
+  return paper ? 2 : window.devicePixelRatio || 1;
+}
+
 /** A canvas that fits its box, sharp on any screen; gives its context in CSS pixels. */
 export function fitCanvas(canvas, width, height) {
-  const ratio = window.devicePixelRatio || 1;
+  const ratio = pixelRatio();
   const [across, down] = [Math.max(1, Math.round(width * ratio)), Math.max(1, Math.round(height * ratio))];
   if (canvas.width !== across || canvas.height !== down) {
     canvas.width = across;

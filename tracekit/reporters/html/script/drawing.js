@@ -1,7 +1,7 @@
 // The lanes of a timeline as pixels, and what stands on top of them: findings, flags, the selection, the pointer.
 
 import { Columns } from "./bins.js";
-import { fitCanvas } from "./dom.js";
+import { fitCanvas, pixelRatio } from "./dom.js";
 import { fillColumns, longestHold, longestWait } from "./hover.js";
 import { drawEvents, drawFlag, drawLabels, drawSignals, eventNames } from "./marks.js";
 import { paintLane } from "./raster.js";
@@ -15,7 +15,7 @@ export class Drawing {
 
   draw(width, height) {
     const context = fitCanvas(this.timeline.canvas, width, height);
-    const ratio = window.devicePixelRatio || 1;
+    const ratio = pixelRatio();
     const { width: across, height: down } = this.timeline.canvas;
     if (!this.image || this.image.width !== across || this.image.height !== down) {
       this.image = context.createImageData(across, down);
@@ -50,27 +50,40 @@ export class Drawing {
 
   /** Findings as bands over the lanes of the threads involved: all while they are few, else the one that was chosen. */
   drawBands(context, height) {
-    const shown = this.timeline.bandsInView();
+    const { timeline } = this;
+    const shown = timeline.bandsInView();
     const few = shown.length <= 12 ? shown : [];
-    const chosen = this.timeline.marked && !few.some((band) => band === this.timeline.marked) ? [this.timeline.marked] : [];
+    const chosen = timeline.marked && !few.includes(timeline.marked) ? [timeline.marked] : [];
     for (const band of [...few, ...chosen]) {
-      const [from, to] = this.timeline.stretch(band);
-      const [left, right] = [Math.max(-2, this.timeline.x(from)), Math.min(this.timeline.width + 2, this.timeline.x(to))];
-      if (right < 0 || left > this.timeline.width) continue;
-      const involved = this.timeline.rows.filter((row) => !band.threads?.length || band.threads.includes(row.lane.thread));
-      if (!involved.length) continue;
-      const top = Math.max(0, Math.min(...involved.map((row) => row.y)) - 2);
-      const bottom = Math.min(height, Math.max(...involved.map((row) => row.y + row.height)) + 2);
-      const strong = band === this.timeline.marked;
-      context.fillStyle = context.strokeStyle = this.timeline.palette[band.kind] ?? this.timeline.palette.accent;
-      context.globalAlpha = strong ? 0.14 : 0.08;
-      const most = right - left > 0.6 * this.timeline.width; // what covers nearly all would only dull the colours
-      if (!most) context.fillRect(left, top, Math.max(1, right - left), bottom - top);
-      context.globalAlpha = strong ? 0.95 : 0.55;
+      const [from, to] = timeline.stretch(band);
+      const [left, right] = [Math.max(-2, timeline.x(from)), Math.min(timeline.width + 2, timeline.x(to))];
+      if (right < 0 || left > timeline.width) continue;
+      const strong = band === timeline.marked;
+      context.fillStyle = context.strokeStyle = timeline.palette[band.kind] ?? timeline.palette.accent;
       context.lineWidth = strong ? 2 : 1;
-      context.strokeRect(left + 0.5, top + 0.5, Math.max(1, right - left - 1), bottom - top - 1);
+      for (const [first, last] of this.involved(band)) {
+        const top = Math.max(0, first.y - 2);
+        const bottom = Math.min(height, last.y + last.height + 2);
+        context.globalAlpha = strong ? 0.14 : 0.08;
+        const most = right - left > 0.6 * timeline.width; // what covers nearly all would only dull the colours
+        if (!most) context.fillRect(left, top, Math.max(1, right - left), bottom - top);
+        context.globalAlpha = strong ? 0.95 : 0.55;
+        context.strokeRect(left + 0.5, top + 0.5, Math.max(1, right - left - 1), bottom - top - 1);
+      }
       context.globalAlpha = 1;
     }
+  }
+
+  /** The rows that take part in a finding, as runs of neighbours: first and last of each. */
+  involved(band) {
+    const runs = [];
+    for (const row of this.timeline.rows) {
+      if (band.threads?.length && !band.threads.includes(row.lane.thread)) continue;
+      const run = runs.at(-1);
+      if (run && run[1].place === row.place - 1) run[1] = row;
+      else runs.push([row, row]);
+    }
+    return runs;
   }
 
   /** Flags on the longest wait and the longest hold in view, and what is said of them below. */

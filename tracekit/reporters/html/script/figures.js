@@ -203,7 +203,7 @@ function legendOf(kind) {
 
 /** A figure of the page: its title, the drawing, and the same in numbers; words alone where there is nothing to draw. */
 export class FigureBox {
-  constructor(model, { name, title, about, text: words, content }, whose) {
+  constructor(model, { name, title, about, text: words, content }, whose, glossary) {
     Object.assign(this, { model, name, content });
     this.kind = FIGURES[name] ?? SPREAD;
     const heading = el("h3", {}, whose ? el("span", { class: "badge" }, whose) : null, title);
@@ -213,7 +213,7 @@ export class FigureBox {
     }
     this.plot = el("div", { class: "plot", role: "img", "aria-label": `${title}. ${words}`, "data-figure": name });
     this.numbers = el("details", { ontoggle: () => this.fill() }, el("summary", {}, "in numbers"));
-    this.element = el("figure", {}, heading, el("p", { class: "quiet" }, about), legendOf(this.kind), this.plot, this.numbers);
+    this.element = el("figure", {}, heading, el("p", { class: "quiet" }, glossary.explain(about)), legendOf(this.kind), this.plot, this.numbers);
     new ResizeObserver(() => this.drawn && this.draw()).observe(this.plot);
   }
 

@@ -95,7 +95,7 @@ export class Gestures {
   /** A click makes a lane current, and ends a selection. */
   choose(event) {
     const row = this.rowAt(event.offsetY);
-    if (row) this.timeline.current = row.place;
+    if (row) this.timeline.current = row.lane.thread;
     this.timeline.selection.select(null);
     this.timeline.changed();
   }
@@ -137,10 +137,13 @@ export class Gestures {
     this.timeline.changed();
   }
 
+  currentRow() {
+    return this.timeline.list.rows().find(({ lane }) => lane.thread === this.timeline.current) ?? null;
+  }
+
   /** Steps to the next span of the current lane, or the one before, and tells of it. */
   step(by) {
-    const rows = this.timeline.list.rows();
-    const row = rows[this.timeline.current];
+    const row = this.currentRow();
     if (!row || !this.timeline.model.exact(...this.timeline.clocks())) return;
     const { axis } = this.timeline.view;
     const places = [row.lane.heldSpans(axis), row.lane.waitSpans(axis)].flatMap(({ begin, end }) => {
@@ -178,6 +181,7 @@ export class Gestures {
       Home: () => view.set(0, view.span),
       End: () => view.set(view.extent - view.span, view.extent),
       0: () => view.reset(),
+      n: () => this.timeline.nextFinding(event.shiftKey ? -1 : 1),
       "[": () => this.step(-1),
       "]": () => this.step(1),
       p: () => this.toggleCurrent("pinned"),
@@ -194,8 +198,8 @@ export class Gestures {
 
   move(by) {
     const rows = this.timeline.list.rows();
-    this.timeline.current = Math.min(rows.length - 1, Math.max(0, this.timeline.current + by));
-    const lane = rows[this.timeline.current]?.lane;
+    const place = rows.findIndex(({ lane }) => lane.thread === this.timeline.current);
+    const lane = rows[Math.min(rows.length - 1, Math.max(0, place + by))]?.lane;
     if (!lane) return;
     this.timeline.reveal(lane.thread);
     this.timeline.announce(`${lane.info.label}: held ${percent(lane.info.held / (this.timeline.model.duration || 1))}, waited ${percent(lane.info.waited / (this.timeline.model.duration || 1))}`);
@@ -203,8 +207,8 @@ export class Gestures {
   }
 
   toggleCurrent(which) {
-    const lane = this.timeline.list.rows()[this.timeline.current]?.lane;
-    if (lane) this.timeline.list.toggle(which, lane.thread);
+    const row = this.currentRow();
+    if (row) this.timeline.list.toggle(which, row.lane.thread);
     this.timeline.changed();
   }
 }

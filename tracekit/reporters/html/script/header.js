@@ -108,10 +108,12 @@ export class Header {
     if (event.offsetY < first || !kind) return null;
     const near = (4 / this.timeline.width) * this.timeline.view.span;
     const at = this.timeline.at(event.offsetX);
-    return this.timeline.model.about.bands.find((band) => {
+    const there = this.timeline.model.about.bands.filter((band) => {
       const [from, to] = this.timeline.stretch(band);
       return band.kind === kind && from - near <= at && at <= to + near;
     });
+    // Where several lie at one place, each click takes the next of them.
+    return there[(there.indexOf(this.timeline.marked) + 1) % there.length] ?? null;
   }
 
   pick(event) {

@@ -22,7 +22,7 @@ export class LaneLabels {
       label.classList.toggle("pinned", pinned);
       label.classList.toggle("low", height < 12);
       label.classList.toggle("tall", height >= 40);
-      label.classList.toggle("current", row.place === this.timeline.current);
+      label.classList.toggle("current", lane.thread === this.timeline.current);
       const [pin, fold] = label.querySelectorAll("button");
       pin.setAttribute("aria-pressed", String(pinned));
       fold.setAttribute("aria-expanded", String(!this.timeline.list.folded.has(lane.thread)));

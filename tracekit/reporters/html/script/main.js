@@ -1,29 +1,17 @@
 // Puts the page together from its data.
 
+import { comparison } from "./comparison.js";
 import { button, el } from "./dom.js";
 import { FigureBox, drawAll } from "./figures.js";
+import { Glossary } from "./glossary.js";
+import { KEYS, keysDialog } from "./keys.js";
 import { ORDER, CLOCK, TraceModel } from "./model.js";
 import { Tables } from "./tables.js";
 import { Timeline, firstAxis } from "./timeline.js";
+import { verdict } from "./verdict.js";
 import { View, readFragment, writeFragment } from "./view.js";
-import { count, duration, integer, percent } from "./words.js";
 
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
-const FINDINGS_SHOWN = 5; // the others are folded
-const KEYS = [
-  ["w s", "zoom in, out"],
-  ["a d  ← →", "move"],
-  ["↑ ↓", "the lane above, below"],
-  ["[ ]", "tell of the span before, after, in this lane"],
-  ["0", "show all (double click)"],
-  ["Home End", "the trace's begin, end"],
-  ["p", "pin the lane to the top"],
-  ["c", "fold the lane"],
-  ["m", "select what is in view; shift-drag selects any stretch"],
-  ["f", "zoom to the selection"],
-  ["Esc", "clear the selection"],
-  ["?", "these keys"],
-];
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const root = document.documentElement;
@@ -38,6 +26,7 @@ class Page {
     this.models = models;
     this.several = models.length > 1;
     this.live = el("p", { class: "visually-hidden", "aria-live": "assertive" });
+    this.glossary = new Glossary(Object.entries(data.terms));
     this.makeTimelines();
     this.boxes = [];
     document.getElementById("page").append(...this.parts());
@@ -74,14 +63,7 @@ class Page {
       }
     }
     this.timelines = models.map((model, i) => new Timeline(model, this.views[i], (text) => this.announce(text)));
-    this.timelines.forEach((timeline, i) => {
-      timeline.onchange = () => this.changed(i);
-      timeline.visit = (span) => {
-        timeline.goTo(span);
-        timeline.element.scrollIntoView({ block: "nearest" });
-        timeline.scroller.focus({ preventScroll: true });
-      };
-    });
+    this.timelines.forEach((timeline, i) => { timeline.onchange = () => this.changed(i); });
     this.linked = this.alike;
   }
 
@@ -129,14 +111,20 @@ class Page {
       if (hash !== this.written) this.restore(hash);
     });
     dark.addEventListener("change", () => this.applyTheme());
-    window.addEventListener("beforeprint", () => {
-      for (const box of this.boxes) box.draw();
-      this.applyTheme("light");
-    });
-    window.addEventListener("afterprint", () => this.applyTheme());
+    window.addEventListener("beforeprint", () => this.print(true));
+    window.addEventListener("afterprint", () => this.print(false));
     document.addEventListener("keydown", (event) => {
       if (event.key === "?" && !event.target.closest("input, select, textarea")) this.keys.showModal();
     });
+  }
+
+  /** On paper: light, everything unfolded, all lanes, every figure. */
+  print(now) {
+    for (const box of this.boxes) box.draw();
+    if (now) this.folded = [...document.querySelectorAll("section[aria-label=Verdict] .disclosed[hidden], section[aria-label='What changed'] .disclosed[hidden]")];
+    for (const content of this.folded) content.hidden = !now;
+    for (const timeline of this.timelines) timeline.print(now);
+    this.applyTheme(now ? "light" : undefined);
   }
 
   applyTheme(now = scheme(root.dataset.theme)) {
@@ -152,16 +140,18 @@ class Page {
   parts() {
     const { models, data } = this;
     const sides = (children) => el("div", { class: this.several ? "sides two" : "sides" }, children);
-    const parts = [this.masthead(), el("header", {}, data.title ? el("h1", {}, data.title) : null, sides(models.map((model, i) => this.about(model, i))))];
-    if (data.comparison) parts.push(this.section("What changed", this.comparison()));
-    parts.push(this.section("Verdict", sides(models.map((model, i) => this.verdict(model, i)))));
-    parts.push(this.section("Timeline", ...this.timelineParts()));
-    parts.push(this.section("Who, how long, how often", this.figures()));
     this.tables = models.map((model, i) => new Tables(model.about, this.timelines[i], this.letter(i), (text) => this.announce(text)));
-    parts.push(this.section("Tables", ...this.tables.map((tables) => tables.element)));
-    this.keys = this.keysDialog();
-    parts.push(this.footer(), this.keys, this.live);
-    return parts;
+    this.keys = keysDialog();
+    const main = el(
+      "main",
+      {},
+      this.section("Verdict", sides(models.map((model, i) => this.verdict(model, i)))),
+      this.section("Timeline", el("div", { id: "timeline" }, this.timelineParts())),
+      data.comparison ? this.section("What changed", comparison(data.comparison, this.glossary)) : null,
+      this.section("Who, how long, how often", this.figures()),
+      this.section("Tables", ...this.tables.map((tables) => tables.element)),
+    );
+    return [this.masthead(), main, this.footer(), this.keys, this.glossary.note, this.live];
   }
 
   section(title, ...children) {
@@ -169,6 +159,7 @@ class Page {
   }
 
   masthead() {
+    const { data, models } = this;
     const theme = button("", () => {
       root.dataset.theme = scheme(root.dataset.theme) === "dark" ? "light" : "dark";
       this.applyTheme();
@@ -176,69 +167,48 @@ class Page {
     }, { class: "plain theme" });
     const name = () => { theme.textContent = scheme(root.dataset.theme) === "dark" ? "light" : "dark"; };
     name();
+    const one = !data.title && !this.several;
     return el(
-      "div",
-      { class: "masthead" },
-      el("span", { class: "mark", "aria-hidden": "true" }, el("i"), el("i"), el("i")),
-      el("b", {}, "tracekit"),
-      el("span", { class: "grow" }),
-      button("keys ?", () => this.keys.showModal(), { class: "plain" }),
-      theme,
+      "header",
+      {},
+      el(
+        "div",
+        { class: "masthead" },
+        el("span", { class: "mark", title: "tracekit", "aria-hidden": "true" }, el("i"), el("i"), el("i")),
+        one ? this.heading("h1", models[0], 0) : el("h1", {}, data.title ?? models.map((model) => model.about.name).join(" and ")),
+        el("span", { class: "buttons" }, button("keys ?", () => this.keys.showModal(), { class: "plain" }), theme),
+      ),
+      el("div", { class: this.several ? "sides two" : "sides" }, models.map((model, i) => el("div", { class: "about" }, one ? null : this.heading("h2", model, i), this.facts(model)))),
     );
   }
 
-  about(model, place) {
-    const { name, path, workload, facts } = model.about;
-    const heading = this.data.title ? "h3" : "h1";
-    return el(
-      "div",
-      {},
-      el(heading, { title: path }, this.badge(place), name),
-      el("div", { class: "about" }, workload ? el("span", { class: "workload" }, workload) : null, el("div", { class: "facts" }, facts.map((fact) => el("span", {}, fact)))),
-    );
+  heading(tag, model, place) {
+    const { name, path } = model.about;
+    return el(tag, { title: path }, this.badge(place), name);
+  }
+
+  facts(model) {
+    const { workload, facts } = model.about;
+    const said = new Set();
+    return el("div", { class: "facts" }, workload ? el("span", { class: "workload" }, workload) : null, facts.map((fact) => el("span", {}, this.glossary.explain(fact, said))));
   }
 
   verdict(model, place) {
-    const { findings, healthy } = model.about;
-    const cards = findings.map((finding, i) => this.finding(finding, place, i === 0 || findings.length < 3));
-    const rest = cards.splice(FINDINGS_SHOWN);
-    if (rest.length) cards.push(el("details", { class: "rest" }, el("summary", {}, count(rest.length, "smaller finding")), rest));
-    return el("div", { class: "verdict" }, this.several ? el("h3", {}, this.badge(place), model.about.name) : null, healthy ? el("p", { class: "healthy" }, healthy) : cards, this.completeness(model));
+    const show = (finding) => this.show(finding, this.timelines[place]);
+    return el("div", { class: "verdict" }, this.several ? el("h3", {}, this.badge(place), model.about.name) : null, verdict(model.about, show, this.glossary));
   }
 
-  finding(finding, place, open) {
-    const { severity, cost, title, explanation, advice, threads, kind } = finding;
-    const timeline = this.timelines[place];
-    const show = () => {
-      if (finding.span) timeline.visit({ ...finding.span, kind });
-      else {
-        timeline.list.order = "retries";
-        timeline.view.reset();
-        timeline.reveal(threads[0] ?? 0);
-        timeline.changed();
-        timeline.element.scrollIntoView({ block: "nearest" });
-      }
-    };
-    const why = [el("p", {}, explanation), el("p", { class: "advice" }, advice)];
-    return el(
-      "article",
-      { class: `finding ${severity}` },
-      el("div", { class: "cost" }, el("b", {}, percent(cost)), el("span", {}, severity)),
-      el("div", { class: "said" }, button(title, show, { class: "title" }), open ? why : el("details", {}, el("summary", { class: "quiet" }, "why, and what to do"), why)),
-    );
-  }
-
-  completeness(model) {
-    const { complete, thresholds } = model.about;
-    const errors = complete.filter((each) => each.severity === "error").length;
-    const said = errors ? "The trace has faults" : complete.length ? "The trace is sound, with notes" : "The trace is complete";
-    return el(
-      "details",
-      { class: "complete", open: errors > 0 },
-      el("summary", {}, el("span", { class: errors ? "fault" : null }, said), " · thresholds in force"),
-      complete.length ? el("ul", {}, complete.map((each) => el("li", { class: each.severity === "error" ? "fault" : null }, each.text))) : null,
-      el("dl", {}, thresholds.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))),
-    );
+  /** Takes the timeline to the costliest instance of a finding, or to its threads where it has none. */
+  show(finding, timeline) {
+    if (finding.span) {
+      timeline.visit(finding.span);
+      return;
+    }
+    timeline.list.order = "retries";
+    timeline.view.reset();
+    timeline.reveal(finding.threads[0] ?? 0);
+    timeline.changed();
+    timeline.element.scrollIntoView({ block: "nearest" });
   }
 
   timelineParts() {
@@ -257,48 +227,10 @@ class Page {
     for (const name of names) {
       this.models.forEach((model, i) => {
         const found = model.about.figures.find((each) => each.name === name);
-        this.boxes.push(new FigureBox(model, found, this.letter(i)));
+        this.boxes.push(new FigureBox(model, found, this.letter(i), this.glossary));
       });
     }
     return el("div", { class: this.several ? "figures" : "figures one" }, this.boxes.map((box) => box.element));
-  }
-
-  comparison() {
-    const { metrics, findings } = this.data.comparison;
-    const value = (number, unit, change = false) => {
-      if (number === null) return "–";
-      const size = change ? Math.abs(number) : number;
-      const none = size < (unit === "share" || unit === "ratio" ? 0.0005 : 1);
-      const sign = !change || none ? "" : number > 0 ? "+" : "−";
-      if (unit === "share") return `${sign}${(100 * size).toFixed(1)}${change ? " points" : " %"}`;
-      if (unit === "ns" || unit === "ticks") return sign + duration(size, unit);
-      return sign + (unit === "ratio" ? size.toFixed(3) : integer(size));
-    };
-    return el(
-      "div",
-      {},
-      findings.length
-        ? findings.map((each) => el("div", { class: "change" }, el("span", { class: `what ${each.what}` }, each.what), el("span", { class: "costs" }, `${percent(each.before)} → ${percent(each.after)}`), el("span", { class: "title" }, each.title)))
-        : el("p", { class: "healthy" }, "Nothing worth naming in either."),
-      el("div", { class: "metrics-scroll", tabindex: 0, role: "region", "aria-label": "Numbers of both" }, el(
-        "table",
-        { class: "metrics" },
-        el("thead", {}, el("tr", {}, ["", "A", "B", "change"].map((name) => el("th", { scope: "col" }, name)))),
-        el("tbody", {}, metrics.map((m) => el("tr", {}, el("th", { scope: "row" }, m.name), el("td", {}, value(m.before, m.unit)), el("td", {}, value(m.after, m.unit)), el("td", {}, value(m.change, m.unit, true))))),
-      )),
-    );
-  }
-
-  keysDialog() {
-    const dialog = el(
-      "dialog",
-      { "aria-label": "Keys" },
-      el("h2", {}, "Keys, while the timeline has the focus"),
-      el("dl", {}, KEYS.flatMap(([keys, what]) => [el("dt", {}, keys.split(" ").filter(Boolean).flatMap((key) => [el("kbd", {}, key), " "])), el("dd", {}, what)])),
-      el("p", { class: "quiet" }, "Drag moves, Ctrl and the wheel zooms, two fingers zoom. A link to this page keeps what it shows."),
-      el("p", {}, button("close", () => dialog.close(), { class: "plain" })),
-    );
-    return dialog;
   }
 
   footer() {

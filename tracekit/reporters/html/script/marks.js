@@ -106,20 +106,20 @@ export function drawLabels(context, row, frame) {
     }
     return;
   }
-  const unit = lane.trace.unit;
   const held = lane.heldSpans(CLOCK);
-  lengths(context, held, frame, (i) => duration(lane.holds.length[i], unit), y + height / 2);
-  const waits = lane.waitSpans(CLOCK);
-  lengths(context, waits, frame, (i) => duration(waits.end[i] - waits.begin[i], unit), y + height / 2);
+  lengths(context, held, lane.holds.length, frame, lane.trace.unit, y + height / 2);
+  const waits = lane.wholeWaits();
+  lengths(context, waits, waits.length, frame, lane.trace.unit, y + height / 2);
 }
 
-function lengths(context, spans, { view, x, width, palette }, text, middle) {
+/** How long each hold or wait took, all of it, where that is long enough on the screen to say so. */
+function lengths(context, spans, taken, { view, x, width, palette }, unit, middle) {
   let i = lowerBound(spans.end, view.from);
   if (lowerBound(spans.begin, view.to) - i > 4 * width) return;
   for (; i < spans.begin.length && spans.begin[i] < view.to; i++) {
     const [left, right] = [Math.max(0, x(spans.begin[i])), Math.min(width, x(spans.end[i]))];
     if (right - left < 56) continue;
-    const words = text(i);
+    const words = duration(taken[i], unit);
     const room = context.measureText(words).width + 10;
     if (room > right - left) continue;
     pill(context, (left + right - room) / 2, middle - 8, room, 16, palette.label);

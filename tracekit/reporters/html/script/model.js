@@ -67,6 +67,23 @@ export class Lane {
     });
   }
 
+  /** The waits on the clock, each whole: begins, ends and lengths; contended ones and those that found the GIL free. */
+  wholeWaits() {
+    return this.kept("whole waits", () => {
+      const waits = [];
+      const { start, length } = this.waits;
+      for (let i = 0; i < this.waits.rows; i++) waits.push([start[i], length[i]]);
+      const { asked } = this.holds;
+      for (let i = 0; i < this.holds.rows; i++) if (asked[i] > 0) waits.push([this.holds.start[i] - asked[i], asked[i]]);
+      waits.sort(([a], [b]) => a - b);
+      return {
+        begin: Float64Array.from(waits, ([begin]) => begin),
+        end: Float64Array.from(waits, ([begin, taken]) => begin + taken),
+        length: Float64Array.from(waits, ([, taken]) => taken),
+      };
+    });
+  }
+
   /** Where on the axis a wait starts, is first refused, tries first in vain (null if it does not), and stops. */
   wait(i, axis) {
     const { start, startSeq, busy, busyEvents, retry, length, events } = this.waits;

@@ -3,6 +3,7 @@
 import { BUSY, Columns, ENTERING, HELD, RETRIED, STATES } from "./bins.js";
 import { el, fitCanvas } from "./dom.js";
 import { fillColumns } from "./hover.js";
+import { integer } from "./words.js";
 
 const HEIGHT = 64;
 const GRIP = 8; // pixels around an edge of the window within which it is that edge which is dragged
@@ -74,10 +75,6 @@ export class Overview {
     }
     this.made = name;
     this.kept = sums;
-    this.most = 0;
-    for (let i = 0; i < sums.length; i += STATES) {
-      this.most = Math.max(this.most, sums[i + ENTERING] + sums[i + BUSY] + sums[i + RETRIED]);
-    }
     return sums;
   }
 
@@ -88,10 +85,12 @@ export class Overview {
     const columns = Math.max(1, Math.round(width));
     const sums = this.sums(columns);
     const half = HEIGHT / 2 - 2;
+    context.clearRect(0, 0, width, HEIGHT);
     context.fillStyle = palette.off;
     context.fillRect(0, 0, width, half);
     context.fillRect(0, half + 4, width, half);
-    const scale = half / Math.max(1, Math.ceil(this.most - 1e-9));
+    const most = Math.max(1, this.model.about.mostWaiting);
+    const scale = half / most;
     for (let x = 0; x < columns; x++) {
       let y = half;
       for (const [state, colour] of [[ENTERING, palette.entering], [BUSY, palette.busy], [RETRIED, palette.retried]]) {
@@ -110,7 +109,7 @@ export class Overview {
     context.fillStyle = palette.paper;
     const behind = this.x(this.model.extent(this.view.axis));
     if (behind < width) context.fillRect(behind, 0, width - behind, HEIGHT);
-    this.labels.firstChild.textContent = `waiters, at most ${Math.max(1, Math.ceil(this.most - 1e-9))}`;
+    this.labels.firstChild.textContent = `waiters, at most ${integer(most)}`;
     this.drawWindow(context, width, palette);
   }
 

@@ -1,6 +1,6 @@
 // The timeline: a lane a thread, drawn anew for each view from what the window can show.
 
-import { colours, el } from "./dom.js";
+import { colours, drawForPaper, el } from "./dom.js";
 import { Drawing } from "./drawing.js";
 import { Gestures } from "./gestures.js";
 import { Header, KINDS } from "./header.js";
@@ -12,13 +12,14 @@ import { Overview } from "./overview.js";
 import { pixel } from "./raster.js";
 import { Selection } from "./selection.js";
 import { Toolbar, legend } from "./toolbar.js";
-import { count, duration, percent } from "./words.js";
+import { count, duration, integer, percent } from "./words.js";
 
 const COLOURS = [
   "held", "entering", "busy", "busyLine", "retried", "retriedLine", "off", "paper", "ink", "muted", "edge", "release",
   "retry", "label", "flag", "flagInk", "shade", "accent", "band", "grid",
 ];
 const TALLEST = 0.68; // of the window
+const PAPER = 700; // CSS pixels across A4 or Letter
 const TINY = 400; // events, up to which a trace is first shown in the order of its events
 
 /** The axis on which a trace is first shown. */
@@ -33,7 +34,8 @@ export class Timeline {
     this.announce = announce;
     this.list = new LaneList(model.lanes);
     this.marked = null;
-    this.current = 0;
+    this.current = model.lanes[0]?.thread ?? 0;
+    this.printing = false;
     this.kinds = Object.keys(KINDS).filter((kind) => model.about.bands.some((band) => band.kind === kind));
     this.readColours();
     this.overview = new Overview(model, view, () => this.palette);
@@ -139,6 +141,34 @@ export class Timeline {
     this.changed();
   }
 
+  /** The same, and makes sure that it is seen. */
+  visit(span) {
+    this.goTo(span);
+    this.element.scrollIntoView({ block: "nearest" });
+    this.scroller.focus({ preventScroll: true });
+  }
+
+  /** Takes the view to the next finding, or the one before, in the order in which they begin. */
+  nextFinding(by) {
+    const { bands } = this.model.about;
+    if (!bands.length) return;
+    const here = bands.indexOf(this.marked);
+    const [from, to] = [this.view.from, this.view.to];
+    const beyond = by > 0 ? bands.findIndex((band) => this.stretch(band)[0] >= from) : bands.findLastIndex((band) => this.stretch(band)[1] <= to);
+    const place = here >= 0 ? here + by : beyond >= 0 ? beyond : by > 0 ? 0 : bands.length - 1;
+    const band = bands[(place + bands.length) % bands.length];
+    this.goTo(band);
+    const names = (band.threads ?? []).map((thread) => this.model.about.threads[thread].label);
+    this.announce(`${KINDS[band.kind]}: finding ${integer(bands.indexOf(band) + 1)} of ${integer(bands.length)}, ${names.join(" and ")}`);
+  }
+
+  /** Drawn for paper: as wide as a page, with all lanes. */
+  print(now) {
+    this.printing = now;
+    this.element.style.width = now ? `${PAPER}px` : "";
+    drawForPaper(now);
+  }
+
   stretch(span) {
     return this.view.axis === CLOCK ? [span.begin, span.end] : [span.startSeq, span.endSeq ?? this.model.events];
   }
@@ -150,8 +180,8 @@ export class Timeline {
       this.list.filter = "";
       rows = this.list.rows();
     }
-    this.current = Math.max(0, rows.findIndex((row) => row.lane.thread === thread));
-    const row = rows[this.current];
+    this.current = thread;
+    const row = rows.find(({ lane }) => lane.thread === thread);
     if (!row || row.pinned) return;
     const { scrollTop, clientHeight } = this.scroller;
     if (row.top < scrollTop) this.scroller.scrollTop = row.top - 8;
@@ -181,7 +211,7 @@ export class Timeline {
     const rows = this.list.rows();
     const last = rows.at(-1);
     const total = last ? last.top + last.height + 6 : 40;
-    const height = Math.min(total, Math.max(160, Math.round(window.innerHeight * TALLEST)));
+    const height = this.printing ? total : Math.min(total, Math.max(160, Math.round(window.innerHeight * TALLEST)));
     this.space.style.height = `${total}px`;
     this.scroller.style.height = `${height}px`;
     this.sticky.style.height = `${height}px`;
