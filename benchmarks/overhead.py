@@ -4,8 +4,8 @@
 
 Each run is a process of its own that reports its own figure, so starting the recorder and writing the trace afterwards
 are not counted. A workload's cost is the median, over the rounds, of recorded against not recorded; beside it the best
-run of all against the best, and the median of recorded with stacks against recorded without. Memory is the most that the
-process had, size that of the raw recording's records and definitions.
+run of all against the best, and the median of recorded with stacks against recorded without. Memory is the most that
+the process had, size that of the raw recording's records and definitions.
 """
 
 from __future__ import annotations

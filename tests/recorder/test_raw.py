@@ -103,7 +103,8 @@ def test_time_never_goes_back(recording: bytes, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(raw, "_SORTED_TOGETHER", 8)
     chunk_bytes = int(np.frombuffer(recording[: raw._HEADER.itemsize], raw._HEADER)["chunk_bytes"][0])
     head = np.frombuffer(recording[EVENTS : EVENTS + 64], raw._CHUNK).copy()
-    records = np.frombuffer(recording[EVENTS + 64 : EVENTS + 64 + 16 * 120], raw._RECORD)
+    records = np.frombuffer(recording[EVENTS + 64 : EVENTS + 64 + 16 * 200], raw._RECORD)
+    records = records[records["stamp"] & np.uint64(raw._ATTRIBUTE) == 0][:120]
     late = records[records["stamp"] & np.uint64(255) == 1][5:6]  # an ENTRY of the first hundred
     chunks = b""
     for order, rows in enumerate((records[:100], np.concatenate([records[100:], late]))):

@@ -45,7 +45,7 @@ _NEW_THREAD, _NAME, _SYSTEM_NAME = 1, 2, 3
 _CHECK = 8
 _ATTRIBUTE = 16
 _CPU, _STACKS = 16, 17
-"""Attributes belong to the event before them, and have their value where that has its clock; a second one in `ticks`."""
+"""Attributes belong to the event before them; their value stands where that has its clock, a second one in `ticks`."""
 _KEYS = {_CPU: ("cpu", None), _STACKS: ("stack", "sample")}
 _NO_TICKS = -(2**31)
 _SORTED_TOGETHER = 1 << 12  # events: an ENTRY is written late, but never by so many
@@ -293,7 +293,8 @@ class _Attributes:
         if not attribute.any():
             return records
         self._waiting.append((before + others[attribute] - 1, records[attribute]))
-        return records[~attribute]
+        events: Record = records[~attribute]
+        return events
 
     def columns(self, records: Record) -> dict[str, pa.Array]:
         """The columns of the batch that these events become."""

@@ -33,7 +33,9 @@ def deep(look, depth):
     return deep(look, depth - 1) if depth else backwards(look)
 """
 )
-TEXTS = (u"a text of the recorder", u"caf\xe9 \xfc", u"\u0416\u0444 wide", u"\U0001f40d longer", u"bootstrap")  # fmt: skip
+# fmt: off
+TEXTS = (u"a text of the recorder", u"caf\xe9 \xfc", u"\u0416\u0444 wide", u"\U0001f40d longer", u"bootstrap")
+# fmt: on
 BYTES = (b"some bytes of the recorder", b"fewer")
 
 

@@ -38,6 +38,7 @@ static void in_forked_child(void) {
         return;
     tk_the_gil.holder = tk_the_gil.last_holder = NULL;
     tk_the_gil.drop_request = 0;
+    tk_the_gil.waiting = 0;
     tk_the_gil.recording++;
     tk_threads_anew();
     tk_raw_forked();
@@ -107,6 +108,7 @@ TK_PUBLIC const char *tk_record_start(const char *base, const char *metadata, ui
     TK_STORE(tk_the_gil.holder, NULL);
     tk_the_gil.last_holder = tk_the_gil.stopper = NULL;
     tk_the_gil.drop_request = 0;
+    tk_the_gil.waiting = 0;
     tk_the_gil.starter = &tk_self;
     if (old)
         tk_old_gil_take_over();

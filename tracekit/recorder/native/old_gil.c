@@ -34,8 +34,11 @@ static int acquire(int wait) {
     if (wait || !gil.locked) {
         if (tk_the_gil.on)
             tk_event(self, TK_ENTRY, clock < self->last ? self->last : clock, *tk_the_gil.ticker);
+        uint32_t busy = 0;
         for (uint32_t code = TK_BUSY; gil.locked; code = TK_RETRY) {
             if (tk_the_gil.on) {
+                tk_the_gil.waiting += !busy;
+                busy = 1;
                 tk_event(self, code, tk_now(), *tk_the_gil.ticker);
                 tk_stacks_at_wait(self, code == TK_RETRY);
             }
@@ -44,6 +47,7 @@ static int acquire(int wait) {
         gil.locked = 1;
         wait = 1;
         if (tk_the_gil.on) {
+            tk_the_gil.waiting -= busy;
             tk_acquire_event(self, *tk_the_gil.ticker);
             tk_stacks_at_acquire(self);
         }
@@ -86,7 +90,8 @@ static void hook_release(void *lock) {
     pthread_mutex_lock(&gil.mutex);
     if (tk_the_gil.on) {
         tk_release_event(self, check ? TK_CHECK : 0, *tk_the_gil.ticker);
-        if (TK_RARE(self->wants_stack))
+        /* Between two checks runs what runs at the second; who waits is often too late to see it. */
+        if (TK_RARE(self->wants_stack || (check && tk_the_gil.waiting && !self->sampled)))
             tk_stacks_at_release(self);
     }
     if (TK_RARE(tk_the_gil.starter == self)) {

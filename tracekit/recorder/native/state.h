@@ -43,6 +43,7 @@ typedef struct {
     tk_thread *last_holder;
     tk_thread *starter, *stopper;
     uint64_t switches;
+    uint32_t waiting;          /* threads that have found it in use */
     int drop_request;
     const volatile int *ticker;  /* the old GIL's countdown; the new one has none */
     int on;                    /* events are written */
