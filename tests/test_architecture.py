@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tracekit.analyzers import KINDS
 
 PACKAGE = ROOT / "tracekit"
 ROOMS = [
@@ -138,3 +139,28 @@ def test_only_the_command_line_prints_and_exits() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id not in ("print", "exit", "open"), path
+
+
+COLUMNS_TOO = {"failed_retries"}
+"""Kinds whose names are names of columns and tables of other things too."""
+READS_ALL = "timeline.plain"
+"""Follows the events as the native core does, so it calls the analyzers that recognise findings by their names."""
+
+
+def words_of_code(path: Path) -> set[str]:
+    """All words of identifiers and strings, without those of comments and docstrings."""
+    if path.suffix == ".js":
+        return set(re.findall(r"\w+", re.sub(r"/\*.*?\*/|(^|\s)//[^\n]*", "", path.read_text(), flags=re.DOTALL)))
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    values = [value for node in nodes if id(node) not in docstrings for _, value in ast.iter_fields(node)]
+    return {word for value in values if isinstance(value, str) for word in re.findall(r"\w+", value)}
+
+
+def test_a_kind_of_finding_is_named_in_its_own_file_only() -> None:
+    """All else derives from `ANALYZERS`, so that a new kind is one file and one entry."""
+    sources = [path for module, path in MODULES.items() if room(module) != "analyzers" and module != READS_ALL]
+    sources += PACKAGE.rglob("*.js")
+    assert len(sources) > 80
+    kinds = {*KINDS} - COLUMNS_TOO
+    assert {str(path.relative_to(PACKAGE)): found for path in sources if (found := words_of_code(path) & kinds)} == {}

@@ -1,46 +1,40 @@
-"""Who waited for whom at the GIL, how long, and why: traces of CPython's global interpreter lock as tables."""
+"""Who waited for whom at the GIL, how long, and why: traces of CPython's global interpreter lock as tables.
 
-from tracekit.analysis import Analysis, analyze
-from tracekit.checks import CheckFailed, check
-from tracekit.comparison import Comparison, compare
-from tracekit.errors import (
-    BadLineError,
-    NoEventsError,
-    NotObservedError,
-    OptionError,
-    RecordError,
-    SchemaError,
-    SourceError,
-    TracekitError,
-)
-from tracekit.querying import query
-from tracekit.recorder.recording import Recording, record
-from tracekit.sql import QueryError
-from tracekit.trace import Trace, from_pandas, read
-from tracekit.version import VERSION
+Its names are loaded when they are first used: `import tracekit` alone takes a few milliseconds. `__init__.pyi` tells
+type checkers what there is.
+"""
 
-__version__ = VERSION
+from importlib import import_module
 
-__all__ = [
-    "Analysis",
-    "BadLineError",
-    "CheckFailed",
-    "Comparison",
-    "NoEventsError",
-    "NotObservedError",
-    "OptionError",
-    "QueryError",
-    "RecordError",
-    "Recording",
-    "SchemaError",
-    "SourceError",
-    "Trace",
-    "TracekitError",
-    "analyze",
-    "check",
-    "compare",
-    "from_pandas",
-    "query",
-    "read",
-    "record",
-]
+_WHERE = {
+    "analysis": ("Analysis", "analyze"),
+    "checks": ("CheckFailed", "check"),
+    "comparison": ("Comparison", "compare"),
+    "errors": (
+        "BadLineError", "NoEventsError", "NotObservedError", "OptionError", "RecordError", "SchemaError", "SourceError",
+        "TracekitError",
+    ),
+    "querying": ("query",),
+    "recorder.recording": ("Recording", "record"),
+    "sql": ("QueryError",),
+    "trace": ("Trace", "from_pandas", "read"),
+}  # fmt: skip
+"""The public names by the modules that have them."""
+_MODULES = {name: module for module, names in _WHERE.items() for name in names}
+
+__all__ = sorted(_MODULES)
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from tracekit.version import VERSION
+
+        return VERSION
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES, "__version__"})

@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from tracekit import figures, timeline
-from tracekit.analyzers import KINDS, NEEDS, explain
-from tracekit.analyzers.finding import Finding, Group, Story
+from tracekit import timeline
+from tracekit.analyzers import ANALYZERS, KINDS, explain
+from tracekit.analyzers.finding import Finding, Group, Loss, Story
 from tracekit.errors import NotObservedError, OptionError, SourceError
-from tracekit.figures import notebook
 from tracekit.model import schemas
-from tracekit.model.arrays import numbers
+from tracekit.model.arrays import NULL, int64_values
 from tracekit.model.observed import hide_all, unobserved
 from tracekit.model.rows import Options, PictureLimits, Totals
 from tracekit.model.stream import EVENTS, EventStream, OnProgress
 from tracekit.parsers import open_trace
 from tracekit.timeline import Timeline
 from tracekit.timeline.diagnostics import Diagnostic, require_events, summarise
-from tracekit.timeline.picture import Picture
-from tracekit.trace import Trace
 from tracekit.words import duration, printable, whole_number
 
 if TYPE_CHECKING:
     import pandas as pd
     from plotly import graph_objects as go
+
+    from tracekit.timeline.picture import Picture
+    from tracekit.trace import Trace
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,20 +94,18 @@ class Analysis:
         return self.tables["blame"]
 
     @property
-    def battles(self) -> pa.Table:
-        return self.tables["battles"]
+    def causes(self) -> pa.Table:
+        return self.tables["causes"]
 
-    @property
-    def convoys(self) -> pa.Table:
-        return self.tables["convoys"]
+    def __getattr__(self, kind: str) -> pa.Table:
+        """The table of a kind of finding."""
+        tables = vars(self).get("tables", {})
+        if kind not in tables:
+            raise AttributeError(f"an Analysis has no attribute {kind!r}", name=kind, obj=self)
+        return tables[kind]
 
-    @property
-    def frozen_signals(self) -> pa.Table:
-        return self.tables["frozen_signals"]
-
-    @property
-    def long_holds(self) -> pa.Table:
-        return self.tables["long_holds"]
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self.tables]
 
     @property
     def distributions(self) -> pa.Table:
@@ -140,7 +138,7 @@ class Analysis:
 
     def observed(self, kind: str) -> bool:
         """Whether findings of this kind can be seen in the trace."""
-        return not NEEDS[kind] & self.unobserved
+        return not ANALYZERS[kind].needs & self.unobserved
 
     @cached_property
     def counts(self) -> dict[str, int | None]:
@@ -171,22 +169,39 @@ class Analysis:
         return told == "new" if told in ("old", "new") else not self.totals.has_ticks
 
     @cached_property
+    def called(self) -> dict[str | None, str]:
+        """Thread id -> what tells the thread in any trace of the program: its name, else its id. None -> nothing."""
+        columns = self.threads.select(["thread", "name"]).to_pydict()
+        named = zip(columns["thread"], columns["name"], strict=True)
+        return {None: "", **{thread: name or thread for thread, name in named}}
+
+    @cached_property
     def findings(self) -> tuple[Finding, ...]:
         """What is worth naming, costliest first."""
+        return explain(self._story)
+
+    def losses(self, kind: str) -> list[Loss]:
+        """What each thread lost by findings of this kind, worth naming or not; nothing where they cannot be seen."""
+        return list(ANALYZERS[kind].losses(self._story)) if self.observed(kind) else []
+
+    @cached_property
+    def _story(self) -> Story:
         interval = whole_number(self.metadata.get("switch-interval-us", ""), 10**9)
         shown = "5 ms unless it was changed" if interval is None else duration(interval * 1000, "ns")
         threads = {row["thread"]: row for row in self.threads.to_pylist()}
-        story = Story(self.unit, self.duration, self.new_gil, shown, self.names, threads, self._blamed, self.unobserved)
-        return explain(self.groups, story)
+        return Story(
+            self.unit, self.duration, self.new_gil, shown, self.names, self.called, threads, self._hogs(), self.groups,
+            self.unobserved,
+        )  # fmt: skip
 
-    def _blamed(self, waiter: str) -> list[dict[str, Any]]:
-        """A thread's rows of `blame`, costliest first."""
-        waiters = self.blame.column("waiter").combine_chunks()
-        if waiter not in (names := waiters.dictionary.to_pylist()):
-            return []
-        rows = np.flatnonzero(numbers(waiters.indices) == names.index(waiter))  # they stand together
-        found: list[dict[str, Any]] = self.blame.slice(rows[0], len(rows)).to_pylist() if len(rows) else []
-        return found
+    def _hogs(self) -> dict[str, str]:
+        """Waiter -> who held the GIL for the longest part of its waits."""
+        columns = [self.blame.column(name).combine_chunks() for name in ("waiter", "holder")]
+        waiters, holders = (int64_values(column.indices) for column in columns)
+        held = holders != NULL
+        found, first = np.unique(waiters[held], return_index=True)  # of each waiter the longest comes first
+        names = [column.dictionary.to_pylist() for column in columns]
+        return {names[0][w]: names[1][h] for w, h in zip(found, holders[held][first], strict=True)}
 
     def found(self, kind: str) -> tuple[int, float]:
         """How many findings of this kind there are in all, and their cost as a share of the trace's duration.
@@ -197,17 +212,12 @@ class Analysis:
         if kind not in KINDS:
             raise OptionError(f"There is no kind of finding {kind!r}.", f"There are {', '.join(KINDS)}.")
         if not self.observed(kind):
-            missing = " and ".join(sorted(NEEDS[kind] & self.unobserved))
+            missing = " and ".join(sorted(ANALYZERS[kind].needs & self.unobserved))
             raise NotObservedError(
-                f"{self.path}: {kind.replace('_', ' ')} cannot be seen in this trace, which does not tell {missing}.",
+                f"{self.path}: {ANALYZERS[kind].words} cannot be seen in this trace, which does not tell {missing}.",
                 "Record it with tracekit, or leave them out.",
             )
-        if kind == "failed_retries":
-            number = self.counts["RETRY"] or 0
-            cost = max(self.threads.column("retried_waited").to_pylist(), default=0)
-        else:
-            number = self.totals.found[kind].count
-            cost = sum(group.lost for group in self.groups[kind])
+        number, cost = ANALYZERS[kind].measure(self.losses(kind))
         return number, min(1.0, cost / self.duration) if self.duration else 0.0
 
     def to_pandas(self, table: str) -> pd.DataFrame:
@@ -223,9 +233,13 @@ class Analysis:
         """
         from plotly import graph_objects
 
+        from tracekit import figures
+
         return graph_objects.Figure(figures.figure(self, name))
 
     def _repr_html_(self) -> str:
+        from tracekit.figures import notebook
+
         return notebook.render(self)
 
     def __repr__(self) -> str:
@@ -273,7 +287,7 @@ def _analyze(
     progress: OnProgress | None = None,
     file: BinaryIO | None = None,
 ) -> Analysis:
-    if isinstance(trace, Trace):
+    if not isinstance(trace, (str, os.PathLike)):
         found = trace.run(options, limits)
         return _analysis(trace.path, trace, found, trace.metadata, trace.summary, trace.bad_lines, options)
     with open_trace(trace, strict=strict, file=file) as stream:

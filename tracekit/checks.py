@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tracekit.analysis import Analysis, analyze
+from tracekit.analyzers import ANALYZERS
 from tracekit.trace import Trace
 from tracekit.words import percent
 
@@ -28,15 +29,15 @@ def check(
     which there may be none. thresholds: those of `analyze`, for a trace that is not analyzed yet.
     Raises CheckFailed, with the findings' sentences; what `analyze` raises.
     """
+    __tracebackhide__ = True  # pytest then shows the test's own line
     analysis = trace if isinstance(trace, Analysis) else analyze(trace, **thresholds)
     wrong = []
     for kind in no:
         number, cost = analysis.found(kind)
         if number:
             titles = [finding.title for finding in analysis.findings if finding.kind == kind]
-            wrong.append(
-                f"{number:,} {kind.replace('_', ' ')}, {percent(cost)} of the trace. {' '.join(titles)}".strip()
-            )
+            told = f"{number:,} {ANALYZERS[kind].words}, {percent(cost)} of the trace. {' '.join(titles)}"
+            wrong.append(told.strip())
     if max_wait_share is not None:
         for row in analysis.threads.to_pylist():
             if row["waited"] > max_wait_share * analysis.duration:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from tracekit.analysis import Analysis
+from tracekit.analyzers import ANALYZERS
 from tracekit.analyzers.finding import Finding
 
 SAME = 0.01
@@ -88,7 +90,7 @@ def _metrics(analysis: Analysis) -> dict[tuple[str, str], float | None]:
         ("badness", "ratio"): analysis.badness,
         ("fairness", "ratio"): analysis.fairness.column("jain")[0].as_py(),
         **{
-            (kind.replace("_", " "), "count"): found.count if analysis.observed(kind) else None
+            (ANALYZERS[kind].words, "count"): found.count if analysis.observed(kind) else None
             for kind, found in analysis.totals.found.items()
         },
     }
@@ -115,39 +117,22 @@ def _changes(before: Analysis, after: Analysis) -> tuple[Change, ...]:
 
 
 def _costs(analysis: Analysis) -> dict[tuple[str, str], float]:
-    """What each kind and cause costs, worth naming or not: a share of the trace's duration."""
+    """What each kind and subject costs the thread that it costs most, worth naming or not: a share of the duration."""
     whole = analysis.duration
     if not whole:
         return {}
-    names = _names(analysis)
     costs: dict[tuple[str, str], float] = {}
-    for kind, groups in analysis.groups.items():
-        spent: dict[str, dict[str | None, int]] = {}
-        for group in groups:
-            cause = {"convoys": group.other, "long_holds": group.thread}.get(kind)
-            waited = spent.setdefault(names[cause], {})
-            waited[group.thread] = waited.get(group.thread, 0) + group.lost
-        costs |= {(kind, cause): min(1.0, max(waited.values()) / whole) for cause, waited in spent.items()}
-    retried = max((waited or 0 for waited in analysis.threads.column("retried_waited").to_pylist()), default=0)
-    if retried:
-        costs["failed_retries", ""] = min(1.0, retried / whole)
+    for kind in ANALYZERS:
+        spent: dict[str, Counter[str | None]] = {}
+        for loss in analysis.losses(kind):
+            spent.setdefault(loss.subject, Counter())[loss.thread] += loss.lost
+        costs |= {(kind, subject): min(1.0, max(lost.values()) / whole) for subject, lost in spent.items()}
     return costs
 
 
 def _titles(analysis: Analysis) -> dict[tuple[str, str], Finding]:
-    """The findings by kind and cause."""
-    names = _names(analysis)
-    found: dict[tuple[str, str], Finding] = {}
+    """The findings by kind and subject."""
+    titles: dict[tuple[str, str], Finding] = {}
     for finding in analysis.findings:
-        cause = None
-        if finding.kind in ("convoys", "long_holds"):
-            cause = finding.threads[1 if finding.kind == "convoys" and len(finding.threads) > 1 else 0]
-        found.setdefault((finding.kind, names[cause]), finding)
-    return found
-
-
-def _names(analysis: Analysis) -> dict[str | None, str]:
-    """What tells each thread in both traces: its name, else its id; nothing for no thread."""
-    columns = analysis.threads.select(["thread", "name"]).to_pydict()
-    named = zip(columns["thread"], columns["name"], strict=True)
-    return {None: "", **{thread: name or thread for thread, name in named}}
+        titles.setdefault((finding.kind, finding.subject), finding)
+    return titles

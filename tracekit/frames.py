@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partialmethod
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
+from tracekit.analyzers import COLLECTED
 from tracekit.errors import SchemaError
 from tracekit.model import schemas
 from tracekit.model.rows import Options
@@ -83,19 +85,9 @@ def register(from_pandas: Callable[[pd.DataFrame], TraceLike]) -> None:
         def blame(self) -> pd.DataFrame:
             return self.trace.to_pandas("blame")
 
-        def battles(self, **thresholds: Any) -> pd.DataFrame:
-            return self._findings("battles", thresholds)
-
-        def convoys(self, **thresholds: Any) -> pd.DataFrame:
-            return self._findings("convoys", thresholds)
-
-        def frozen_signals(self, **thresholds: Any) -> pd.DataFrame:
-            return self._findings("frozen_signals", thresholds)
-
-        def long_holds(self, **thresholds: Any) -> pd.DataFrame:
-            return self._findings("long_holds", thresholds)
-
-        def _findings(self, kind: str, thresholds: dict[str, Any]) -> pd.DataFrame:
+        def _findings(self, kind: str, **thresholds: Any) -> pd.DataFrame:
             return schemas.to_pandas(self.trace.run(Options(**{"worst": 2**61} | thresholds)).tables[kind])
 
+    for kind in COLLECTED:
+        setattr(Gil, kind, partialmethod(Gil._findings, kind))
     pd.api.extensions.register_dataframe_accessor("gil")(Gil)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from tracekit.model import schemas
 from tracekit.model.source import Source
 from tracekit.model.stream import OnProgress
-from tracekit.sql import Database, frame_of
+from tracekit.sql import Database, default_memory, frame_of
 from tracekit.writers import parquet
 from tracekit.writers.tablestream import TableStream
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 IN_MEMORY = 2_000_000
 """Events of a trace whose tables are kept in memory; those of a larger one go into temporary files."""
+_EVENT_BYTES = 1 << 10
+"""An event takes no more in all tables together."""
 
 
 @overload
@@ -43,18 +45,21 @@ def query(trace: str | os.PathLike[str], sql: str, *, arrow: bool = False) -> pd
     return found if arrow else frame_of(found)
 
 
-def open_database(trace: str | os.PathLike[str], progress: OnProgress | None = None) -> Database:
+def open_database(
+    trace: str | os.PathLike[str], progress: OnProgress | None = None, memory: int | None = None
+) -> Database:
     """The tables of a trace file, which is read when SQL names one, or of a fleet's folder.
 
-    Raises SourceError: there is no such file.
+    memory: bytes that may be taken; by default half of what is free. Raises SourceError: there is no such file.
     """
     path = os.fspath(trace)
+    limit = memory or default_memory() or 1 << 33
 
     def derive(tables: Sequence[str]) -> Mapping[str, pa.Table | Path]:
         if _is_fleet(Path(path)):
             return {}
         with TableStream(path, progress=progress) as stream:
-            if stream.analysis.events > IN_MEMORY:
+            if stream.analysis.events > min(IN_MEMORY, limit // _EVENT_BYTES):
                 return parquet.write_tables(stream, Path(room.name), tables)
             pieces: dict[str, list[pa.Table]] = {table: [] for table in tables}
             for table, piece in stream.pieces(*tables):
@@ -64,7 +69,7 @@ def open_database(trace: str | os.PathLike[str], progress: OnProgress | None = N
     if path != "-" and not os.path.exists(path):
         Source(path)  # says so
     room = TemporaryDirectory(prefix="tracekit-")
-    return Database(derive, _files(Path(path)), room)
+    return Database(derive, _files(Path(path)), room, limit)
 
 
 def tables_of(trace: str | os.PathLike[str]) -> dict[str, str]:

@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Literal, overload
 
 import pyarrow as pa
 
-from tracekit import frames, timeline
+from tracekit import timeline
 from tracekit.model import schemas
 from tracekit.model.definitions import Definitions
 from tracekit.model.observed import hide_all
 from tracekit.model.rows import Options, PictureLimits
 from tracekit.model.stream import BadLines, EventStream, Ignored
 from tracekit.parsers import open_trace
-from tracekit.sql import Database, frame_of
 from tracekit.timeline import Timeline
 from tracekit.timeline.diagnostics import Diagnostic, diagnostics_table, require_events, summarise
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from tracekit.sql import Database
 
 
 def read(path: str | os.PathLike[str], *, strict: bool = False) -> Trace:
@@ -44,6 +45,8 @@ def from_pandas(frame: pd.DataFrame, *, metadata: Mapping[str, str] | None = Non
     metadata: e.g. `{"check-interval": "50"}`; otherwise what `Trace.to_pandas("events")` kept in `frame.attrs`.
     Raises SchemaError for a column that is missing, SourceError for a value that no event can have, NoEventsError.
     """
+    from tracekit import frames
+
     frames.register(from_pandas)
     return _kept(frames.stream_of(frame, metadata))
 
@@ -170,6 +173,8 @@ class Trace:
         """
         if table not in schemas.TRACE_TABLES:
             raise ValueError(f"There is no table {table!r}; there are {', '.join(schemas.TRACE_TABLES)}.")
+        from tracekit import frames
+
         frames.register(from_pandas)
         frame = schemas.to_pandas(getattr(self, table))
         if table == "events":
@@ -187,11 +192,15 @@ class Trace:
 
         arrow: as a `pyarrow.Table` instead of a DataFrame. Raises QueryError.
         """
+        from tracekit.sql import frame_of
+
         found = self._database.query(query)
         return found if arrow else frame_of(found)
 
     @cached_property
     def _database(self) -> Database:
+        from tracekit.sql import Database
+
         return Database(self._tables)
 
     def _tables(self, tables: Sequence[str]) -> dict[str, pa.Table]:

@@ -1,10 +1,18 @@
-"""Which tracekit this is."""
+"""Which tracekit this is: `VERSION`, looked up when it is first asked for, since that takes 10 ms."""
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
+VERSION: str
 
-try:
-    VERSION = version("tracekit")
-except PackageNotFoundError:  # run from a checkout that is not installed
-    VERSION = "unknown"
+
+def __getattr__(name: str) -> str:
+    if name != "VERSION":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        found = version("tracekit")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        found = "unknown"
+    globals()["VERSION"] = found
+    return found

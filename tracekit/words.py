@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 def printable(text: str) -> str:
     """Without what a terminal would obey instead of show."""
@@ -17,6 +19,11 @@ def duration(value: int, unit: str) -> str:
             shown = value / size
             return f"{shown:,.{0 if shown >= 100 else 1 if shown >= 10 else 2}f} {name}"
     return f"{value} ns"
+
+
+def fold(name: str) -> str:
+    """A thread's name without its numbers: the same for all threads of a pool, in every process."""
+    return re.sub(r"\d+", "*", name)
 
 
 def whole_number(text: str, most: int) -> int | None:

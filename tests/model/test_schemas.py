@@ -9,6 +9,7 @@ import pytest
 
 import tracekit
 from tests.conftest import ROOT, trace_file
+from tracekit.analyzers import COLLECTED
 from tracekit.errors import SchemaError
 from tracekit.model import schemas
 from tracekit.model.arrays import integers, words_as_categories
@@ -17,7 +18,7 @@ TRACES = ["slide-sample.log", "py27-echo-convoy-timed.log", "bad-lines.log", "no
 
 
 def test_every_file_is_a_table_and_every_table_a_file() -> None:
-    files = {path.stem: json.loads(path.read_text()) for path in (ROOT / "schemas" / "v1").glob("*.json")}
+    files = {path.stem: json.loads(path.read_text()) for path in (ROOT / "schemas" / "v1").rglob("*.json")}
     assert set(files) == {*schemas.TABLES, *schemas.FLEET_TABLES, schemas.ORIGIN}
     for name, declared in files.items():
         assert (declared["table"], declared["version"]) == (name, schemas.VERSION)
@@ -68,3 +69,7 @@ def test_docs_are_generated_from_the_schemas() -> None:
 
     made = runpy.run_path(str(ROOT / "docs" / "make_tables.py"))["render"]()
     assert (ROOT / "docs" / "tables.md").read_text(encoding="utf-8") == made
+
+
+def test_the_schemas_of_findings_are_those_of_the_kinds_that_have_a_table() -> None:
+    assert sorted(COLLECTED) == list(schemas.FINDING_TABLES)

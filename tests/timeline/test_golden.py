@@ -1,4 +1,4 @@
-"""Every number of SPEC's sections 2 and 3 for every golden trace, as an independent program computed it."""
+"""Every number of every golden trace, as an independent program computed it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ EXPECTED: dict[str, Any] = {
     **json.loads((GOLDEN / "expected.json").read_text()),
     **json.loads((GOLDEN / "edge" / "expected.json").read_text()),
 }
+CAUSES: dict[str, Any] = json.loads((GOLDEN / "causes.json").read_text())
 THREAD_KEYS = (
     "entries", "acquires", "releases", "failed_retries", "lost_rounds", "check_releases", "blocking_releases", "held",
     "waited",
@@ -52,3 +53,10 @@ def test_golden(name: str, analyze: Any, core: str) -> None:
         rows = [{key: row[key] for key in expected[kind][0]} for row in found[kind]] if expected[kind] else found[kind]
         assert rows == sorted(expected[kind], key=lambda row: int(row["start_seq"])), kind
     assert sorted(map(str, found["blame"])) == sorted(map(str, expected["blame"]))
+
+
+@pytest.mark.parametrize("analyze", [tracekit.analyze, in_memory])
+@pytest.mark.parametrize("name", CAUSES)
+def test_every_wait_has_its_causes(name: str, analyze: Any, core: str) -> None:
+    found = as_dict(analyze(str(trace_file(name))))["causes"]
+    assert sorted(map(str, found)) == sorted(map(str, CAUSES[name]["causes"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from hypothesis import strategies as st
 import tracekit
 from tests.conftest import require_native
 from tests.strategies import attributed, histories, stories, texts
+from tracekit.analyzers import COLLECTED
 from tracekit.model import schemas
 from tracekit.model import source as source_module
 from tracekit.model.attributes import Attributes, of_rows
-from tracekit.model.rows import FINDING_KINDS, LAYOUTS, Machine, Options, PictureLimits
+from tracekit.model.rows import LAYOUTS, Machine, Options, PictureLimits
 from tracekit.model.source import Source
 from tracekit.model.stream import BAD_LINE_TEXTS, EventStream
 from tracekit.parsers.native_text import NativeText
@@ -42,7 +44,7 @@ def _native_core() -> None:
 EAGER = Options(
     min_rounds=1, ratio=1.5, min_cycles=2, max_gap=1, min_frozen=2, min_timeouts=1, long_hold=20, worst=3
 )  # fmt: skip
-TOTALS = ("threads", "blame", "distributions", "histograms", "handoffs", "waiting")
+TOTALS = ("threads", "blame", "causes", "distributions", "histograms", "handoffs", "waiting")
 
 
 def outcome(text: bytes, open_stream: Open, machine_type: type[Any], keep_rows: bool) -> dict[str, Any]:
@@ -59,8 +61,8 @@ def outcome(text: bytes, open_stream: Open, machine_type: type[Any], keep_rows: 
             totals = machine.totals()
             return found | {
                 "totals": totals,
-                "findings": {kind: sorted(map(str, machine.findings(kind).tolist())) for kind in FINDING_KINDS},
-                "groups": {kind: sorted(map(str, machine.groups(kind).tolist())) for kind in FINDING_KINDS},
+                "findings": {kind: sorted(map(str, machine.findings(kind).tolist())) for kind in COLLECTED},
+                "groups": {kind: sorted(map(str, machine.groups(kind).tolist())) for kind in COLLECTED},
                 "metadata": stream.metadata,
                 "names": stream.names,
                 "threads": (stream.threads, found["threads"]),
@@ -202,6 +204,12 @@ def test_conservation(text: bytes) -> None:
             blamed[waiter] += duration
         # Rows are sorted, threads are not: compare what does not depend on it.
         assert sorted(blamed) == sorted(row["waited"] for row in rows)
+        causes: Counter[tuple[int, int]] = Counter()
+        for duration, waits, waiter, holder, _cause, _ in found["causes"]:
+            assert duration > 0
+            assert 0 < waits <= duration
+            causes[waiter, holder] += duration
+        assert causes == {(waiter, holder): duration for duration, waiter, holder in found["blame"]}
         contended = (LAYOUTS["waits"].names or ()).index("contended")
         end = 0
         for _start_seq, _end_seq, start_clock, end_clock, *_ in found["holds"]:
@@ -232,8 +240,8 @@ def numbers(value: Any) -> Any:
 
 
 TABLES = (
-    "threads", "blame", "battles", "convoys", "frozen_signals", "long_holds", "distributions", "utilisation", "waiting",
-    "handoffs", "fairness",
+    "threads", "blame", "causes", "battles", "convoys", "frozen_signals", "long_holds", "distributions", "utilisation",
+    "waiting", "handoffs", "fairness",
 )  # fmt: skip
 
 
@@ -310,6 +318,25 @@ def test_more_runs_than_the_ring_holds() -> None:
     for keep_rows in (False, True):
         native = outcome(text, NativeText, NativeMachine, keep_rows)
         assert flat(native) == flat(outcome(text, PlainText, PlainMachine, keep_rows))
+
+
+@pytest.mark.parametrize("turns", range(4096, 4100))
+def test_causes_where_the_ring_is_full(turns: int) -> None:
+    """Waits that begin in the very hold at whose end the log of runs is full."""
+    lines = ["w - 0 ENTRY 0", "w - 0 BUSY 1", "x - 0 ACQUIRE 2", "x - 0 RELEASE 3"]
+    for turn in range(turns):
+        thread, time = f"t{turn // 2 % 3}", 10 + turn * 100
+        held = 10 + turn % 2 * 50  # every second one is long, and a run of its own
+        lines += [f"{thread} - 0 ACQUIRE {time}"]
+        if turn > turns - 4:
+            lines += [f"v{turn} - 0 ENTRY {time + 2}", f"v{turn} - 0 BUSY {time + 7}", f"v{turn} - 0 RETRY {time + 8}"]
+        lines += [f"{thread} - 0 RELEASE {time + held}"]
+    waiters = ["w", *(f"v{turn}" for turn in range(turns - 3, turns))]
+    for place, waiter in enumerate(waiters):
+        lines += [f"{waiter} - 0 ACQUIRE {10**6 + 99 * place}", f"{waiter} - 0 RELEASE {10**6 + 99 * place + 40}"]
+    text = "\n".join(lines).encode()
+    native = outcome(text, NativeText, NativeMachine, False)
+    assert flat(native) == flat(outcome(text, PlainText, PlainMachine, False))
 
 
 @pytest.mark.parametrize("held_before", [0, 50])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 LINE_CODES = 8
 ROW_CODES = 5
-FINDING_KINDS = 4
+COLLECTED = 4
 
 
 class OptionsStruct(c.Structure):
@@ -59,7 +59,7 @@ class TotalsStruct(c.Structure):
         ("first_seq", c.c_int64 * 2 * ROW_CODES),
         ("held", c.c_int64),
         ("free_wanted", c.c_int64),
-        ("findings", FindingTotalsStruct * FINDING_KINDS),
+        ("findings", FindingTotalsStruct * COLLECTED),
         *((name, c.c_int32) for name in ("timed", "clock_known", "tick_clock_known", "threads", "exact", "has_ticks")),
     )
 
@@ -145,7 +145,7 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
     **{
         f"tk_timeline_{table}": (c.c_void_p, (c.c_void_p, c.POINTER(c.c_int64)))
         for table in (
-            *("threads", "blame", "distributions", "histograms", "handoffs", "waiting"),
+            *("threads", "blame", "causes", "distributions", "histograms", "handoffs", "waiting"),
             *("holds", "waits", "switches", "faults", "retries"),
             *(f"picture_{table}" for table in ("cells", "holds", "waits", "retries", "windows", "knots")),
         )

@@ -167,6 +167,8 @@ typedef struct {
 } tk_totals;
 
 typedef struct { int64_t duration; int32_t waiter, holder; } tk_blame;
+/* cause: 0 scheduling, 1 preemption, 2 battle, 3 long hold, 4 convoy, 5 saturation, 6 queueing */
+typedef struct { int64_t duration, waits; int32_t thread, holder, cause, padding; } tk_cause;
 
 enum { TK_UNKNOWN_RELEASE, TK_CHECK_RELEASE, TK_BLOCKING_RELEASE };
 
@@ -252,6 +254,7 @@ TK_EXPORT void tk_timeline_totals(const tk_timeline *timeline, tk_totals *totals
 /* The rows of a table and their number; they live until the next feed or free. */
 TK_EXPORT const tk_thread_totals *tk_timeline_threads(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_blame *tk_timeline_blame(tk_timeline *timeline, int64_t *count);
+TK_EXPORT const tk_cause *tk_timeline_causes(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_hold *tk_timeline_holds(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_wait *tk_timeline_waits(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_switch *tk_timeline_switches(tk_timeline *timeline, int64_t *count);

@@ -56,6 +56,9 @@ static const tk_field fields[] = {
 #define STRUCT tk_blame
     WHOLE SAME(duration) SAME(waiter) SAME(holder)
 #undef STRUCT
+#define STRUCT tk_cause
+    WHOLE SAME(duration) SAME(waits) SAME(thread) SAME(holder) SAME(cause) SAME(padding)
+#undef STRUCT
 #define STRUCT tk_hold
     WHOLE SAME(start_seq) SAME(end_seq) NAMED(start, "start_clock") NAMED(end, "end_clock")
     NAMED(start_ticks, "start_tick_clock") NAMED(end_ticks, "end_tick_clock") SAME(waited) SAME(thread)

@@ -73,6 +73,14 @@ static inline bool map_add(map *m, int32_t key, int64_t amount) {
     return true;
 }
 
+static inline int64_t map_get(const map *m, int32_t key) {
+    if (!m->room) return 0;
+    if (!m->keys) return (uint32_t)key < m->room ? m->sums[key] : 0;
+    uint32_t at = (uint32_t)key & (m->room - 1);
+    while (m->sums[at] && m->keys[at] != key) at = (at + 1) & (m->room - 1);
+    return m->sums[at];
+}
+
 static inline bool map_add_all(map *m, const map *other) {
     if (!m->keys && !other->keys && m->room >= other->room) {
         for (uint32_t i = 0; i < other->room; i++) m->sums[i] += other->sums[i];
@@ -81,6 +89,19 @@ static inline bool map_add_all(map *m, const map *other) {
     for (uint32_t i = 0; i < other->room; i++) {
         int32_t key = map_key(other, i);
         if (key >= 0 && !map_add(m, key, other->sums[i])) return false;
+    }
+    return true;
+}
+
+/* 1 for each key of the other. */
+static inline bool map_count_all(map *m, const map *other) {
+    if (!m->keys && !other->keys && m->room >= other->room) {
+        for (uint32_t i = 0; i < other->room; i++) m->sums[i] += other->sums[i] != 0;
+        return true;
+    }
+    for (uint32_t i = 0; i < other->room; i++) {
+        int32_t key = map_key(other, i);
+        if (key >= 0 && !map_add(m, key, 1)) return false;
     }
     return true;
 }

@@ -3,9 +3,14 @@
 
    Clocks count from the trace's first known one, so that the rows before it are
    at 0 without a second look. Blame and rivals come from a log of *runs*: a run
-   is all that happens from one switch to the next, and a wait remembers where in
-   the log it began. The log is a ring; when it is full, each open wait takes its
-   part into a map of its own. */
+   is all that happens from one switch to the next, or until the holds' class
+   changes, and a wait remembers where in the log it began. The log is a ring;
+   when it is full, each open wait takes its part into a map of its own.
+
+   A wait's time is charged when the hold that it led to ends: then all holds in it
+   have ended, so their classes are known, and whether the wait is a delayed one of
+   a run that may become a convoy. If it is, what would be the convoy's is set
+   aside, by thread, until the run's end tells. */
 #include "core.h"
 #include "findings.h"
 #include "map.h"
@@ -26,19 +31,28 @@
 
 enum { RETRY_ALONE, RETRY_LOST_ROUND, RETRY_TIMEOUT, RETRY_HAND_OVER };
 
+/* What a hold's end says about the waits in it. */
+enum { HOLD_ORDINARY, HOLD_LONG, HOLD_PREEMPTED, HOLD_CLASSES };
+enum { CLASS_BITS = 2 };
+enum { SCHEDULING, PREEMPTION, BATTLE, LONG_HOLD, CONVOY, SATURATION, QUEUEING, CAUSES };
+
+/* By holder: for how long, and in how many waits. */
+typedef struct { map time, waits; } losses;
+
 /* What an open wait took out of the ring before it was overwritten. */
 typedef struct taken {
-    map blame, rivals;
+    map blame[HOLD_CLASSES], rivals;
     struct taken *next; /* of the spare ones */
 } taken;
 
 typedef struct {
-    bool open, contended, truncated;
+    bool open, contended, truncated, after_check; /* after_check: the thread's last RELEASE was one */
     uint32_t place; /* in open_waits */
     int64_t entry_seq, busy_seq, start, busy, start_ticks, busy_ticks;
     int64_t retry;                 /* clock of its first failed retry */
     int64_t run, run_held;         /* where it began: the run, and how long that had been held */
-    int64_t busy_run, busy_run_acquires;
+    int64_t busy_run, busy_run_acquires, busy_switches;
+    int64_t free_wanted; /* of the trace, when it began */
     int64_t acquires_at_busy;
     int64_t acquires_at_mark, reacquires_at_mark; /* at its last BUSY or RETRY */
     int64_t failed_retries, lost_rounds, timeouts, hand_overs;
@@ -49,20 +63,27 @@ typedef struct {
 /* A run of delayed short holds that may become a convoy. */
 typedef struct {
     int64_t cycles, gap, waited, held, start_seq, end_seq, start, end;
-    map hogs;
+    losses undecided[2]; /* of its waits, what it would explain, [after_check], */
+    map hogs;            /* and what it would not */
+    bool has_undecided[2];
 } convoy;
 
 typedef struct thread {
     wait wait;
-    map blame, handoffs;
+    map handoffs;
+    losses lost[CAUSES]; /* by cause; SCHEDULING stays empty: nobody is to blame */
+    int64_t scheduling, scheduling_waits;
+    bool after_check;
     convoy convoy;
     histogram durations[TK_DISTRIBUTIONS];
 } thread;
 
-typedef struct { int64_t held, acquires; int32_t thread; } run;
+/* held_by: the thread and the class of its holds. back: so many runs ago was the last with the same; 0 where nothing
+   was held. */
+typedef struct { int64_t held, acquires; uint32_t held_by, back; } run;
 
 /* A stretch of the log: from where in its first run on, to where in the run that was the current one then. */
-typedef struct { int64_t first, before, end, last_held; int32_t last_thread; } stretch;
+typedef struct { int64_t first, before, end, last_held; uint32_t last_held_by, last_back; } stretch;
 
 struct tk_timeline {
     int64_t interval;
@@ -77,12 +98,17 @@ struct tk_timeline {
     bool hold_most_stale;                                   /* the wait that had the most was dropped */
     /* The wait that led to it: its length (TK_NULL: none), where it began, and where its blame can be found. */
     int64_t hold_waited, hold_wait_seq, hold_wait_start;
-    bool hold_contended;
+    bool hold_contended, hold_after_check, hold_battle;
+    bool unsettled; /* the wait's blame has still to be charged */
     stretch hold_blame;
     taken *hold_taken, *spare;
 
     int32_t run_thread; /* of the last ACQUIRE */
+    int run_class;
     int64_t run_held, run_acquires, runs;
+    int64_t *last_run;         /* [held_by]: one more than the last that was logged */
+    size_t last_run_room;
+    bool met_others;           /* what was charged last had runs that are not ordinary */
     run ring[RING];
     int64_t acquires, reacquires;
     int32_t last_change_thread; /* the thread of the last ACQUIRE or RELEASE, if it was a RELEASE */
@@ -98,7 +124,7 @@ struct tk_timeline {
     int64_t contended_open; /* of these */
     int64_t *waiting;       /* [n]: how long n threads waited at once */
     size_t waiting_room;
-    map tally;
+    map tally, totalled[HOLD_CLASSES]; /* to work with */
 
     tk_options options;
     findings findings[TK_KINDS];
@@ -115,6 +141,7 @@ struct tk_timeline {
     TK_VECTOR(tk_fault) faults;
     TK_VECTOR(tk_retry) retries;
     TK_VECTOR(tk_blame) blame;
+    TK_VECTOR(tk_cause) causes;
     TK_VECTOR(tk_distribution) distributions;
     TK_VECTOR(tk_handoff) handoffs;
     TK_VECTOR(tk_waiting) waiting_rows;
@@ -124,7 +151,7 @@ struct tk_timeline {
 /* Emptied and used again: with many waiters the allocator would give the memory back each time. */
 static void spare_taken(tk_timeline *t, taken **part) {
     if (!*part) return;
-    map_clear(&(*part)->blame);
+    for (int class = 0; class < HOLD_CLASSES; class++) map_clear(&(*part)->blame[class]);
     map_clear(&(*part)->rivals);
     (*part)->next = t->spare;
     t->spare = *part;
@@ -138,9 +165,14 @@ static taken *take(tk_timeline *t) {
     return part;
 }
 
+static void free_losses(losses *lost) {
+    map_free(&lost->time);
+    map_free(&lost->waits);
+}
+
 static void free_taken(taken *part) {
     if (!part) return;
-    map_free(&part->blame);
+    for (int class = 0; class < HOLD_CLASSES; class++) map_free(&part->blame[class]);
     map_free(&part->rivals);
     free(part);
 }
@@ -164,19 +196,23 @@ void tk_timeline_free(tk_timeline *t) {
     if (!t) return;
     for (int32_t i = 0; i < t->thread_count; i++) {
         free_taken(t->threads[i].wait.taken);
-        map_free(&t->threads[i].blame);
+        for (int cause = 0; cause < CAUSES; cause++) free_losses(&t->threads[i].lost[cause]);
+        for (int after_check = 0; after_check < 2; after_check++)
+            free_losses(&t->threads[i].convoy.undecided[after_check]);
         map_free(&t->threads[i].handoffs);
         map_free(&t->threads[i].convoy.hogs);
         for (int kind = 0; kind < TK_DISTRIBUTIONS; kind++) histogram_free(&t->threads[i].durations[kind]);
     }
     for (int kind = 0; kind < TK_KINDS; kind++) findings_free(&t->findings[kind]);
     map_free(&t->tally);
+    for (int class = 0; class < HOLD_CLASSES; class++) map_free(&t->totalled[class]);
     free_taken(t->hold_taken);
     for (taken *part = t->spare, *next; part; part = next) {
         next = part->next;
         free_taken(part);
     }
     free(t->waiting);
+    free(t->last_run);
     free(t->threads);
     free(t->thread_totals);
     free(t->open_waits.items);
@@ -186,6 +222,7 @@ void tk_timeline_free(tk_timeline *t) {
     free(t->faults.items);
     free(t->retries.items);
     free(t->blame.items);
+    free(t->causes.items);
     free(t->distributions.items);
     free(t->handoffs.items);
     free(t->waiting_rows.items);
@@ -209,6 +246,9 @@ static bool add_threads(tk_timeline *t, int32_t count) {
     const size_t waiting = t->waiting_room;
     if (!tk_grow(&t->waiting, &t->waiting_room, sizeof *t->waiting, (size_t)count + 1)) return false;
     memset(t->waiting + waiting, 0, (t->waiting_room - waiting) * sizeof *t->waiting);
+    const size_t last_run = t->last_run_room;
+    if (!tk_grow(&t->last_run, &t->last_run_room, sizeof *t->last_run, (size_t)count << CLASS_BITS)) return false;
+    memset(t->last_run + last_run, 0, (t->last_run_room - last_run) * sizeof *t->last_run);
     size_t more = (size_t)(count - t->thread_count);
     memset(t->threads + t->thread_count, 0, more * sizeof *t->threads);
     memset(t->thread_totals + t->thread_count, 0, more * sizeof *t->thread_totals);
@@ -245,33 +285,89 @@ static inline int64_t held_in_run(const tk_timeline *t) {
     return t->run_held + (t->holder != NOBODY ? t->clock - t->hold_start : 0);
 }
 
-static inline void charge(tk_timeline *t, map *blame, int32_t holder, int64_t held) {
-    if (held > 0) TRY(map_add(blame, holder, held));
+static inline int32_t thread_of(uint32_t held_by) { return (int32_t)(held_by >> CLASS_BITS); }
+
+static inline int class_of(uint32_t held_by) { return (int)(held_by & ((1 << CLASS_BITS) - 1)); }
+
+static inline uint32_t run_held_by(const tk_timeline *t) {
+    return (uint32_t)t->run_thread << CLASS_BITS | (uint32_t)t->run_class;
+}
+
+/* How many runs ago the last one with the same was, of the run that is the current one or is logged now. */
+static inline uint32_t run_back(const tk_timeline *t, uint32_t held_by) {
+    const int64_t back = t->runs + 1 - t->last_run[held_by];
+    return back > UINT32_MAX ? UINT32_MAX : (uint32_t)back;
 }
 
 /* Since this wait began, or last took its part from the ring. */
 static inline stretch since(const tk_timeline *t, const wait *w) {
-    return (stretch){w->run, w->run_held, t->runs, held_in_run(t), t->run_thread};
+    const uint32_t held_by = run_held_by(t);
+    return (stretch){w->run, w->run_held, t->runs, held_in_run(t), held_by,
+                     t->run_thread != NOBODY ? run_back(t, held_by) : 0};
 }
 
-static void settle_blame(tk_timeline *t, const stretch *part, map *blame) {
-    int64_t before = part->before;
-    if (part->end - part->first > 16 && map_is_dense(blame, t->thread_count)) {
-        /* With hundreds of threads this loop is where the time goes. */
-        for (int64_t i = part->first; i < part->end; i++) {
-            const run *r = &t->ring[i & (RING - 1)];
-            blame->sums[r->thread] += r->held;
-        }
-        blame->sums[t->ring[part->first & (RING - 1)].thread] -= before;
+/* Where what was lost behind holds of each class goes: nowhere where it is NULL. */
+typedef struct { map *time[HOLD_CLASSES], *waits[HOLD_CLASSES]; } places;
+
+static inline void charge(tk_timeline *t, const places *to, uint32_t held_by, int64_t held, bool counts) {
+    if (held <= 0) return;
+    const int class = class_of(held_by);
+    t->met_others |= class != HOLD_ORDINARY;
+    if (to->time[class]) TRY(map_add(to->time[class], thread_of(held_by), held));
+    if (counts) TRY(map_add(to->waits[class], thread_of(held_by), 1));
+}
+
+/* Up to the first that is not ordinary. counts: NULL where the wait is not counted. */
+static __attribute__((noinline)) const run *add_ordinary(const run *r, const run *edge, int64_t *sums, int64_t *counts,
+                                                         uint32_t since_first) {
+    for (; r < edge && class_of(r->held_by) == HOLD_ORDINARY; r++, since_first++) {
+        const int32_t holder = thread_of(r->held_by);
+        sums[holder] += r->held;
+        if (counts) counts[holder] += r->back > since_first;
+    }
+    return r;
+}
+
+/* counting: the wait lies in this stretch, and is counted for each holder once, at the first run that is charged. Gives
+   how far behind the stretch's end it begins: the hold in which it does may not have been added to a run yet. */
+static inline __attribute__((always_inline)) int64_t charge_stretch(tk_timeline *t, const stretch *part, const places *to,
+                                                                 bool counting) {
+    int64_t before = part->before, i = part->first;
+    /* The hold in which it began may have been logged as a run of its own since. */
+    while (i < part->end && before && before >= t->ring[i & (RING - 1)].held) before -= t->ring[i++ & (RING - 1)].held;
+    const int64_t first = i;
+    if (i < part->end && before) {
+        const run *r = &t->ring[i++ & (RING - 1)];
+        charge(t, to, r->held_by, r->held - before, counting);
         before = 0;
-    } else {
-        for (int64_t i = part->first; i < part->end; i++) {
-            const run *r = &t->ring[i & (RING - 1)];
-            charge(t, blame, r->thread, r->held - before);
-            before = 0;
+    }
+    if (part->end - i > 16 && to->time[HOLD_ORDINARY] && map_is_dense(to->time[HOLD_ORDINARY], t->thread_count) &&
+        (!counting || map_is_dense(to->waits[HOLD_ORDINARY], t->thread_count))) {
+        /* With hundreds of threads this loop is where the time goes. */
+        int64_t *const sums = to->time[HOLD_ORDINARY]->sums;
+        int64_t *const counts = counting ? to->waits[HOLD_ORDINARY]->sums : NULL;
+        while (i < part->end) {
+            const int64_t place = i & (RING - 1), left = part->end - i;
+            const run *const edge = t->ring + (left < RING - place ? place + left : RING);
+            const run *const r = add_ordinary(t->ring + place, edge, sums, counts, (uint32_t)(i - first));
+            i += r - (t->ring + place);
+            if (r == edge) continue;
+            charge(t, to, r->held_by, r->held, counting && r->back > i - first);
+            i++;
         }
     }
-    charge(t, blame, part->last_thread, part->last_held - before);
+    for (; i < part->end; i++) {
+        const run *r = &t->ring[i & (RING - 1)];
+        charge(t, to, r->held_by, r->held, counting && r->back > i - first);
+    }
+    charge(t, to, part->last_held_by, part->last_held - before, counting && part->last_back > part->end - first);
+    return before > part->last_held ? before - part->last_held : 0;
+}
+
+/* Into a map for each class. */
+static int64_t add_stretch(tk_timeline *t, const stretch *part, map *blame) {
+    const places to = {.time = {&blame[HOLD_ORDINARY], &blame[HOLD_LONG], &blame[HOLD_PREEMPTED]}};
+    return charge_stretch(t, part, &to, false);
 }
 
 static void settle_rivals(tk_timeline *t, const wait *w, map *rivals) {
@@ -279,18 +375,18 @@ static void settle_rivals(tk_timeline *t, const wait *w, map *rivals) {
     if (t->runs - w->busy_run > 16 && map_is_dense(rivals, t->thread_count)) {
         for (int64_t i = w->busy_run; i < t->runs; i++) {
             const run *r = &t->ring[i & (RING - 1)];
-            rivals->sums[r->thread] += r->acquires;
+            rivals->sums[thread_of(r->held_by)] += r->acquires;
         }
-        rivals->sums[t->ring[w->busy_run & (RING - 1)].thread] -= before;
+        rivals->sums[thread_of(t->ring[w->busy_run & (RING - 1)].held_by)] -= before;
         before = 0;
     } else {
         for (int64_t i = w->busy_run; i < t->runs; i++) {
             const run *r = &t->ring[i & (RING - 1)];
-            charge(t, rivals, r->thread, r->acquires - before);
+            if (r->acquires > before) TRY(map_add(rivals, thread_of(r->held_by), r->acquires - before));
             before = 0;
         }
     }
-    charge(t, rivals, t->run_thread, t->run_acquires - before);
+    if (t->run_acquires > before) TRY(map_add(rivals, t->run_thread, t->run_acquires - before));
 }
 
 /* The thread with the most ACQUIREs since the wait's first BUSY or RETRY; the first seen of equals. */
@@ -306,49 +402,74 @@ static int32_t main_rival(tk_timeline *t, const wait *w) {
 /* The ring is full: each open wait takes its part. */
 static void empty_ring(tk_timeline *t) {
     const int64_t oldest = t->runs - RING;
-    map held = {0}, acquires = {0};
-    for (int i = 0; i < RING; i++) {
-        charge(t, &held, t->ring[i].thread, t->ring[i].held);
-        charge(t, &acquires, t->ring[i].thread, t->ring[i].acquires);
-    }
+    map held[HOLD_CLASSES] = {{0}}, acquires = {0};
+    const stretch all = {.first = oldest, .end = t->runs};
+    add_stretch(t, &all, held);
+    for (int i = 0; i < RING; i++)
+        if (t->ring[i].acquires) TRY(map_add(&acquires, thread_of(t->ring[i].held_by), t->ring[i].acquires));
     for (size_t i = 0; i < t->open_waits.count; i++) {
         wait *w = &t->threads[t->open_waits.items[i]].wait;
         if (!w->taken && !(w->taken = take(t))) {
             t->out_of_memory = true;
             break;
         }
-        if (w->run == oldest && w->run_held == 0) TRY(map_add_all(&w->taken->blame, &held));
-        else {
+        if (w->run == oldest && w->run_held == 0) {
+            for (int class = 0; class < HOLD_CLASSES; class++) TRY(map_add_all(&w->taken->blame[class], &held[class]));
+        } else {
             const stretch part = since(t, w);
-            settle_blame(t, &part, &w->taken->blame);
+            w->run_held = add_stretch(t, &part, w->taken->blame);
         }
         w->run = t->runs;
-        w->run_held = 0;
         if (!w->contended) continue;
         if (w->busy_run == oldest && w->busy_run_acquires == 0) TRY(map_add_all(&w->taken->rivals, &acquires));
         else settle_rivals(t, w, &w->taken->rivals);
         w->busy_run = t->runs;
         w->busy_run_acquires = 0;
     }
-    map_free(&held);
+    if (t->unsettled) {
+        if (t->hold_taken || (t->hold_taken = take(t))) add_stretch(t, &t->hold_blame, t->hold_taken->blame);
+        else t->out_of_memory = true;
+        t->hold_blame = (stretch){.first = t->runs, .end = t->runs};
+    }
+    for (int class = 0; class < HOLD_CLASSES; class++) map_free(&held[class]);
     map_free(&acquires);
 }
 
-static void start_run(tk_timeline *t, int32_t thread, int64_t seq) {
-    if (t->run_thread != NOBODY) {
-        t->totals.switches++;
-        if (t->keep_rows)
-            KEEP(t->switches, (tk_switch){seq, t->released ? t->clock - t->last_release_clock : TK_NULL,
-                                          t->clock, tick_clock(t), t->run_thread, thread});
-        TRY(map_add(&t->threads[t->run_thread].handoffs, thread, 1));
-        if (t->released)
-            TRY(histogram_add(&t->threads[thread].durations[TK_SWITCH_LATENCY],
-                              t->totals.free_wanted - t->free_wanted_at_release, &t->distinct));
-        t->ring[t->runs++ & (RING - 1)] = (run){t->run_held, t->run_acquires, t->run_thread};
-    }
+/* The current run goes to the log, and another begins. */
+static void log_run(tk_timeline *t, int32_t thread, int class) {
+    const uint32_t held_by = run_held_by(t);
+    t->ring[t->runs & (RING - 1)] = (run){t->run_held, t->run_acquires, held_by, t->run_held ? run_back(t, held_by) : 0};
+    t->runs++;
+    if (t->run_held) t->last_run[held_by] = t->runs;
     t->run_thread = thread;
+    t->run_class = class;
     t->run_held = t->run_acquires = 0;
-    if (t->runs && !(t->runs & (RING - 1)) && t->open_waits.count) empty_ring(t);
+    if (!(t->runs & (RING - 1)) && (t->open_waits.count || t->unsettled)) empty_ring(t);
+}
+
+static void start_run(tk_timeline *t, int32_t thread, int64_t seq) {
+    if (t->run_thread == NOBODY) {
+        t->run_thread = thread;
+        return;
+    }
+    t->totals.switches++;
+    if (t->keep_rows)
+        KEEP(t->switches, (tk_switch){seq, t->released ? t->clock - t->last_release_clock : TK_NULL,
+                                      t->clock, tick_clock(t), t->run_thread, thread});
+    TRY(map_add(&t->threads[t->run_thread].handoffs, thread, 1));
+    if (t->released)
+        TRY(histogram_add(&t->threads[thread].durations[TK_SWITCH_LATENCY],
+                          t->totals.free_wanted - t->free_wanted_at_release, &t->distinct));
+    log_run(t, thread, HOLD_ORDINARY);
+}
+
+/* A hold has ended: its time is the current run's, or that of one of its own class. */
+static inline void add_held(tk_timeline *t, int64_t held, int class) {
+    if (UNLIKELY(class != t->run_class) && held) {
+        if (t->run_held) log_run(t, t->run_thread, class);
+        else t->run_class = class;
+    }
+    t->run_held += held;
 }
 
 /* ---- waits and holds ---- */
@@ -364,6 +485,8 @@ static void open_wait(tk_timeline *t, int32_t thread, int64_t seq, bool truncate
     w->start_ticks = tick_clock(t);
     w->run = t->runs;
     w->run_held = held_in_run(t);
+    w->free_wanted = t->totals.free_wanted;
+    w->after_check = t->threads[thread].after_check;
     w->failed_retries = w->lost_rounds = w->timeouts = w->hand_overs = w->hold_timeouts = 0;
     w->hold = NO_SEQ;
     w->place = (uint32_t)t->open_waits.count;
@@ -435,19 +558,20 @@ static void close_wait(tk_timeline *t, int32_t thread, int64_t end_seq) {
     if (TK_ANALYZERS) TRY(histogram_add(&state->durations[TK_WAIT], waited, &t->distinct));
     if (TK_ANALYZERS && w->contended)
         TRY(histogram_add(&state->durations[TK_CONTENDED_WAIT], waited, &t->distinct));
+    const int64_t nobody = t->totals.free_wanted - w->free_wanted;
+    state->scheduling += nobody;
+    state->scheduling_waits += nobody > 0;
     t->hold_blame = since(t, w);
-    if (waited > 0) {
-        settle_blame(t, &t->hold_blame, &state->blame);
-        if (w->taken) TRY(map_add_all(&state->blame, &w->taken->blame));
-    }
+    t->unsettled = waited > nobody;
+    t->hold_after_check = w->after_check;
     t->hold_waited = waited;
     t->hold_contended = w->contended;
     t->hold_wait_seq = w->truncated ? w->busy_seq : w->entry_seq;
     t->hold_wait_start = w->start;
-    const bool battle = TK_ANALYZERS && w->lost_rounds >= t->options.min_rounds;
+    const bool battle = t->hold_battle = TK_ANALYZERS && w->lost_rounds >= t->options.min_rounds;
     if (battle || t->keep_rows || t->picture) {
         const bool drawn_rival = t->picture && (battle || !picture_is_partial(t->picture) ||
-                                                t->runs - w->busy_run <= t->picture->limits.rival_switches);
+                                                t->totals.switches - w->busy_switches <= t->picture->limits.rival_switches);
         const int32_t rival = w->contended && (battle || t->keep_rows || drawn_rival) ? main_rival(t, w) : NOBODY;
         if (t->picture) {
             const tk_picture_wait drawn = drawn_wait(t, w, thread, end_seq, drawn_rival ? rival : NOBODY);
@@ -480,17 +604,79 @@ static inline void open_hold(tk_timeline *t, int32_t thread, int64_t seq, int64_
     t->hold_most_stale = false;
 }
 
+/* The wait that led to the hold which ends now, or to none. delayed: whether a convoy explains it is not known yet. */
+static void settle(tk_timeline *t, int32_t thread, bool delayed) {
+    struct thread *state = &t->threads[thread];
+    losses *lost = state->lost;
+    losses *behind[HOLD_CLASSES] = {&lost[t->hold_after_check ? SATURATION : QUEUEING], &lost[LONG_HOLD],
+                                    &lost[PREEMPTION]};
+    if (t->hold_battle) {
+        behind[HOLD_ORDINARY] = behind[HOLD_LONG] = &lost[BATTLE];
+    } else if (delayed) {
+        behind[HOLD_ORDINARY] = &state->convoy.undecided[t->hold_after_check];
+        state->convoy.has_undecided[t->hold_after_check] = true;
+    }
+    places to;
+    for (int class = 0; class < HOLD_CLASSES; class++) {
+        to.time[class] = &behind[class]->time;
+        to.waits[class] = &behind[class]->waits;
+    }
+    map *total = NULL;
+    t->met_others = false;
+    if (!t->hold_battle && !t->hold_taken) {
+        charge_stretch(t, &t->hold_blame, &to, true);
+    } else {
+        /* Each holder's part in one sum, so that the wait is counted once. */
+        total = t->hold_taken ? t->hold_taken->blame : t->totalled;
+        if (!t->hold_taken) for (int class = 0; class < HOLD_CLASSES; class++) map_clear(&total[class]);
+        add_stretch(t, &t->hold_blame, total);
+        t->met_others = true;
+        if (t->hold_battle) {
+            TRY(map_add_all(&total[HOLD_ORDINARY], &total[HOLD_LONG]));
+            map_clear(&total[HOLD_LONG]);
+        }
+        for (int class = 0; class < HOLD_CLASSES; class++)
+            TRY(map_add_all(to.time[class], &total[class]) && map_count_all(to.waits[class], &total[class]));
+    }
+    if (delayed && t->met_others) {
+        map *hogs = &state->convoy.hogs;
+        const places other = {.time = {t->hold_battle ? hogs : NULL, hogs, hogs}};
+        if (!total) charge_stretch(t, &t->hold_blame, &other, false);
+        for (int class = 0; total && class < HOLD_CLASSES; class++)
+            if (other.time[class]) TRY(map_add_all(hogs, &total[class]));
+    }
+    t->unsettled = false;
+}
+
+/* What was set aside for a convoy is its own, or not. */
+static void decide(tk_timeline *t, struct thread *state, bool found) {
+    for (int after_check = 0; after_check < 2; after_check++) {
+        if (!state->convoy.has_undecided[after_check]) continue;
+        losses *from = &state->convoy.undecided[after_check];
+        losses *to = &state->lost[found ? CONVOY : after_check ? SATURATION : QUEUEING];
+        TRY(map_add_all(&to->time, &from->time) && map_add_all(&to->waits, &from->waits));
+        map_clear(&from->time);
+        map_clear(&from->waits);
+        state->convoy.has_undecided[after_check] = false;
+    }
+}
+
 static void end_convoy(tk_timeline *t, int32_t thread) {
     convoy *c = &t->threads[thread].convoy;
-    if (c->cycles >= t->options.min_cycles)
+    const bool is_convoy = c->cycles >= t->options.min_cycles;
+    if (is_convoy) {
+        for (int after_check = 0; after_check < 2; after_check++)
+            if (c->has_undecided[after_check]) TRY(map_add_all(&c->hogs, &c->undecided[after_check].time));
         found(t, TK_CONVOYS, (tk_finding){c->waited, c->start_seq, c->end_seq, c->start, c->end,
                                           {c->cycles, c->waited, c->held}, thread, map_most(&c->hogs)});
+    }
+    decide(t, &t->threads[thread], is_convoy);
     c->cycles = c->gap = c->waited = c->held = 0;
     map_clear(&c->hogs);
 }
 
-/* A short hold, with a wait, of a thread that is in a convoy or may begin one. */
-static void short_hold(tk_timeline *t, int32_t thread, int64_t held, int64_t end_seq) {
+/* A short hold, with a wait, of a thread that is in a convoy or may begin one. Whether it is a delayed one. */
+static bool short_hold(tk_timeline *t, int32_t thread, int64_t held, int64_t end_seq) {
     convoy *c = &t->threads[thread].convoy;
     const int64_t waited = t->hold_waited;
     if (t->hold_contended && waited > 0 && (double)waited >= t->options.ratio * (double)held) {
@@ -504,12 +690,10 @@ static void short_hold(tk_timeline *t, int32_t thread, int64_t held, int64_t end
         c->held += held;
         c->end_seq = end_seq;
         c->end = t->clock;
-        /* Its stretch is still in the ring: at most one run was added since. */
-        settle_blame(t, &t->hold_blame, &c->hogs);
-        if (t->hold_taken) TRY(map_add_all(&c->hogs, &t->hold_taken->blame));
-    } else if (c->cycles && ++c->gap > t->options.max_gap) {
-        end_convoy(t, thread);
+        return true;
     }
+    if (c->cycles && ++c->gap > t->options.max_gap) end_convoy(t, thread);
+    return false;
 }
 
 static void end_frozen(tk_timeline *t) {
@@ -532,7 +716,8 @@ static void check_release_at(tk_timeline *t, int64_t ticks, int64_t seq) {
     }
 }
 
-static void note_long_hold(tk_timeline *t, int64_t held, int64_t end_seq) {
+/* Whether it is one. */
+static bool note_long_hold(tk_timeline *t, int64_t held, int64_t end_seq) {
     const wait *own = &t->threads[t->holder].wait;
     if (t->hold_most_stale) {
         t->hold_most_timeouts = 0;
@@ -543,24 +728,33 @@ static void note_long_hold(tk_timeline *t, int64_t held, int64_t end_seq) {
         }
     }
     const bool others_wait = t->contended_open > (own->open && own->contended);
-    if (t->hold_most_timeouts >= t->options.min_timeouts ||
-        (t->totals.timed && held >= t->options.long_hold && others_wait))
-        found(t, TK_LONG_HOLDS, (tk_finding){held, t->hold_start_seq, end_seq, t->hold_start, t->clock,
-                                             {t->hold_timeouts}, t->holder, NOBODY});
+    if (t->hold_most_timeouts < t->options.min_timeouts &&
+        !(t->totals.timed && held >= t->options.long_hold && others_wait))
+        return false;
+    found(t, TK_LONG_HOLDS, (tk_finding){held, t->hold_start_seq, end_seq, t->hold_start, t->clock,
+                                         {t->hold_timeouts}, t->holder, NOBODY});
+    return true;
 }
 
 static inline __attribute__((always_inline)) void analyze_hold(tk_timeline *t, int32_t thread, int64_t held, int64_t end_seq, int kind,
                                 int64_t ticks) {
     struct thread *state = &t->threads[thread];
     TRY(histogram_add(&state->durations[TK_HOLD], held, &t->distinct));
+    bool delayed = false;
     if (kind == TK_BLOCKING_RELEASE && t->hold_waited != TK_NULL) {
-        if (UNLIKELY(t->hold_contended || state->convoy.cycles)) short_hold(t, thread, held, end_seq);
+        if (UNLIKELY(t->hold_contended || state->convoy.cycles)) delayed = short_hold(t, thread, held, end_seq);
     } else if (UNLIKELY(state->convoy.cycles)) {
         end_convoy(t, thread);
     }
+    if (t->unsettled) settle(t, thread, delayed);
     if (kind == TK_CHECK_RELEASE && UNLIKELY(ticks == 0 || t->frozen_checks)) check_release_at(t, ticks, end_seq);
+}
+
+/* Its class. */
+static inline __attribute__((always_inline)) int classify_hold(tk_timeline *t, int64_t held, int64_t end_seq) {
     if (UNLIKELY(t->hold_timeouts || (t->totals.timed && held >= t->options.long_hold && t->contended_open)))
-        note_long_hold(t, held, end_seq);
+        return note_long_hold(t, held, end_seq) ? HOLD_LONG : HOLD_ORDINARY;
+    return HOLD_ORDINARY;
 }
 
 static inline int64_t ticks_clock(const tk_timeline *t, int64_t ticks) {
@@ -584,18 +778,25 @@ static inline __attribute__((always_inline)) void close_hold(tk_timeline *t, int
     totals->held += held;
     totals->check_releases += kind == TK_CHECK_RELEASE;
     totals->blocking_releases += kind == TK_BLOCKING_RELEASE;
-    t->run_held += held;
     if (UNLIKELY(t->picture != NULL)) {
         const tk_picture_hold row = {t->hold_start_seq, end_seq, t->hold_start, t->clock, t->hold_waited, thread,
                                      (uint8_t)kind, end_seq == NO_SEQ, truncated, 0};
         draw_hold(t, &row, ticks);
     }
-    if (TK_ANALYZERS) analyze_hold(t, thread, held, end_seq, kind, ticks);
+    if (TK_ANALYZERS) {
+        const int class = classify_hold(t, held, end_seq);
+        analyze_hold(t, thread, held, end_seq, kind, ticks);
+        t->holder = NOBODY;
+        add_held(t, held, class);
+    } else {
+        if (t->unsettled) settle(t, thread, false);
+        t->holder = NOBODY;
+        t->run_held += held;
+    }
     if (t->keep_rows)
         KEEP(t->holds, (tk_hold){t->hold_start_seq, end_seq, t->hold_start, t->clock, t->hold_start_ticks,
                                  tick_clock(t), t->hold_waited, thread, (uint8_t)kind, end_seq == NO_SEQ, truncated,
                                  0});
-    t->holder = NOBODY;
 }
 
 static inline int release_kind(int64_t at_acquire, int64_t at_release) {
@@ -705,6 +906,7 @@ static void contend(tk_timeline *t, int32_t thread, int64_t seq, bool retry, boo
         w->busy_ticks = tick_clock(t);
         w->busy_run = t->runs;
         w->busy_run_acquires = t->run_acquires;
+        w->busy_switches = t->totals.switches;
         w->acquires_at_busy = t->acquires;
     }
     w->acquires_at_mark = t->acquires;
@@ -731,8 +933,14 @@ static void acquire(tk_timeline *t, int32_t thread, int64_t seq, int64_t checks,
 
 static inline void release(tk_timeline *t, int32_t thread, int64_t seq, int64_t ticks, int64_t checks,
                            bool first_row) {
-    if (LIKELY(t->holder == thread)) close_hold(t, seq, release_kind(t->hold_checks, checks), false, ticks);
-    else fault(t, TK_RELEASE_WITHOUT_ACQUIRE, !first_row, thread, seq);
+    if (LIKELY(t->holder == thread)) {
+        const int kind = release_kind(t->hold_checks, checks);
+        t->threads[thread].after_check = kind == TK_CHECK_RELEASE;
+        close_hold(t, seq, kind, false, ticks);
+    } else {
+        fault(t, TK_RELEASE_WITHOUT_ACQUIRE, !first_row, thread, seq);
+        t->threads[thread].after_check = false;
+    }
     t->last_change_thread = thread;
     t->last_release_clock = t->clock;
     t->free_wanted_at_release = t->totals.free_wanted;
@@ -785,7 +993,9 @@ static inline bool reacquire_at_once(tk_timeline *t, const tk_columns *c, int64_
     const int64_t seq = t->totals.events;
     const int64_t *ticks = c->ticks + row, *checks = c->checks + row;
     advance(t, c, row, waiting, false);
-    close_hold(t, seq, release_kind(t->hold_checks, checks[0]), false, ticks[0]);
+    const int kind = release_kind(t->hold_checks, checks[0]);
+    t->threads[thread].after_check = kind == TK_CHECK_RELEASE;
+    close_hold(t, seq, kind, false, ticks[0]);
     t->hold_wait_start = t->clock;
     /* Mostly the rows tell the same ticks and checks: then the clock stands still. */
     if (t->totals.timed || ticks[1] != ticks[0] || ticks[2] != ticks[0] || checks[1] != checks[0] ||
@@ -797,6 +1007,8 @@ static inline bool reacquire_at_once(tk_timeline *t, const tk_columns *c, int64_
     t->hold_waited = t->clock - t->hold_wait_start;
     t->hold_contended = false;
     totals->waited += t->hold_waited;
+    t->threads[thread].scheduling += t->hold_waited;
+    t->threads[thread].scheduling_waits += t->hold_waited > 0;
     if (UNLIKELY(t->picture && t->hold_waited))
         TRY(picture_wait(t->picture, &(tk_picture_wait){.start = t->hold_wait_start, .end = t->clock, .thread = thread, .retry = -1}));
     if (TK_ANALYZERS) TRY(histogram_add(&t->threads[thread].durations[TK_WAIT], t->hold_waited, &t->distinct));
@@ -828,7 +1040,10 @@ int32_t tk_timeline_feed(tk_timeline *t, const tk_columns *c, int32_t threads) {
 int32_t tk_timeline_finish(tk_timeline *t) {
     if (t->holder != NOBODY) close_hold(t, NO_SEQ, TK_UNKNOWN_RELEASE, false, TK_NULL);
     for (int32_t i = 0; i < t->thread_count; i++) {
-        if (t->threads[i].wait.open) close_wait(t, i, NO_SEQ);
+        if (t->threads[i].wait.open) {
+            close_wait(t, i, NO_SEQ);
+            if (t->unsettled) settle(t, i, false);
+        }
         end_convoy(t, i);
     }
     end_frozen(t);
@@ -862,18 +1077,37 @@ const tk_thread_totals *tk_timeline_threads(tk_timeline *t, int64_t *count) {
 const tk_blame *tk_timeline_blame(tk_timeline *t, int64_t *count) {
     t->blame.count = 0;
     for (int32_t waiter = 0; waiter < t->thread_count; waiter++) {
-        const map *m = &t->threads[waiter].blame;
-        int64_t nobody = t->thread_totals[waiter].waited;
+        map *m = &t->tally;
+        map_clear(m);
+        for (int cause = 0; cause < CAUSES; cause++) TRY(map_add_all(m, &t->threads[waiter].lost[cause].time));
         for (uint32_t i = 0; i < m->room; i++) {
             int32_t holder = map_key(m, i);
-            if (holder < 0) continue;
-            nobody -= m->sums[i];
-            KEEP(t->blame, (tk_blame){m->sums[i], waiter, holder});
+            if (holder >= 0) KEEP(t->blame, (tk_blame){m->sums[i], waiter, holder});
         }
-        if (nobody > 0) KEEP(t->blame, (tk_blame){nobody, waiter, NOBODY});
+        const int64_t nobody = t->threads[waiter].scheduling;
+        if (nobody) KEEP(t->blame, (tk_blame){nobody, waiter, NOBODY});
     }
     *count = t->out_of_memory ? -1 : (int64_t)t->blame.count;
     return t->blame.items;
+}
+
+const tk_cause *tk_timeline_causes(tk_timeline *t, int64_t *count) {
+    t->causes.count = 0;
+    for (int32_t i = 0; i < t->thread_count; i++) {
+        const struct thread *state = &t->threads[i];
+        if (state->scheduling)
+            KEEP(t->causes, (tk_cause){state->scheduling, state->scheduling_waits, i, NOBODY, SCHEDULING, 0});
+        for (int cause = 0; cause < CAUSES; cause++) {
+            const map *time = &state->lost[cause].time;
+            for (uint32_t at = 0; at < time->room; at++) {
+                const int32_t holder = map_key(time, at);
+                if (holder < 0) continue;
+                KEEP(t->causes, (tk_cause){time->sums[at], map_get(&state->lost[cause].waits, holder), i, holder, cause, 0});
+            }
+        }
+    }
+    *count = t->out_of_memory ? -1 : (int64_t)t->causes.count;
+    return t->causes.items;
 }
 
 #define TABLE(name, row)                                                   \

@@ -7,17 +7,16 @@ rival, more (lost rounds, failed retries, passes).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import pyarrow as pa
 
-from tracekit.analyzers.finding import NAMED, Finding, Group, Story, ToArrow, span
+from tracekit.analyzers.finding import NAMED, Analyzer, Finding, Loss, Story, ToArrow, span
 from tracekit.model.arrays import integers
 from tracekit.model.rows import FoundRow, Options, Rows, Wait
 from tracekit.words import count, percent
 
-NEEDS = frozenset({"retries"})
-"""What a trace must tell for these to be seen (`tracekit.observed`)."""
+KIND = "battles"
 
 
 def battle(wait: Wait, end_seq: int, end: int, options: Options) -> FoundRow | None:
@@ -40,8 +39,14 @@ def columns(rows: Rows, to: ToArrow) -> dict[str, pa.Array]:
     }
 
 
-def explain(groups: Sequence[Group], story: Story) -> list[Finding]:
+def losses(story: Story) -> Iterator[Loss]:
+    for group in story.groups[KIND]:
+        yield Loss(group.thread, group.other, group.count, group.lost)
+
+
+def explain(story: Story) -> list[Finding]:
     """One finding for all battles. It costs what the thread lost that lost most."""
+    groups = story.groups[KIND]
     lost: Counter[str] = Counter()
     for group in groups:
         lost[str(group.thread)] += group.cost
@@ -58,7 +63,7 @@ def explain(groups: Sequence[Group], story: Story) -> list[Finding]:
         f"spent {percent(story.share(cost))} of the trace in such waits."
     )
     order = (hit, str(rival), *(name for name in threads if name not in (hit, rival)))
-    return [story.finding("battles", cost, title, *(_NEW if story.new_gil else _OLD), groups, order)]
+    return [story.finding(KIND, cost, title, *(_NEW if story.new_gil else _OLD), groups, order)]
 
 
 _OLD = (
@@ -73,4 +78,15 @@ _NEW = (
     "running. The new GIL makes a thread wait for the switch only when it was asked to drop the GIL, not around "
     "blocking calls.",
     "Do fewer and larger blocking calls in the rival (batch them, buffer them), or move one of the two to a process.",
+)
+
+ANALYZER = Analyzer(
+    kind=KIND,
+    label="Battles",
+    fleet="{thread} loses battles to {hog}",
+    losses=losses,
+    explain=explain,
+    needs=frozenset({"retries"}),
+    columns=columns,
+    colour="mark1",
 )

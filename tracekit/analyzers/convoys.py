@@ -6,18 +6,17 @@ bugs.python.org issue 7946. Definition: docs/analyses.md. In a `FoundRow`: other
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from tracekit.analyzers.finding import NAMED, Finding, Group, Story, ToArrow, span
+from tracekit.analyzers.finding import NAMED, Analyzer, Finding, Loss, Story, ToArrow, span
 from tracekit.model.arrays import integers, ratios
-from tracekit.model.rows import NOBODY, FoundRow, Hold, Options, Rows
+from tracekit.model.rows import NOBODY, FoundRow, Hold, Options, Rows, Wait
 from tracekit.words import count, duration, percent
 
-NEEDS = frozenset({"checks"})
-"""What a trace must tell for these to be seen (`tracekit.observed`)."""
+KIND = "convoys"
 
 
 @dataclass
@@ -33,19 +32,24 @@ class _Run:
     waited: int = 0
     held: int = 0
     hogs: Counter[int] = field(default_factory=Counter)
+    waits: list[Wait] = field(default_factory=list)
 
 
 class Convoys:
-    """Follows each thread's holds."""
+    """Follows each thread's holds. `settle` is told of each hold's wait, as soon as it is known, whether it was one of
+    a convoy's delayed ones."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, settle: Callable[[Wait, bool], None]) -> None:
         self._options = options
+        self._settle = settle
         self._runs: dict[int, _Run] = {}
 
     def hold_ended(self, hold: Hold, end_seq: int, end: int, short: bool) -> FoundRow | None:
         """The convoy that this hold ends, if it does."""
         wait, held = hold.wait, end - hold.start
         if not short or wait is None:
+            if wait:
+                self._settle(wait, False)
             return self.end(hold.thread)
         run = self._runs.get(hold.thread)
         if wait.contended and hold.waited > 0 and hold.waited >= self._options.ratio * held:
@@ -56,7 +60,10 @@ class Convoys:
             run.waited += hold.waited
             run.held += held
             run.hogs.update(wait.blame)
-        elif run:
+            run.waits.append(wait)
+            return None
+        self._settle(wait, False)
+        if run:
             run.gap += 1
             if run.gap > self._options.max_gap:
                 return self.end(hold.thread)
@@ -65,7 +72,12 @@ class Convoys:
     def end(self, thread: int) -> FoundRow | None:
         """Ends the thread's run; a convoy if it is long enough."""
         run = self._runs.pop(thread, None)
-        if run is None or run.cycles < self._options.min_cycles:
+        if run is None:
+            return None
+        found = run.cycles >= self._options.min_cycles
+        for wait in run.waits:
+            self._settle(wait, found)
+        if not found:
             return None
         run.hogs.pop(NOBODY, None)
         hog = max(run.hogs, key=lambda holder: (run.hogs[holder], -holder), default=NOBODY)
@@ -86,8 +98,14 @@ def columns(rows: Rows, to: ToArrow) -> dict[str, pa.Array]:
     }
 
 
-def explain(groups: Sequence[Group], story: Story) -> list[Finding]:
+def losses(story: Story) -> Iterator[Loss]:
+    for group in story.groups[KIND]:
+        yield Loss(group.thread, group.other, group.count, group.lost, story.called[group.other])
+
+
+def explain(story: Story) -> list[Finding]:
     """One finding for each hog. It costs what the thread waited that waited most."""
+    groups = story.groups[KIND]
     found = []
     for hog in dict.fromkeys(group.other for group in groups):
         behind = [group for group in groups if group.other == hog]
@@ -110,7 +128,8 @@ def explain(groups: Sequence[Group], story: Story) -> list[Finding]:
             title += f" {count(more, 'other thread')} waited so too."
         explanation, advice = (text.format(**words) for text in (_NEW if story.new_gil else _OLD))
         threads = [name for name in (thread, hog, *(group.thread for group in behind[1:])) if name is not None]
-        found.append(story.finding("convoys", waited, title, explanation, advice, [worst], threads))
+        subject = story.called[hog]
+        found.append(story.finding(KIND, waited, title, explanation, advice, [worst], threads, subject))
     return found
 
 
@@ -123,4 +142,15 @@ _NEW = (
     "{thread} gives the GIL up around each blocking call, and {hog} takes it. A thread that wants it back sleeps for "
     "the switch interval ({interval}) before it may ask {hog} to drop it, every single time.",
     "Move {hog} to a process, lower sys.setswitchinterval, or release the GIL in the C code that {hog} runs.",
+)
+
+ANALYZER = Analyzer(
+    kind=KIND,
+    label="Convoys",
+    fleet="{thread} convoys behind {hog}",
+    losses=losses,
+    explain=explain,
+    needs=frozenset({"checks"}),
+    columns=columns,
+    colour="mark2",
 )

@@ -5,21 +5,33 @@ Definition: docs/analyses.md. Their rows are the table `failed_retries` of a tra
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from tracekit.analyzers.finding import NAMED, Finding, Story
+from tracekit.analyzers import long_holds
+from tracekit.analyzers.finding import NAMED, Analyzer, Finding, Loss, Story
 from tracekit.words import count, percent
 
-NEEDS = frozenset({"retries"})
-"""What a trace must tell for these to be seen (`tracekit.observed`)."""
+KIND = "failed_retries"
 
 
-def explain(others: Sequence[Finding], story: Story) -> list[Finding]:
+def losses(story: Story) -> Iterator[Loss]:
+    for thread, row in story.threads.items():
+        if row["failed_retries"]:
+            yield Loss(thread, story.hogs.get(thread), row["failed_retries"], row["retried_waited"])
+
+
+def measure(losses: Iterable[Loss]) -> tuple[int, int]:
+    """All failed retries, and what the thread lost by them that lost most."""
+    every = list(losses)
+    return sum(loss.count for loss in every), max((loss.lost for loss in every), default=0)
+
+
+def explain(story: Story) -> list[Finding]:
     """One finding for the threads that wait long for it and that no other finding explains."""
-    if any(finding.kind == "long_holds" for finding in others):
+    if any(finding.kind == long_holds.KIND for finding in story.findings):
         return []
-    explained = {thread for finding in others for thread in finding.threads}
+    explained = {thread for finding in story.findings for thread in finding.threads}
     rows = [
         row
         for row in sorted(story.threads.values(), key=lambda row: -int(row["retried_waited"]))
@@ -38,11 +50,11 @@ def explain(others: Sequence[Finding], story: Story) -> list[Finding]:
     if len(rows) > 1:
         title += f" So did {count(len(rows) - 1, 'other thread')}."
     explanation, advice = _NEW if story.new_gil else _OLD
-    return [story.finding("failed_retries", cost, title, explanation, advice, (), threads)]
+    return [story.finding(KIND, cost, title, explanation, advice, (), threads)]
 
 
 def _mostly_behind(waiter: Mapping[str, Any], story: Story) -> str:
-    holder = next((row["holder"] for row in story.blamed(waiter["thread"]) if row["holder"] is not None), None)
+    holder = story.hogs.get(waiter["thread"])
     return "" if holder is None else f", mostly behind {story.names[holder]}"
 
 
@@ -55,4 +67,14 @@ _NEW = (
     "holder to run on before it may ask for the GIL.",
     "Move CPU-bound work to processes or to C code that releases the GIL; on Python 3.13 and newer a free-threaded "
     "build has no GIL.",
+)
+
+ANALYZER = Analyzer(
+    kind=KIND,
+    label="Failed retries",
+    fleet="{thread} retries in vain behind {hog}",
+    losses=losses,
+    explain=explain,
+    needs=frozenset({"retries"}),
+    measure=measure,
 )

@@ -1,13 +1,16 @@
-"""What analyzers share: a finding, what they know of the trace when they word one, and how its rows become Arrow."""
+"""What analyzers share: what a kind of finding is, what is known of a trace when its findings are put into words, and
+how the state machine's rows become Arrow."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy.typing as npt
 import pyarrow as pa
+
+from tracekit.model.rows import Rows
 
 NAMED = 0.01
 """Share of the trace's duration that a finding must cost to be worth naming."""
@@ -45,6 +48,7 @@ class Finding:
         advice: what to do about it with this interpreter.
         start_seq, end_seq: the costliest instance; None: open.
         threads: whom it concerns, those first who suffer.
+        subject: what tells it from the others of its kind, in any trace of the program; empty where there is one.
     """
 
     kind: str
@@ -56,20 +60,44 @@ class Finding:
     start_seq: int | None
     end_seq: int | None
     threads: tuple[str, ...]
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What one thread lost by findings of one kind, and to whom. thread: None where none is meant."""
+
+    thread: str | None
+    hog: str | None
+    count: int
+    lost: int
+    subject: str = ""
 
 
 @dataclass(frozen=True)
 class Story:
-    """What is known of the trace, to word a finding with. `blamed`: a waiter's rows of `blame`, costliest first."""
+    """What is known of the trace, to word a finding with.
+
+    Attributes:
+        names: thread id -> what to show for it. called: -> what it is in any trace of the program, its name or else
+            its id.
+        threads: rows of the table, by thread id.
+        hogs: waiter -> who held the GIL for the longest part of its waits.
+        groups: all findings that the state machine collected, by kind, costliest first.
+        findings: those of the analyzers before.
+    """
 
     unit: str
     duration: int
     new_gil: bool
     switch_interval: str
     names: Mapping[str, str]
+    called: Mapping[str | None, str]
     threads: Mapping[str, Mapping[str, Any]]
-    blamed: Callable[[str], Sequence[Mapping[str, Any]]]
+    hogs: Mapping[str, str]
+    groups: Mapping[str, Sequence[Group]]
     unobserved: frozenset[str]
+    findings: tuple[Finding, ...] = ()
 
     def share(self, duration: int) -> float:
         """Of the trace's duration; at most 1, since several may wait at once."""
@@ -84,13 +112,14 @@ class Story:
         advice: str,
         groups: Sequence[Group],
         threads: Sequence[str],
+        subject: str = "",
     ) -> Finding:
         """With its severity, and the span of the costliest one in `groups`."""
         share = self.share(cost)
         severity = next(name for least, name in SEVERITIES if share >= least)
         worst = max(groups, key=lambda group: (group.worst_cost, -group.start_seq), default=None)
         start, end = (worst.start_seq, worst.end_seq) if worst else (None, None)
-        return Finding(kind, severity, share, title, explanation, advice, start, end, tuple(threads))
+        return Finding(kind, severity, share, title, explanation, advice, start, end, tuple(threads), subject)
 
 
 class ToArrow(Protocol):
@@ -99,6 +128,50 @@ class ToArrow(Protocol):
     def thread(self, codes: npt.NDArray[Any]) -> pa.Array: ...
     def seq(self, seqs: npt.NDArray[Any]) -> pa.Array: ...
     def clock(self, clocks: npt.NDArray[Any]) -> pa.Array: ...
+
+
+def summed(losses: Iterable[Loss]) -> tuple[int, int]:
+    """How many findings there are, and what they cost together."""
+    count = lost = 0
+    for loss in losses:
+        count += loss.count
+        lost += loss.lost
+    return count, lost
+
+
+@dataclass(frozen=True)
+class Analyzer:
+    """A kind of finding: all that the rest of tracekit knows of it. A new one needs this, in a file of its own, and a
+    schema in `schemas/v1/findings/` if the state machine collects its rows.
+
+    Attributes:
+        kind: what it is called in options, JSON, SQL and the API.
+        label: what a page calls it.
+        fleet: what is said of it for many traces, of the groups of threads {thread} and {hog}.
+        losses: what each thread lost by it.
+        explain: its findings worth naming, costliest first.
+        needs: what a trace must tell for these to be seen, of `observed.OPTIONAL`.
+        measure: of all its losses, how many findings there are and what they cost.
+        columns: the columns of its table, of the rows that the state machine collects; None where it collects none.
+        costs_span: its rows cost what passes from their start to their end, not what they are chosen by.
+        colour: of its marks: a custom property of the report's style sheet.
+    """
+
+    kind: str
+    label: str
+    fleet: str
+    losses: Callable[[Story], Iterator[Loss]]
+    explain: Callable[[Story], list[Finding]]
+    needs: frozenset[str] = frozenset()
+    measure: Callable[[Iterable[Loss]], tuple[int, int]] = summed
+    columns: Callable[[Rows, ToArrow], dict[str, pa.Array]] | None = None
+    costs_span: bool = False
+    colour: str = "accent"
+
+    @property
+    def words(self) -> str:
+        """As it stands in a sentence."""
+        return self.label.lower()
 
 
 def span(rows: npt.NDArray[Any], to: ToArrow) -> dict[str, pa.Array]:

@@ -5,17 +5,16 @@ Beazley, "Inside the Python GIL" (2009). Definition: docs/analyses.md. In a `Fou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import pyarrow as pa
 
-from tracekit.analyzers.finding import Finding, Group, Story, ToArrow, span
+from tracekit.analyzers.finding import Analyzer, Finding, Loss, Story, ToArrow, span
 from tracekit.model.arrays import integers
 from tracekit.model.rows import FoundRow, Options, Rows
 from tracekit.words import count
 
-NEEDS = frozenset({"ticks", "checks"})
-"""What a trace must tell for these to be seen (`tracekit.observed`)."""
+KIND = "frozen_signals"
 
 
 class FrozenSignals:
@@ -49,8 +48,14 @@ def columns(rows: Rows, to: ToArrow) -> dict[str, pa.Array]:
     return span(rows, to) | {"checks": integers(rows["cost"])}
 
 
-def explain(groups: Sequence[Group], story: Story) -> list[Finding]:
+def losses(story: Story) -> Iterator[Loss]:
+    for group in story.groups[KIND]:
+        yield Loss(None, None, group.count, group.lost)
+
+
+def explain(story: Story) -> list[Finding]:
     """One finding for all runs. It costs the whole spans: every check in them came after a single tick."""
+    groups = story.groups[KIND]
     if not groups:
         return []
     (group,) = groups
@@ -59,7 +64,7 @@ def explain(groups: Sequence[Group], story: Story) -> list[Finding]:
         f"Signals were frozen: {count(group.more[0], 'check')} came after a single tick each, {runs} from event "
         f"{group.start_seq:,} on."
     )
-    return [story.finding("frozen_signals", group.lost, title, _EXPLANATION, _ADVICE, groups, ())]
+    return [story.finding(KIND, group.lost, title, _EXPLANATION, _ADVICE, groups, ())]
 
 
 _EXPLANATION = (
@@ -69,4 +74,16 @@ _EXPLANATION = (
 _ADVICE = (
     "Let the main thread wait with a timeout, in a loop (join(0.1)), or run on Python 3.2 or newer, where signals "
     "interrupt locks."
+)
+
+ANALYZER = Analyzer(
+    kind=KIND,
+    label="Frozen signals",
+    fleet="signals are frozen",
+    losses=losses,
+    explain=explain,
+    needs=frozenset({"ticks", "checks"}),
+    columns=columns,
+    costs_span=True,
+    colour="mark3",
 )

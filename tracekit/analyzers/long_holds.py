@@ -5,17 +5,16 @@ Definition: docs/analyses.md. In a `FoundRow`: more (timeouts, 0, 0).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import pyarrow as pa
 
-from tracekit.analyzers.finding import NAMED, Finding, Group, Story, ToArrow, span
+from tracekit.analyzers.finding import NAMED, Analyzer, Finding, Loss, Story, ToArrow, span
 from tracekit.model.arrays import integers
 from tracekit.model.rows import FoundRow, Hold, Options, Rows
 from tracekit.words import count, duration, percent
 
-NEEDS: frozenset[str] = frozenset()
-"""What a trace must tell for these to be seen (`tracekit.observed`)."""
+KIND = "long_holds"
 
 
 def long_hold(hold: Hold, end_seq: int, end: int, timed_waiters: bool, options: Options) -> FoundRow | None:
@@ -36,10 +35,16 @@ def columns(rows: Rows, to: ToArrow) -> dict[str, pa.Array]:
     }
 
 
-def explain(groups: Sequence[Group], story: Story) -> list[Finding]:
+def losses(story: Story) -> Iterator[Loss]:
+    """To the threads that keep the GIL; who waited for it is not told apart."""
+    for group in story.groups[KIND]:
+        yield Loss(None, group.thread, group.count, group.lost, story.called[group.thread])
+
+
+def explain(story: Story) -> list[Finding]:
     """One finding for each thread that keeps the GIL."""
     found = []
-    for group in groups:
+    for group in story.groups[KIND]:
         share, timeouts, thread = story.share(group.cost), group.more[0], str(group.thread)
         if share < NAMED:
             continue
@@ -50,7 +55,8 @@ def explain(groups: Sequence[Group], story: Story) -> list[Finding]:
         title = f"{name} kept the GIL for {percent(share)} of the trace in {holds}, while others waited{asked}."
         explanation, advice = _NEW if story.new_gil else _OLD
         advice = advice.format(thread=name)
-        found.append(story.finding("long_holds", group.cost, title, explanation, advice, [group], (thread,)))
+        subject = story.called[thread]
+        found.append(story.finding(KIND, group.cost, title, explanation, advice, [group], (thread,), subject))
     return found
 
 
@@ -65,4 +71,14 @@ _NEW = (
     "that does not is inside C code that keeps the GIL.",
     "Release the GIL in the C code that {thread} calls (Py_BEGIN_ALLOW_THREADS), split the calls, or move them to a "
     "process.",
+)
+
+ANALYZER = Analyzer(
+    kind=KIND,
+    label="Long holds",
+    fleet="{hog} keeps the GIL in long holds",
+    losses=losses,
+    explain=explain,
+    columns=columns,
+    colour="mark4",
 )

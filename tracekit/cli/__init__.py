@@ -1,30 +1,63 @@
-"""The command line: the only package that prints, exits, or opens files for output. One file a command."""
+"""The command line: the only package that prints, exits, or opens files for output. One file a command.
+
+A command's module is loaded when it is called: `COMMANDS` says all that `tracekit --help` tells of it.
+"""
 
 from __future__ import annotations
 
+import gc
 import os
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-import tracekit
-from tracekit import _native
-from tracekit.cli.analyze import analyze
-from tracekit.cli.common import say
-from tracekit.cli.compare import compare
-from tracekit.cli.convert import convert
-from tracekit.cli.fleet import fleet
-from tracekit.cli.query import query
-from tracekit.cli.record import RecordCommand, record
-from tracekit.cli.report import report
+from tracekit.cli.commands import Command, Quick
+from tracekit.cli.common import ending_by_signals, say
 
-COMMANDS = (analyze, report, query, convert, compare, fleet)
+COMMANDS = {
+    "analyze": ("Traces", "Say what is wrong, and who waited for whom."),
+    "report": ("Traces", "Draw it: a timeline in one HTML file."),
+    "query": ("Traces", "Ask a trace in SQL."),
+    "compare": ("Traces", "Compare two traces of the same program."),
+    "convert": ("Traces", "Write a trace in another format."),
+    "record": ("Programs", "Record the GIL of a program."),
+    "fleet": ("Many traces", "Analyze thousands of traces, on Dask."),
+}
+"""Each command's panel, and the first sentence of its help."""
+EPILOG = """\
+tracekit record app.py            record a program: app.gil.log
+tracekit analyze app.gil.log      what is wrong, and who waited for whom
+tracekit report app.gil.log       the same to look at: report.html
+"""
+_CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+
+class Commands(Quick, TyperGroup):
+    """Stands for commands that are not loaded yet."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load(str(name)) if command else None, rest
+
+
+def load(name: str) -> Any:
+    """The command, with its options."""
+    module = import_module(f"tracekit.cli.{name}")
+    one = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    cls = getattr(module, "COMMAND", Command)
+    one.command(name, cls=cls, context_settings=_CONTEXT, epilog=module.EXAMPLES)(getattr(module, name))
+    return typer.main.get_command(one)
+
 
 app = typer.Typer(
     name="tracekit",
+    cls=Commands,
     help="Who waited for whom at the GIL, how long, and why.",
+    epilog=EPILOG,
     no_args_is_help=True,
-    add_completion=False,
+    context_settings=_CONTEXT,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -32,7 +65,10 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        print(f"tracekit {tracekit.__version__} ({_native.core_name()} core)")
+        from tracekit import _native
+        from tracekit.version import VERSION
+
+        print(f"tracekit {VERSION} ({_native.core_name()} core)")
         raise typer.Exit
 
 
@@ -42,6 +78,8 @@ def _options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Tell the version and the core in use.")
     ] = False,
 ) -> None:
+    from tracekit import _native
+
     if not _native.library and os.environ.get("TRACEKIT_CORE") != "python":
         say(
             "tracekit: there is no native core here, and the Python one is hundreds of times slower. Install a C "
@@ -49,10 +87,17 @@ def _options(
         )
 
 
-app.command(cls=RecordCommand, context_settings={"allow_interspersed_args": False})(record)
-for command in COMMANDS:
-    app.command()(command)
+def _stands_for(name: str) -> None:
+    """Registers a command that is loaded when it is called."""
+    panel, sentence = COMMANDS[name]
+    app.command(name, help=sentence, rich_help_panel=panel)(lambda: None)
+
+
+for name in COMMANDS:
+    _stands_for(name)
 
 
 def main() -> None:
-    app()
+    gc.set_threshold(100_000)  # what is made while modules are loaded is no garbage, and looking costs 10 ms
+    with ending_by_signals():
+        app()

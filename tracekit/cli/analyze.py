@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import tracekit
-from tracekit.analysis import Analysis
-from tracekit.analyzers import KINDS
+from tracekit.analyzers import ANALYZERS, KINDS
 from tracekit.cli.common import (
     AsJson,
     Output,
@@ -26,6 +25,15 @@ from tracekit.cli.common import (
 from tracekit.cli.thresholds import with_thresholds
 from tracekit.errors import OptionError, TracekitError
 from tracekit.words import percent, printable
+
+if TYPE_CHECKING:
+    from tracekit.analysis import Analysis
+
+EXAMPLES = f"""\
+tracekit analyze app.gil.log
+tracekit analyze app.gil.log --json -o app.json
+tracekit analyze app.gil.log --fail-on {",".join(KINDS[:2])} --max-cost 5%
+"""
 
 
 @with_thresholds
@@ -51,7 +59,7 @@ def analyze(
         check_percent("--max-cost", max_cost)
         if max_cost is not None and not failing:
             raise OptionError(
-                "--max-cost says nothing without --fail-on.", "Name the kinds that fail, e.g. --fail-on convoys."
+                "--max-cost says nothing without --fail-on.", f"Name the kinds that fail, e.g. --fail-on {KINDS[0]}."
             )
         if output is None:
             require_standard_output()
@@ -111,7 +119,7 @@ def _kinds(option: str, listed: str | None, otherwise: tuple[str, ...]) -> tuple
 
 def _failures(analysis: Analysis, kinds: tuple[str, ...], max_cost: float | None) -> list[str]:
     """A sentence for each of these kinds of which there is too much."""
-    found = [(kind.replace("_", " "), *analysis.found(kind)) for kind in kinds]
+    found = [(ANALYZERS[kind].words, *analysis.found(kind)) for kind in kinds]
     limit = "" if max_cost is None else f", more than {max_cost:g} %"
     return [
         f"{analysis.path}: {number:,} {kind}, {percent(cost)} of the trace{limit} (--fail-on)."

@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tracekit.analysis import Analysis
 from tracekit.errors import OptionError, TracekitError
-from tracekit.model.stream import OnProgress
 from tracekit.words import printable
-from tracekit.writers.files import beside
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+    from tracekit.analysis import Analysis
+    from tracekit.model.stream import OnProgress
 
 PLAIN_WIDTH = 120  # columns where the output is no terminal
 WIDE = 10_000
+PATIENCE = 0.3  # s without a progress bar
+_SIZES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
+_INTERRUPTED = "Interrupted before the end. Run it again for all of it."
+_SHELLS_INTERRUPT = 130  # typer's exit code for Ctrl-C
+_GRACE = 0.6  # s
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write into this file.")]
@@ -38,6 +51,8 @@ def say_faults(analysis: Analysis) -> None:
 
 def as_text(parts: list[RenderableType], output: Path | None, wide: bool = False) -> str:
     """wide: lines may be as long as they want to be where the output is no terminal."""
+    from rich.console import Console
+
     if output is None:
         require_standard_output()
     to_terminal = output is None and sys.stdout.isatty()
@@ -60,6 +75,8 @@ def write(text: str, output: Path | None, traces: Sequence[str]) -> None:
         with standard_output():
             sys.stdout.write(text)
         return
+    from tracekit.writers.files import beside
+
     with beside(output, traces) as file:
         file.write_text(text, encoding="utf-8")
 
@@ -88,14 +105,40 @@ def standard_output() -> Iterator[BinaryIO]:
 
 @contextmanager
 def progress_of(path: str) -> Iterator[OnProgress | None]:
-    """A bar on standard error, if that is a terminal and the trace is long enough to wait for."""
-    if not sys.stderr.isatty():
+    """A bar on standard error, if that is a terminal, once reading has taken as long as one notices."""
+    if not (sys.stderr and sys.stderr.isatty()):
         yield None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(Path(path).name, total=None)
-        yield lambda done, whole: bar.update(task, completed=done, total=whole)
+    bar = _Bar(Path(path).name)
+    try:
+        yield bar
+    finally:
+        bar.stop()
+
+
+class _Bar:
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._due = time.monotonic() + PATIENCE
+        self._shown: tuple[RichProgress, TaskID] | None = None
+
+    def __call__(self, done: int, whole: int | None) -> None:
+        if self._shown is None:
+            if time.monotonic() < self._due:
+                return
+            from rich.console import Console
+            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+            bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            bar.start()
+            self._shown = bar, bar.add_task(self._name, total=None)
+        bar, task = self._shown
+        bar.update(task, completed=done, total=whole)
+
+    def stop(self) -> None:
+        if self._shown:
+            self._shown[0].stop()
 
 
 def say(sentence: str) -> None:
@@ -107,6 +150,63 @@ def say_error(error: TracekitError) -> None:
     say("\n".join(map(printable, f"{error.message}{gap}{error.hint}".split("\n"))))
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: as Ctrl-C, but a prompt ends too."""
+
+
+@contextmanager
+def ending_by_signals() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end a command with a sentence and exit code 2, whatever it is just doing."""
+    told = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        told.append(number)
+        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+    def end_late(number: int, frame: FrameType | None) -> None:
+        say(_INTERRUPTED)
+        os._exit(2)
+
+    numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
+    for number in numbers:
+        signal.signal(number, end)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as error:
+        if isinstance(error, SystemExit) and not (told and error.code == _SHELLS_INTERRUPT):
+            raise
+        say(_INTERRUPTED)
+        raise SystemExit(2) from None
+    finally:
+        for number in numbers:
+            signal.signal(number, end_late)  # the interpreter itself would show a stack trace
+
+
+@contextmanager
+def ending_soon() -> Iterator[None]:
+    """For what may not listen in time: within a second of Ctrl-C or SIGTERM nobody is asked any more."""
+
+    def give_up() -> None:
+        say(_INTERRUPTED)
+        os._exit(2)
+
+    def told(number: int, frame: FrameType | None) -> Any:
+        late = threading.Timer(_GRACE, give_up)
+        late.daemon = True
+        late.start()
+        return before[number](number, frame)
+
+    both = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {int(number): handler for number, handler in both.items() if callable(handler)}
+    for number in before:
+        signal.signal(number, told)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 @contextmanager
 def outcome() -> Iterator[None]:
     """Turns what can go wrong into a sentence on standard error and the exit code."""
@@ -116,11 +216,21 @@ def outcome() -> Iterator[None]:
         say_error(error)
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
-        say("Interrupted: nothing was written. Run it again to analyze the whole trace.")
+        say(_INTERRUPTED)
         raise typer.Exit(2) from None
     except MemoryError:
         say("There is not enough memory. Close other programs, or analyze the trace on a larger machine.")
         raise typer.Exit(2) from None
+
+
+def size_of(option: str, text: str | None) -> int | None:
+    """Bytes: `100M`, `2G`. Raises OptionError."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,15})\s*([KMG]?)i?B?", text.strip(), re.IGNORECASE)
+    if not found or not int(found[1]):
+        raise OptionError(f"{option}: {text!r} is no size.", "Write e.g. 100M, 2G, or bytes.")
+    return int(found[1]) * _SIZES[found[2].upper()]
 
 
 def check_percent(option: str, value: float | None) -> None:

@@ -10,6 +10,11 @@ import tracekit
 from tracekit.cli.common import AsJson, Output, Strict, as_text, check_percent, outcome, progress_of, say, write
 from tracekit.words import printable
 
+EXAMPLES = """\
+tracekit compare before.log after.log
+tracekit compare before.log after.log --fail-on-regression 5%
+"""
+
 
 def compare(
     before: Annotated[str, typer.Argument(metavar="BEFORE", help="A trace.")],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,15 @@ from tracekit.cli.common import Strict, outcome, progress_of, say, say_faults, s
 from tracekit.errors import OptionError
 from tracekit.words import count, printable
 from tracekit.writers import WRITERS, FolderWriter, Writer, write_trace, writer_for
-from tracekit.writers.tablestream import TableStream
+
+if TYPE_CHECKING:
+    from tracekit.writers.tablestream import TableStream
+
+EXAMPLES = """\
+tracekit convert app.gil.log -o app.parquet         tables to query
+tracekit convert app.gil.log -o app.pftrace         for https://ui.perfetto.dev
+tracekit convert app.gil.log -o app.firefox.json    for https://profiler.firefox.com
+"""
 
 
 def convert(
@@ -26,6 +34,8 @@ def convert(
     """Write a trace in another format. Parquet, Arrow, CSV, JSON lines and text, which tracekit reads too;
     Perfetto, Chrome and Firefox Profiler, which their viewers open."""
     with outcome():
+        from tracekit.writers.tablestream import TableStream
+
         writer = writer_for(output, to)
         if str(output) == "-" and isinstance(writer, FolderWriter):
             raise OptionError(f"-: {writer.name} is {writer.description}.", "Name a folder with -o.")

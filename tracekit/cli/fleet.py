@@ -9,13 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tracekit.cli.common import AsJson, as_text, outcome, say, say_error, write
-from tracekit.cli.report import write_report
 from tracekit.errors import TracekitError
-from tracekit.fleet.places import fetched
 from tracekit.words import count, printable
 
 if TYPE_CHECKING:
@@ -23,6 +19,12 @@ if TYPE_CHECKING:
 
     from tracekit.fleet.run import Watcher
     from tracekit.fleet.summary import Process
+
+EXAMPLES = """\
+tracekit fleet traces/ -o fleet
+tracekit fleet "traces/*.gil.log" -o fleet --reports 10
+tracekit query fleet "select trace, waited from threads order by waited desc limit 10"
+"""
 
 
 def fleet(
@@ -81,6 +83,8 @@ def fleet(
 
 
 def _make_reports(processes: Sequence[Process], folder: Path) -> None:
+    from tracekit.cli.report import write_report
+    from tracekit.fleet.places import fetched
     from tracekit.fleet.reporters import report_file
 
     for process in processes:
@@ -96,6 +100,9 @@ def _make_reports(processes: Sequence[Process], folder: Path) -> None:
 @contextmanager
 def _watched() -> Iterator[Watcher]:
     """Tells where the dashboard is, and on a terminal shows how far it is."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     from tracekit.fleet.run import Watcher
 
     def connected(client: Client) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tracekit.cli.common import say, say_error
+from tracekit.cli.common import Terminated, say, say_error
 from tracekit.errors import TracekitError
 from tracekit.model import schemas
 
@@ -40,6 +40,8 @@ def ask(
                     answer(statement)
             except TracekitError as error:
                 say_error(error)
+            except Terminated:
+                raise
             except KeyboardInterrupt:
                 say("Interrupted.")
 
@@ -52,6 +54,8 @@ def _statements() -> Iterator[str]:
         except EOFError:
             print()
             return
+        except Terminated:
+            raise
         except KeyboardInterrupt:
             print()
             lines.clear()

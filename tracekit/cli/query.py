@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 import sys
 from collections.abc import Mapping
@@ -11,7 +10,16 @@ from typing import Annotated
 
 import typer
 
-from tracekit.cli.common import Output, as_text, outcome, progress_of, standard_output, write
+from tracekit.cli.common import (
+    Output,
+    as_text,
+    ending_soon,
+    outcome,
+    progress_of,
+    size_of,
+    standard_output,
+    write,
+)
 from tracekit.errors import OptionError
 from tracekit.querying import open_database, tables_of
 from tracekit.sql import Database
@@ -19,6 +27,12 @@ from tracekit.writers.files import beside
 from tracekit.writers.rows import ROW_FORMATS
 
 FORMATS = ("table", *ROW_FORMATS)
+EXAMPLES = """\
+tracekit query app.gil.log "select thread, held, waited from threads order by waited desc"
+tracekit query app.gil.log "from waits where contended" --format csv -o waits.csv
+tracekit query app.gil.log --tables
+tracekit query app.gil.log                          asks for SQL at a prompt
+"""
 
 
 def query(
@@ -33,13 +47,16 @@ def query(
     output: Output = None,
     tables: Annotated[bool, typer.Option("--tables", help="Show the tables that there are.")] = False,
     schema: Annotated[str | None, typer.Option(metavar="TABLE", help="Show the columns of a table.")] = None,
+    memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Take no more memory, e.g. 2G; by default half of what is free.")
+    ] = None,
 ) -> None:
     """Ask a trace in SQL. SELECT over its tables (docs/tables.md), by DuckDB; it only reads."""
     with outcome():
         if tables or schema is not None:
             _about(schema, output, trace)
             return
-        chosen = _format(row_format, output)
+        chosen, limit = _format(row_format, output), size_of("--memory", memory)
         if sql is None:
             if not (sys.stdin and sys.stdin.isatty() and sys.stdout and sys.stdout.isatty()):
                 raise OptionError(
@@ -48,7 +65,7 @@ def query(
                 )
             from tracekit.cli.prompt import ask
 
-            with open_database(trace) as database:
+            with open_database(trace, memory=limit) as database:
                 ask(
                     trace,
                     tables_of(trace),
@@ -56,7 +73,7 @@ def query(
                     lambda table: _about(table, None, trace),
                 )
             return
-        with progress_of(trace) as progress, open_database(trace, progress) as database:
+        with ending_soon(), progress_of(trace) as progress, open_database(trace, progress, limit) as database:
             _answer(database, sql, chosen, output, trace)
 
 
@@ -71,23 +88,20 @@ def _about(table: str | None, output: Path | None, trace: str) -> None:
 
 def _answer(database: Database, sql: str, chosen: str, output: Path | None, trace: str) -> None:
     """Runs the SQL and writes what it finds."""
-    found = database.query(sql)
+    if chosen == "parquet" and output is None and sys.stdout and sys.stdout.isatty():
+        raise OptionError("--format parquet is nothing for a terminal.", "Name a file with -o.")
+    found = database.stream(sql, as_text=chosen != "parquet")
     if chosen == "table":
         from tracekit.reporters import rows
 
         width = _terminal_width() if output is None else None
         write(as_text([rows.render(found, width)], output, wide=True), output, [trace])
-        return
-    if output is None:
-        if chosen == "parquet" and sys.stdout and sys.stdout.isatty():
-            raise OptionError("--format parquet is nothing for a terminal.", "Name a file with -o.")
-        made = io.BytesIO()
-        ROW_FORMATS[chosen](found, made)
+    elif output is None:
         with standard_output() as out:
-            out.write(made.getbuffer())
-        return
-    with beside(output, [trace]) as path, path.open("wb") as file:
-        ROW_FORMATS[chosen](found, file)
+            ROW_FORMATS[chosen](found, out)
+    else:
+        with beside(output, [trace]) as path, path.open("wb") as file:
+            ROW_FORMATS[chosen](found, file)
 
 
 def _schema_of(name: str, tables: Mapping[str, str]) -> str:

@@ -8,28 +8,34 @@ import shutil
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
-from tracekit.cli.analyze import print_summary
-from tracekit.cli.common import outcome, say
-from tracekit.cli.report import write_report
+from tracekit.cli.commands import Command
+from tracekit.cli.common import outcome, say, size_of
 from tracekit.errors import OptionError
 from tracekit.recorder.launch import Program, run
-from tracekit.recorder.recording import Written, trace_writer, write_recordings
-from tracekit.version import VERSION
 from tracekit.words import count, duration, printable
 
-_SIZES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
+if TYPE_CHECKING:
+    from tracekit.recorder.recording import Written
+
+EXAMPLES = """\
+tracekit record app.py --port 8080
+tracekit record -m http.server
+tracekit record -o tests.log -- pytest -x
+tracekit record --max-size 100M --report app.html app.py
+"""
 _WITH_VALUE = ("-o", "--output", "--python", "--max-size", "--report")
 _PYTHON_LINE = re.compile(rb"#!\s*(?:\S*/env\s+)?(?P<python>\S*python[\d.]*)[ \t]*(-\S+)?\r?\n")
 _LONG_PYTHON_LINE = re.compile(rb"""#!/bin/sh\n'''exec' "?(?P<python>[^"\n]*python[\d.]*)"? """)
 
 
-class RecordCommand(TyperCommand):
+class COMMAND(Command):
     """Whatever stands behind SCRIPT or `-m MODULE` is the program's, as with Python itself."""
+
+    allow_interspersed_args = False
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         place = 0
@@ -72,20 +78,28 @@ def record(
 ) -> None:
     """Record the GIL of a program. It runs as ever; what its threads do with the GIL becomes a trace."""
     with outcome():
+        from tracekit.recorder.recording import trace_writer, write_recordings
+        from tracekit.version import VERSION
+
         to_run = _program(program or [], module, python)
         trace = (output or Path(f"{_stem(to_run)}.gil.log")).absolute()
         trace_writer(trace)
         if not to_run.is_module and trace.exists() and os.path.samefile(trace, to_run.target):
             raise OptionError(f"{trace}: -o names the program itself.", "Name another file with -o.")
-        code = run(to_run, str(trace), max_bytes=_bytes(max_size), stacks=not no_stacks, version=VERSION)
+        limit = size_of("--max-size", max_size) or 0
+        code = run(to_run, str(trace), max_bytes=limit, stacks=not no_stacks, version=VERSION)
         traces, running = write_recordings(trace)
         for written in traces:
             _say_written(written)
         for raw in running:
             say(printable(f"tracekit: {_shown(raw)}: its process still runs. tracekit analyze reads this file, too."))
         if analyze_it:
+            from tracekit.cli.analyze import print_summary
+
             print_summary(str(trace))
         if report is not None:
+            from tracekit.cli.report import write_report
+
             write_report([str(trace)], report)
         _end_as(code)
 
@@ -120,15 +134,6 @@ def _stem(program: Program) -> str:
         return program.target
     name = Path(program.target).resolve().name
     return name.removesuffix(".py").removesuffix(".pyc")
-
-
-def _bytes(text: str | None) -> int:
-    if text is None:
-        return 0
-    found = re.fullmatch(r"(\d{1,15})\s*([KMG]?)i?B?", text.strip(), re.IGNORECASE)
-    if not found or not int(found[1]):
-        raise OptionError(f"--max-size: {text!r} is no size.", "Write e.g. 100M, 2G, or bytes.")
-    return int(found[1]) * _SIZES[found[2].upper()]
 
 
 def _shown(path: Path) -> str:

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 import tracekit
-from tracekit.analysis import analyze_and_draw
 from tracekit.cli.common import Strict, outcome, progress_of, say, say_faults, write
 from tracekit.cli.thresholds import with_thresholds
 from tracekit.errors import OptionError
 from tracekit.words import printable
 
 DEFAULT = Path("report.html")
-
-
-class Theme(StrEnum):
-    auto = "auto"
-    light = "light"
-    dark = "dark"
+EXAMPLES = """\
+tracekit report app.gil.log --open
+tracekit report before.log after.log -o both.html
+"""
 
 
 @with_thresholds
@@ -37,7 +33,9 @@ def report(
         Path, typer.Option("-o", "--output", help="Write into this file; `-` is standard output.")
     ] = DEFAULT,
     title: Annotated[str | None, typer.Option(help="The page's title instead of the trace's name.")] = None,
-    theme: Annotated[Theme, typer.Option(help="Colours; auto is what the reader's browser prefers.")] = Theme.auto,
+    theme: Annotated[
+        Literal["auto", "light", "dark"], typer.Option(help="Colours; auto is what the reader's browser prefers.")
+    ] = "auto",
     open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     strict: Strict = False,
     *,
@@ -62,11 +60,12 @@ def write_report(
     paths: Sequence[str],
     output: Path | None,
     title: str | None = None,
-    theme: Theme = Theme.auto,
+    theme: str = "auto",
     strict: bool = False,
     thresholds: Mapping[str, float] = MappingProxyType({}),
 ) -> None:
     """The report of a trace, or of two to compare. Raises what `tracekit.analyze` raises."""
+    from tracekit.analysis import analyze_and_draw
     from tracekit.reporters import html
 
     analyses = []
@@ -74,7 +73,7 @@ def write_report(
         with progress_of(path) as progress:
             analyses.append(analyze_and_draw(path, strict=strict, progress=progress, **thresholds))
     comparison = tracekit.compare(*analyses) if len(analyses) == 2 else None
-    text = html.render(analyses, title=title, theme=theme.value, comparison=comparison)
+    text = html.render(analyses, title=title, theme=theme, comparison=comparison)
     write(text, output, paths)
     for analysis in analyses:
         say_faults(analysis)

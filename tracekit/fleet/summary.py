@@ -9,6 +9,7 @@ from itertools import accumulate, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracekit.analyzers import ANALYZERS
 from tracekit.analyzers.finding import NAMED
 from tracekit.fleet import dataset
 from tracekit.model.rows import DISTRIBUTIONS
@@ -23,13 +24,6 @@ BINS = 20
 LEAST_FOR_OUTLIERS = 5  # processes: of fewer none is out of line
 _OUTLYING = 3 * 1.4826  # times the median absolute deviation: three standard deviations, were they normal
 _LEAST_OUTLYING = 0.1  # above the median, of the trace's duration
-_WORDS = {
-    "battles": "{thread} loses battles to {hog}",
-    "convoys": "{thread} convoys behind {hog}",
-    "frozen_signals": "signals are frozen",
-    "long_holds": "{hog} keeps the GIL in long holds",
-    "failed_retries": "{thread} retries in vain behind {hog}",
-}
 SHARES = {
     "lost": "time lost",
     "held": "GIL held",
@@ -238,7 +232,7 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _text(kind: str, thread: str | None, hog: str | None) -> str:
-    return printable(_WORDS[kind].format(thread=thread or "a thread", hog=hog or "others"))
+    return printable(ANALYZERS[kind].fleet.format(thread=thread or "a thread", hog=hog or "others"))
 
 
 def _root(traces: list[str]) -> str:

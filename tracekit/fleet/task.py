@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,12 +14,14 @@ import zstandard
 
 from tracekit import _native
 from tracekit.analysis import Analysis, analyze, analyze_file
+from tracekit.analyzers import ANALYZERS, COLLECTED
+from tracekit.analyzers.finding import Loss
 from tracekit.errors import NoEventsError, TracekitError
 from tracekit.fleet.places import Failure, Place, local_path, reason, stored
 from tracekit.model import schemas
 from tracekit.model.arrays import categories, integers, optional_integers, ratios, strings, words_as_categories
 from tracekit.version import VERSION
-from tracekit.words import printable, whole_number
+from tracekit.words import fold, printable, whole_number
 
 BLAME_KEPT = 10_000
 """Entries of a trace's blame; thousands of threads would make millions."""
@@ -103,11 +105,6 @@ def _checksum(trace: str) -> str:
     return digest.hexdigest()
 
 
-def fold(name: str) -> str:
-    """A thread's name without its numbers, so that it is the same in every process."""
-    return re.sub(r"\d+", "*", name)
-
-
 def packed(table: pa.Table) -> bytes:
     """A table as compressed Arrow IPC: small enough to be kept by the million."""
     sink = pa.BufferOutputStream()
@@ -177,8 +174,7 @@ def errors(trace: str, failure: Failure) -> pa.Table:
 
 
 def _groups(analysis: Analysis) -> dict[str | None, str]:
-    columns = analysis.threads.select(["thread", "name"]).to_pydict()
-    return {thread: fold(name or thread) for thread, name in zip(columns["thread"], columns["name"], strict=True)}
+    return {thread: fold(called) for thread, called in analysis.called.items() if thread is not None}
 
 
 def _origin(analysis: Analysis, place: Place) -> dict[str, Any]:
@@ -231,24 +227,16 @@ def _trace(analysis: Analysis, place: Place, checksum: str | None) -> dict[str, 
     }
 
 
-class _Cause(NamedTuple):
-    kind: str
-    sufferer: str | None
-    thread: str | None
-    hog: str | None
-    found: int
-    lost: int
-
-
 def _causes(analysis: Analysis, groups: Mapping[str | None, str]) -> dict[str, Any]:
-    summed: dict[tuple[str, str | None, str | None], list[_Cause]] = {}
-    for cause in (*_found(analysis, groups), *_retried(analysis, groups)):
-        summed.setdefault((cause.kind, cause.thread, cause.hog), []).append(cause)
+    summed: dict[tuple[str, str | None, str | None], list[Loss]] = {}
+    for kind in ANALYZERS:
+        for loss in _losses(analysis, kind):
+            summed.setdefault((kind, groups.get(loss.thread), groups.get(loss.hog)), []).append(loss)
     costs, threads = [], []
-    for causes in summed.values():
-        lost: dict[str | None, int] = {}
-        for cause in causes:
-            lost[cause.sufferer] = lost.get(cause.sufferer, 0) + cause.lost
+    for losses in summed.values():
+        lost: Counter[str | None] = Counter()
+        for loss in losses:
+            lost[loss.thread or loss.hog] += loss.lost
         costs.append(min(1.0, max(lost.values()) / analysis.duration) if analysis.duration else 0.0)
         threads.append(len(lost.keys() - {None}))
     return {
@@ -256,33 +244,18 @@ def _causes(analysis: Analysis, groups: Mapping[str | None, str]) -> dict[str, A
         "thread": words_as_categories([thread for _, thread, _ in summed]),
         "hog": words_as_categories([hog for _, _, hog in summed]),
         "threads": integers(np.array(threads, np.int64)),
-        "count": integers(np.array([sum(cause.found for cause in causes) for causes in summed.values()], np.int64)),
-        "lost": integers(np.array([sum(cause.lost for cause in causes) for causes in summed.values()], np.int64)),
+        "count": integers(np.array([sum(loss.count for loss in losses) for losses in summed.values()], np.int64)),
+        "lost": integers(np.array([sum(loss.lost for loss in losses) for losses in summed.values()], np.int64)),
         "cost": ratios(costs),
     }
 
 
-def _found(analysis: Analysis, groups: Mapping[str | None, str]) -> Iterable[_Cause]:
-    for kind, found in analysis.groups.items():
-        for group in found:
-            thread, other = groups.get(group.thread), groups.get(group.other)
-            if kind == "long_holds":
-                thread, other = None, thread
-            yield _Cause(kind, group.thread, thread, other, group.count, group.lost)
-
-
-def _retried(analysis: Analysis, groups: Mapping[str | None, str]) -> Iterable[_Cause]:
-    """The failed retries that no other finding explains."""
-    rows = {row["thread"]: row for row in analysis.threads.to_pylist()}
-    hogs: dict[str, str] = {}
-    for blame in analysis.blame.to_pylist():  # of each waiter the longest first
-        if blame["holder"] is not None:
-            hogs.setdefault(blame["waiter"], blame["holder"])
-    for finding in analysis.findings:
-        if finding.kind == "failed_retries":
-            for thread in finding.threads:
-                row, hog = rows[thread], groups.get(hogs.get(thread))
-                yield _Cause(finding.kind, thread, groups[thread], hog, row["failed_retries"], row["retried_waited"])
+def _losses(analysis: Analysis, kind: str) -> Iterable[Loss]:
+    """All of a kind that has a table; of another, whose losses other kinds may explain, those of the threads named."""
+    if kind in COLLECTED:
+        return analysis.losses(kind)
+    named = {thread for finding in analysis.findings if finding.kind == kind for thread in finding.threads}
+    return [loss for loss in analysis.losses(kind) if loss.thread in named] if named else []
 
 
 def _findings(analysis: Analysis) -> dict[str, Any]:

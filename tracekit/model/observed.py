@@ -8,26 +8,24 @@ import pyarrow as pa
 
 from tracekit.model import schemas
 
-_RETRIES = ("failed_retries", "lost_rounds", "timeouts", "hand_overs")
-_COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {
-    "ticks": {},
-    "checks": {"threads": ("check_releases", "blocking_releases")},
-    "retries": {"threads": (*_RETRIES, "retried_waited"), "waits": _RETRIES, "long_holds": ("timeouts",)},
-}
-"""What may be unknown, and the columns of each table that come from it."""
+OPTIONAL = ("ticks", "checks", "retries")
+"""What may be unknown. A column that comes from one of them says so in its schema (`needs`)."""
 
 
 def unobserved(metadata: Mapping[str, str]) -> frozenset[str]:
-    """Which of `ticks`, `checks` and `retries` the trace does not tell."""
-    return frozenset(what for what in _COLUMNS if metadata.get(what) == "unknown")
+    """Which of `OPTIONAL` the trace does not tell."""
+    return frozenset(what for what in OPTIONAL if metadata.get(what) == "unknown")
 
 
 def hide(name: str, table: pa.Table, what: frozenset[str]) -> pa.Table:
     """The table `name` with nulls where its columns come from what was not observed."""
-    for column in (column for unknown in what for column in _COLUMNS[unknown].get(name, ())):
-        place = table.schema.get_field_index(column)
-        table = table.set_column(place, table.schema.field(place), pa.nulls(len(table), table.schema.types[place]))
-    return schemas.validate(table, name) if what else table
+    if not what:
+        return table
+    for place, column in enumerate(schemas.load(name).columns):
+        if column.needs in what:
+            field = table.schema.field(place)
+            table = table.set_column(place, field, pa.nulls(len(table), field.type))
+    return schemas.validate(table, name)
 
 
 def hide_all(tables: Mapping[str, pa.Table], metadata: Mapping[str, str]) -> dict[str, pa.Table]:

@@ -26,6 +26,8 @@ FAULT_CODES = (
     "release-without-acquire",
 )
 SEVERITIES = ("info", "error")
+CAUSES = ("scheduling", "preemption", "battle", "long_hold", "convoy", "saturation", "queueing")
+"""Why a thread waited, in the order in which they are tried."""
 RELEASE_KINDS = ("unknown", "check", "blocking")
 UNKNOWN, CHECK, BLOCKING = range(3)
 NO_SEQ = NOBODY = -1
@@ -42,6 +44,7 @@ THREAD_ROW = _layout(
     first_seq="i8",
 )  # fmt: skip
 BLAME_ROW = _layout(duration="i8", waiter="i4", holder="i4")
+CAUSE_ROW = _layout(duration="i8", waits="i8", thread="i4", holder="i4", cause="i4", padding="i4")
 HOLD_ROW = _layout(
     start_seq="i8", end_seq="i8", start_clock="i8", end_clock="i8", start_tick_clock="i8", end_tick_clock="i8",
     waited="i8", thread="i4", release_kind="u1", open="u1", truncated="u1",
@@ -64,8 +67,8 @@ HISTOGRAM_ROW = _layout(low="i8", high="i8", count="i8", thread="i4", kind="i4")
 """Durations from `low` to below `high`."""
 
 LAYOUTS = {
-    "threads": THREAD_ROW, "blame": BLAME_ROW, "distributions": DISTRIBUTION_ROW, "handoffs": HANDOFF_ROW,
-    "waiting": WAITING_ROW, "histograms": HISTOGRAM_ROW,
+    "threads": THREAD_ROW, "blame": BLAME_ROW, "causes": CAUSE_ROW, "distributions": DISTRIBUTION_ROW,
+    "handoffs": HANDOFF_ROW, "waiting": WAITING_ROW, "histograms": HISTOGRAM_ROW,
     "holds": HOLD_ROW, "waits": WAIT_ROW, "switches": SWITCH_ROW, "faults": FAULT_ROW, "retries": RETRY_ROW,
 }  # fmt: skip
 """From `holds` on they only come from a machine that keeps rows."""
@@ -76,15 +79,12 @@ DISTRIBUTIONS = ("wait", "contended_wait", "hold", "switch_latency")
 FINDING_ROW = _layout(
     cost="i8", start_seq="i8", end_seq="i8", start_clock="i8", end_clock="i8", more="3i8", thread="i4", other="i4"
 )
-"""A finding of one of `FINDING_KINDS`. `more` and `other` are what its analyzer says they are."""
+"""A finding of one of `analyzers.COLLECTED`. `more` and `other` are what its analyzer says they are."""
 
 GROUP_ROW = _layout(
     count="i8", cost="i8", span="i8", more="3i8", worst_cost="i8", start_seq="i8", end_seq="i8", thread="i4", other="i4"
 )
 """All findings of one kind about the same `thread` and `other`: sums, and the costliest's cost and seqs."""
-
-FINDING_KINDS = ("battles", "convoys", "frozen_signals", "long_holds")
-"""The kinds that the state machine collects, in the native core's order."""
 
 
 @dataclass(frozen=True)
@@ -154,16 +154,18 @@ class Wait:
     busy_seq: int = NO_SEQ
     busy: int = 0
     busy_ticks: int = 0
-    busy_switches: int = 0  # of the trace, at its first BUSY or RETRY_ROW
+    busy_switches: int = 0  # of the trace, at its first BUSY or RETRY
     failed_retries: int = 0
     lost_rounds: int = 0
     timeouts: int = 0
     hand_overs: int = 0
     retry: int = -1  # clock of its first failed retry
-    acquires_since_mark: int = 0  # its last BUSY or RETRY_ROW
+    acquires_since_mark: int = 0  # its last BUSY or RETRY
     reacquires_since_mark: int = 0
-    passes: Counter[int] = field(default_factory=Counter)  # by thread, since its first BUSY or RETRY_ROW
-    blame: Counter[int] = field(default_factory=Counter)
+    passes: Counter[int] = field(default_factory=Counter)  # by thread, since its first BUSY or RETRY
+    after_check: bool = False  # the thread's last RELEASE before it was a check release
+    battle: bool = False  # known when it ends
+    steps: Counter[Hold | None] = field(default_factory=Counter)  # how long, by the hold meanwhile; None: nobody's
 
     @property
     def contended(self) -> bool:
@@ -174,11 +176,19 @@ class Wait:
         return self.busy_seq if self.entry_seq == NO_SEQ else self.entry_seq
 
     @property
+    def blame(self) -> Counter[int]:
+        """How long, by who held the GIL meanwhile."""
+        blame: Counter[int] = Counter()
+        for hold, duration in self.steps.items():
+            blame[hold.thread if hold else NOBODY] += duration
+        return blame
+
+    @property
     def rival(self) -> int:
         return max(self.passes, key=lambda thread: (self.passes[thread], -thread), default=NOBODY)
 
 
-@dataclass
+@dataclass(eq=False)
 class Hold:
     """A hold as the plain machine follows it, with the wait that led to it and the timeouts of its waiters."""
 
@@ -190,6 +200,8 @@ class Hold:
     wait: Wait | None
     waited: int
     timeouts: Counter[int] = field(default_factory=Counter)
+    long: bool = False  # known when it ends, as is the next
+    preempted: bool = False
 
 
 Rows = npt.NDArray[Any]
@@ -245,11 +257,12 @@ PICTURE_LAYOUTS = {
 
 
 C_STRUCTS = {
-    "tk_thread_totals": THREAD_ROW, "tk_blame": BLAME_ROW, "tk_hold": HOLD_ROW, "tk_wait": WAIT_ROW,
-    "tk_switch": SWITCH_ROW, "tk_fault": FAULT_ROW, "tk_retry": RETRY_ROW, "tk_distribution": DISTRIBUTION_ROW,
-    "tk_handoff": HANDOFF_ROW, "tk_waiting": WAITING_ROW, "tk_bucket": HISTOGRAM_ROW, "tk_finding": FINDING_ROW,
-    "tk_finding_group": GROUP_ROW, "tk_cell": CELL_ROW, "tk_picture_hold": PICTURE_HOLD_ROW,
-    "tk_picture_wait": PICTURE_WAIT_ROW, "tk_window": WINDOW_ROW, "tk_knot": KNOT_ROW,
+    "tk_thread_totals": THREAD_ROW, "tk_blame": BLAME_ROW, "tk_cause": CAUSE_ROW, "tk_hold": HOLD_ROW,
+    "tk_wait": WAIT_ROW, "tk_switch": SWITCH_ROW, "tk_fault": FAULT_ROW, "tk_retry": RETRY_ROW,
+    "tk_distribution": DISTRIBUTION_ROW, "tk_handoff": HANDOFF_ROW, "tk_waiting": WAITING_ROW,
+    "tk_bucket": HISTOGRAM_ROW, "tk_finding": FINDING_ROW, "tk_finding_group": GROUP_ROW, "tk_cell": CELL_ROW,
+    "tk_picture_hold": PICTURE_HOLD_ROW, "tk_picture_wait": PICTURE_WAIT_ROW, "tk_window": WINDOW_ROW,
+    "tk_knot": KNOT_ROW,
 }  # fmt: skip
 """What the layouts are called in C."""
 
@@ -331,10 +344,10 @@ class Machine(Protocol):
         """
 
     def findings(self, kind: str) -> Rows:
-        """The rows kept of one of `FINDING_KINDS`, of layout `FINDING_ROW`."""
+        """The rows kept of one of `analyzers.COLLECTED`, of layout `FINDING_ROW`."""
 
     def groups(self, kind: str) -> Rows:
-        """All findings of one of `FINDING_KINDS`, kept or not, by their threads: of layout `GROUP_ROW`."""
+        """All findings of one of `analyzers.COLLECTED`, kept or not, by their threads: of layout `GROUP_ROW`."""
 
     def clocks(self) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]]:
         """For each batch the rows' clock and, in a timed trace, tick clock. Only where rows are kept."""

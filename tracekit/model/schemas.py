@@ -21,11 +21,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 VERSION = 1
+
+
+def _folder() -> Path:
+    package = Path(__file__).parent.parent
+    installed = package / "_schemas"
+    return (installed if installed.is_dir() else package.parent / "schemas") / f"v{VERSION}"
+
+
+FINDING_TABLES = tuple(sorted(path.stem for path in (_folder() / "findings").glob("*.json")))
+"""Those of kinds of findings: their schemas have a folder of their own."""
 TRACE_TABLES = ("events", "threads", "holds", "waits", "switches", "blame", "failed_retries", "diagnostics")
 """The tables of a `Trace`."""
 ANALYSIS_TABLES = (
-    "threads", "blame", "battles", "convoys", "frozen_signals", "long_holds", "distributions", "histograms",
-    "utilisation", "waiting", "handoffs", "fairness",
+    "threads", "blame", "causes", *FINDING_TABLES, "distributions", "histograms", "utilisation", "waiting", "handoffs",
+    "fairness",
 )  # fmt: skip
 """The tables of an `Analysis`."""
 FLEET_TABLES = (
@@ -50,13 +60,18 @@ _TYPES: dict[str, pa.DataType] = {
 
 @dataclass(frozen=True)
 class Column:
-    """A column as its schema file declares it. `unit` is `clock` where it is that of the trace: ns or ticks."""
+    """A column as its schema file declares it.
+
+    unit: `clock` where it is that of the trace: ns or ticks. needs: which of `observed.OPTIONAL` a trace must tell,
+    else the column is null.
+    """
 
     name: str
     type: str
     nullable: bool
     unit: str | None
     description: str
+    needs: str | None = None
 
 
 @dataclass(frozen=True)
@@ -76,18 +91,14 @@ class TableSchema:
         return _arrow(self.name, unit)
 
 
-def _folder() -> Path:
-    package = Path(__file__).parent.parent
-    installed = package / "_schemas"
-    return (installed if installed.is_dir() else package.parent / "schemas") / f"v{VERSION}"
-
-
 @cache
 def load(name: str) -> TableSchema:
     """The schema of one of `TABLES`. One that says `columns_of` begins with the columns of those."""
-    declared = json.loads((_folder() / f"{name}.json").read_text(encoding="utf-8"))
+    folder = _folder() / "findings" if name in FINDING_TABLES else _folder()
+    declared = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     columns = tuple(
-        Column(c["name"], c["type"], c["nullable"], c.get("unit"), c["description"]) for c in declared["columns"]
+        Column(c["name"], c["type"], c["nullable"], c.get("unit"), c["description"], c.get("needs"))
+        for c in declared["columns"]
     )
     begins_with = tuple(declared.get("columns_of", ()))
     first = tuple(column for part in begins_with for column in load(part).columns)

@@ -14,8 +14,6 @@ from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-import zstandard
-
 from tracekit.errors import SourceError
 
 if TYPE_CHECKING:
@@ -40,6 +38,8 @@ def _gzip() -> _Decompressor:
 
 
 def _zstd() -> _Decompressor:
+    import zstandard
+
     return zstandard.ZstdDecompressor().decompressobj()
 
 
@@ -109,13 +109,18 @@ class Source:
             (start[at : at + _COMPRESSED_PIECE] for at in range(0, len(start), _COMPRESSED_PIECE)),
             iter(lambda: self._read(_COMPRESSED_PIECE), b""),
         )
+        damaged: tuple[type[Exception], ...] = (zlib.error,)
+        if new is _zstd:
+            import zstandard
+
+            damaged = (zstandard.ZstdError,)
         decompressor, finished = new(), False
         for piece in pieces:
             rest = piece
             while rest:
                 try:
                     out = decompressor.decompress(rest)
-                except (zlib.error, zstandard.ZstdError) as error:
+                except damaged as error:
                     self.truncated = f"the compressed data is damaged ({error})"
                     return
                 if out:
@@ -196,7 +201,7 @@ class Source:
         if self._pipe is not None:
             os.close(self._pipe)
             self._pipe = None
-        if self._pump:
+        if self._pump and self._pump.ident is not None:  # interrupted, it may not even have started
             self._pump.join()
         if self._fd > 0:
             os.close(self._fd)

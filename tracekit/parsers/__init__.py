@@ -1,38 +1,49 @@
-"""Parsers, each one file. They are recognised by content: `PARSERS` lists them, nothing registers itself."""
+"""Parsers, each one file. They are recognised by content: `PARSERS` lists them, nothing registers itself.
+
+Each is loaded when those before it are not sure that a trace is theirs: of most traces only the first.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import BinaryIO
+from importlib import import_module
+from typing import BinaryIO, Protocol, cast
 
 from tracekit.model.source import Source
 from tracekit.model.stream import EventStream
-from tracekit.parsers import arrow, csv, gecko, giltracer, jsonl, nsight, parquet, perf, raw, text
+
+PARSERS = ("text", "raw", "perf", "giltracer", "gecko", "nsight", "parquet", "arrow", "csv", "jsonl")
+"""The modules, in the order in which they are asked."""
+EVENTS_FILE = "events.parquet"
 
 
-@dataclass(frozen=True)
-class Parser:
-    """`sniff` says from a trace's beginning how sure it is (0 to 1) that it can read it."""
+class Parser(Protocol):
+    """What each module has."""
 
-    name: str
-    sniff: Callable[[bytes], float]
-    open: Callable[[Source, bool, bool], EventStream]
+    def sniff(self, head: bytes) -> float:
+        """From a trace's beginning: how sure it is (0 to 1) that it can read it."""
+
+    def open_stream(self, source: Source, strict: bool, whole: bool) -> EventStream: ...
 
 
-PARSERS = (
-    Parser(text.NAME, text.sniff, text.open_stream),
-    Parser(raw.NAME, raw.sniff, raw.open_stream),
-    Parser(perf.NAME, perf.sniff, perf.open_stream),
-    Parser(giltracer.NAME, giltracer.sniff, giltracer.open_stream),
-    Parser(gecko.NAME, gecko.sniff, gecko.open_stream),
-    Parser(nsight.NAME, nsight.sniff, nsight.open_stream),
-    Parser(parquet.NAME, parquet.sniff, parquet.open_stream),
-    Parser(arrow.NAME, arrow.sniff, arrow.open_stream),
-    Parser(csv.NAME, csv.sniff, csv.open_stream),
-    Parser(jsonl.NAME, jsonl.sniff, jsonl.open_stream),
-)
+def parser_of(head: bytes) -> Parser:
+    """The one that is most sure of a trace that begins so; of several the first."""
+    best, most = None, -1.0
+    for name in PARSERS:
+        parser = cast(Parser, import_module(f"{__name__}.{name}"))
+        sure = parser.sniff(head)
+        if sure > most:
+            best, most = parser, sure
+        if sure >= 1:
+            break
+    assert best
+    return best
+
+
+def events_of(path: str) -> str:
+    """The file that holds the events: of a folder of tables the one in it, otherwise `path` itself."""
+    inside = os.path.join(path, EVENTS_FILE)
+    return inside if os.path.isdir(path) and os.path.exists(inside) else path
 
 
 def open_trace(
@@ -51,10 +62,9 @@ def open_trace(
     shown: what to call it. Raises SourceError, SchemaError; BadLineError for what was converted with bad lines.
     """
     path = os.fspath(path)
-    source = Source(path if file else parquet.events_of(path), shown or path, file)
+    source = Source(path if file else events_of(path), shown or path, file)
     try:
-        parser = max(PARSERS, key=lambda parser: parser.sniff(source.head))
-        stream = parser.open(source, strict, whole)
+        stream = parser_of(source.head).open_stream(source, strict, whole)
         if strict and stream.bad_lines.total:  # what was converted had bad lines
             raise stream.bad_lines.refuse(stream.path)
         return stream

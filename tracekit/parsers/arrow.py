@@ -11,7 +11,6 @@ from tracekit.model.source import Source
 from tracekit.model.stream import EventStream
 from tracekit.parsers.columnar import ColumnarStream, events_columns, unreadable
 
-NAME = "arrow"
 _FILE, _STREAM = b"ARROW1", b"\xff\xff\xff\xff"
 
 

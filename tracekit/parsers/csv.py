@@ -12,7 +12,6 @@ from tracekit.model.source import Source
 from tracekit.model.stream import EventStream
 from tracekit.parsers.columnar import COLUMNS, HEADER_LIMIT, ColumnarStream, events_columns, line_of, unreadable
 
-NAME = "csv"
 _HEADER = f"# {KEY}: ".encode()
 _BOM = b"\xef\xbb\xbf"
 _BLOCK = 1 << 22

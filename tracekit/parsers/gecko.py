@@ -18,7 +18,6 @@ from tracekit.parsers.jsonevents import Events, elements, events, members, skip
 from tracekit.parsers.ranges import HOLDING, WAITING, RangeEvents
 from tracekit.words import whole_number
 
-NAME = "gecko"
 _KINDS = {"Has GIL": HOLDING, "Waiting for GIL": WAITING}
 _HINT = "Write one with `python -m profiling.sampling run --gecko -o profile.json`, in Python 3.15 or newer."
 

@@ -16,7 +16,6 @@ from tracekit.parsers.jsonevents import Events, elements, events, members, skip
 from tracekit.parsers.ranges import HOLDING, WAITING, RangeEvents
 from tracekit.words import whole_number
 
-NAME = "giltracer"
 _Thread = tuple[int | None, int | None]  # pid, tid
 _HINT = "Record with `giltracer`, and give tracekit the giltracer.json that it writes (docs/viewers.md)."
 

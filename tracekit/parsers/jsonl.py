@@ -13,7 +13,6 @@ from tracekit.model.source import Source
 from tracekit.model.stream import EventStream
 from tracekit.parsers.columnar import COLUMNS, HEADER_LIMIT, ColumnarStream, line_of, unreadable
 
-NAME = "jsonl"
 _BLOCK = 1 << 22
 
 

@@ -21,7 +21,6 @@ from tracekit.model.source import Source
 from tracekit.model.stream import EventStream
 from tracekit.parsers.ranges import HOLDING, WAITING, RangeEvents
 
-NAME = "nsight"
 _MAGIC = b"SQLite format 3\0"
 _DOMAIN = "GIL Trace"
 _KINDS = {"Holding GIL": HOLDING, "Waiting for GIL": WAITING}

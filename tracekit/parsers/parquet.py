@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -12,8 +11,6 @@ from tracekit.model.source import Source
 from tracekit.model.stream import EventStream
 from tracekit.parsers.columnar import ColumnarStream, events_columns, unreadable
 
-NAME = "parquet"
-EVENTS_FILE = "events.parquet"
 _BATCH_EVENTS = 1 << 17
 
 
@@ -47,9 +44,3 @@ def open_stream(source: Source, strict: bool, whole: bool) -> EventStream:
     return ColumnarStream(
         path, from_json(told, path) if told else None, batches(), lambda: (total * read // (rows or 1), total), close
     )
-
-
-def events_of(path: str) -> str:
-    """The file that holds the events: of a folder of tables the one in it, otherwise `path` itself."""
-    inside = os.path.join(path, EVENTS_FILE)
-    return inside if os.path.isdir(path) and os.path.exists(inside) else path

@@ -14,7 +14,6 @@ from tracekit.model.source import Source, lines
 from tracekit.model.stream import ACQUIRE, ENTRY, LINE_LIMIT, RELEASE, TIME_LIMIT, EventStream
 from tracekit.parsers.imported import UNTOLD, ImportedEvents, Row, with_busy
 
-NAME = "perf"
 _HEADER = (
     rb"(?P<comm>.{1,64}?)\s++(?:(?P<pid>\d{1,10})/)?(?P<tid>\d{1,10})\s++(?:\[\d+\]\s++)?"
     rb"(?P<seconds>\d{1,10})\.(?P<fraction>\d{9}|\d{6}):\s++"

@@ -18,7 +18,6 @@ from tracekit.model.definitions import Code, code_words
 from tracekit.model.source import Source
 from tracekit.model.stream import BATCH_SCHEMA, EVENTS, EventStream, event_column
 
-NAME = "raw"
 MAGIC = b"TKGILRAW"
 VERSIONS = (1, 2)
 _HEADER = np.dtype(

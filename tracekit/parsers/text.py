@@ -28,15 +28,12 @@ from tracekit.model.stream import (
     EventStream,
     event_column,
 )
-from tracekit.parsers.native_text import NativeText
 
 _BATCH_EVENTS = 1 << 16
 _BOM = b"\xef\xbb\xbf"
 _INTEGER = re.compile(rb"-?[0-9]+")
 _ATTRIBUTE = re.compile(rb"([a-z][a-z-]*)=(.+)", re.DOTALL)
 _CODES = {word.encode(): code for code, word in enumerate(EVENTS)}
-
-NAME = "text"
 
 
 def sniff(head: bytes) -> float:
@@ -49,6 +46,8 @@ def sniff(head: bytes) -> float:
 def open_stream(source: Source, strict: bool, whole: bool) -> EventStream:
     """A stream of the text in `source`, by the core in use."""
     if _native.library:
+        from tracekit.parsers.native_text import NativeText
+
         return NativeText(source, strict, whole)
     return PlainText(source, strict, whole)
 

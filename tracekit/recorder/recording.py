@@ -9,13 +9,9 @@ from pathlib import Path
 
 import tracekit.recorder.bootstrap as inside
 from tracekit.errors import OptionError, RecordError, SourceError, TracekitError
-from tracekit.parsers import open_trace
-from tracekit.parsers.raw import RawRecording
 from tracekit.recorder import require_library
-from tracekit.version import VERSION
 from tracekit.words import whole_number
 from tracekit.writers import TEXT, VIEWERS, FolderWriter, Writer, write_trace, writer_for
-from tracekit.writers.tablestream import TableStream
 
 
 @dataclass(frozen=True)
@@ -67,6 +63,9 @@ def write_recordings(trace: Path) -> tuple[list[Written], list[Path]]:
 
 def _session(raw: Path) -> int | None:
     """The number that a program's recordings share."""
+    from tracekit.parsers import open_trace
+    from tracekit.parsers.raw import RawRecording
+
     try:
         with open_trace(raw) as stream:
             return int(stream.header["session"]) if isinstance(stream, RawRecording) else None
@@ -83,6 +82,8 @@ def _runs(pid: str) -> bool:
 
 
 def _convert(raw: Path, trace: Path, writer: Writer | FolderWriter) -> Written:
+    from tracekit.writers.tablestream import TableStream
+
     with TableStream(raw) as tables:
         try:
             write_trace(tables, trace, writer)
@@ -118,6 +119,8 @@ class Recording:
     def start(self) -> None:
         """Raises RecordError: this process cannot be recorded, or already is; the file cannot be written."""
         import sys
+
+        from tracekit.version import VERSION
 
         try:
             recorder = inside.Recorder(require_library())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from heapq import nlargest
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich import box
@@ -13,11 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from tracekit.analysis import Analysis
-from tracekit.analyzers import KINDS
-from tracekit.comparison import Comparison
+from tracekit.analyzers import ANALYZERS, KINDS
 from tracekit.model.arrays import numbers
 from tracekit.reporters.sentences import facts, healthy, not_observed
 from tracekit.words import count, duration, percent, printable, share
+
+if TYPE_CHECKING:
+    from tracekit.comparison import Comparison
 
 THREADS_SHOWN = 20
 BLAME_SHOWN = 5
@@ -46,7 +49,7 @@ def render_comparison(comparison: Comparison) -> RenderableType:
     for change in comparison.findings:
         line = Text(f"{change.what.upper()}  ", style=styles.get(change.what, "bold"))
         costs = f"{percent(change.cost_before)} -> {percent(change.cost_after)}"
-        kind = change.kind.replace("_", " ")
+        kind = ANALYZERS[change.kind].words
         parts.append(line.append(f"{kind}, {costs}: {change.title}", style="none"))
     if not comparison.findings:
         parts.append(Text("Nothing worth naming in either.", style="bold green"))
@@ -90,7 +93,14 @@ def _findings(analysis: Analysis, kinds: Sequence[str]) -> list[RenderableType]:
     hidden = sum(finding.kind not in kinds for finding in analysis.findings)
     if hidden:
         told = f"{count(hidden, 'finding')} of other kinds not shown."
-        lines.append(Text(told if lines else f"Nothing worth naming of {', '.join(kinds)}. {told}", style="bold"))
+        lines.append(
+            Text(
+                told
+                if lines
+                else f"Nothing worth naming of {', '.join(ANALYZERS[kind].words for kind in kinds)}. {told}",
+                style="bold",
+            )
+        )
     elif not lines:
         lines.append(_healthy(analysis))
     told = not_observed(analysis)
@@ -99,7 +109,7 @@ def _findings(analysis: Analysis, kinds: Sequence[str]) -> list[RenderableType]:
     cut = [kind for kind, found in analysis.totals.found.items() if kind in kinds and found.kept < found.count]
     for kind in cut:
         found = analysis.totals.found[kind]
-        which = kind.replace("_", " ")
+        which = ANALYZERS[kind].words
         note = f"--json lists the {found.kept:,} costliest of {found.count:,} {which}; what is said here counts all."
         lines.append(Text(note, style="dim"))
     return lines

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tracekit.analysis import Analysis
-from tracekit.analyzers import KINDS
+from tracekit.analyzers import COLLECTED, KINDS
 from tracekit.comparison import Comparison
-from tracekit.model.rows import FINDING_KINDS
 
 SCHEMA = "tracekit.analysis/1"
 COMPARISON_SCHEMA = "tracekit.comparison/1"
@@ -40,7 +39,8 @@ def as_dict(analysis: Analysis, kinds: Sequence[str] = KINDS) -> dict[str, Any]:
         },
         "threads": analysis.threads.select(_THREAD_COLUMNS).to_pylist(),
         "blame": analysis.blame.to_pylist(),
-        **{kind: analysis.tables[kind].to_pylist() if kind in kinds else [] for kind in FINDING_KINDS},
+        "causes": analysis.causes.to_pylist(),
+        **{kind: analysis.tables[kind].to_pylist() if kind in kinds else [] for kind in COLLECTED},
         **{table: analysis.tables[table].to_pylist() for table in _TABLES},
         "found": {kind: _found(analysis, kind) for kind in KINDS},
         "diagnostics": [

@@ -12,19 +12,20 @@ from rich.table import Table
 from rich.text import Text
 
 from tracekit.model import schemas
+from tracekit.sql import Found
 from tracekit.words import printable
 
 ROWS_SHOWN = 1000
 _GAP = 2  # blanks between columns
 
 
-def render(found: pa.Table, width: int | None = None) -> RenderableType:
+def render(found: Found, width: int | None = None) -> RenderableType:
     """What rich prints: the first rows, in as many columns as fit; a line says what is not shown.
 
     width: of the terminal; None shows all columns.
     """
-    rows = found.slice(0, ROWS_SHOWN)
-    names = [printable(name) for name in found.column_names]
+    rows, more = _first_rows(found)
+    names = [printable(name) for name in found.schema.names]
     cells = [[_cell(value) for value in column.to_pylist()] for column in rows.columns]
     widths = [max(len(text) for text in (name, *column)) for name, column in zip(names, cells, strict=True)]
     shown = len(names)
@@ -39,11 +40,22 @@ def render(found: pa.Table, width: int | None = None) -> RenderableType:
     notes = []
     if shown < len(names):
         notes.append(f"Not shown for want of room: {', '.join(names[shown:])}.")
-    if found.num_rows > ROWS_SHOWN:
-        notes.append(f"These are {ROWS_SHOWN:,} of {found.num_rows:,} rows; --format csv, json or parquet gives all.")
-    elif not found.num_rows:
+    if more:
+        notes.append(f"These are the first {ROWS_SHOWN:,} rows; --format csv, json or parquet gives all.")
+    elif not rows.num_rows:
         notes.append("No rows.")
     return Group(table, *(Text(note, style="dim") for note in notes))
+
+
+def _first_rows(found: Found) -> tuple[pa.Table, bool]:
+    """Those that are shown, and whether there are more. How many is not asked: there may be no end of them."""
+    batches, count = [], 0
+    for batch in found.batches:
+        batches.append(batch)
+        count += batch.num_rows
+        if count > ROWS_SHOWN:
+            break
+    return pa.Table.from_batches(batches, found.schema).slice(0, ROWS_SHOWN), count > ROWS_SHOWN
 
 
 def _cell(value: Any) -> str:

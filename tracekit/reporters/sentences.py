@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tracekit.analysis import Analysis
-from tracekit.analyzers import KINDS
+from tracekit.analyzers import ANALYZERS
 from tracekit.words import count, duration, share
 
 
@@ -38,7 +38,7 @@ def healthy(analysis: Analysis) -> str:
         return "No time passes in this trace, so nothing can be said of how long anything took."
     used = {row["state"]: share(row["duration"], analysis.duration) for row in analysis.utilisation.to_pylist()}
     waits = sum(analysis.threads.column("contended_waits").to_pylist())
-    seen = [kind.replace("_", " ") for kind in KINDS if analysis.observed(kind)]
+    seen = [analyzer.words for kind, analyzer in ANALYZERS.items() if analysis.observed(kind)]
     what = f"No {', '.join(seen)}" if analysis.unobserved else "No contention"
     return (
         f"{what} worth naming: the GIL was held {used['held']} of the time, and free while somebody waited "
@@ -50,7 +50,7 @@ def not_observed(analysis: Analysis) -> str:
     """What cannot be said of this trace; empty where everything can."""
     if not analysis.unobserved:
         return ""
-    kinds = [kind.replace("_", " ") for kind in KINDS if not analysis.observed(kind)]
+    kinds = [analyzer.words for kind, analyzer in ANALYZERS.items() if not analysis.observed(kind)]
     return (
         f"Not observed in this trace: {', '.join(sorted(analysis.unobserved))}, which "
         f"{analysis.metadata.get('source', 'its source')} does not tell. So nothing can be said of {', '.join(kinds)}."

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from tracekit import _native
-from tracekit.analyzers import ANALYZERS
+from tracekit.analyzers import COLLECTED
 from tracekit.analyzers.finding import Group
-from tracekit.model.rows import FINDING_KINDS, LAYOUTS, Machine, Options, PictureLimits, Rows, Totals
+from tracekit.model.rows import LAYOUTS, Machine, Options, PictureLimits, Rows, Totals
 from tracekit.model.stream import EventStream, OnProgress
-from tracekit.timeline.native import NativeMachine
-from tracekit.timeline.picture import Picture, picture
-from tracekit.timeline.plain import PlainMachine
 from tracekit.timeline.tables import Tables
+
+if TYPE_CHECKING:
+    from tracekit.timeline.picture import Picture
 
 
 def new_machine(interval: int, keep_rows: bool, options: Options) -> Machine:
     """A state machine of the core in use. `interval`: ticks between two checks."""
-    return (NativeMachine if _native.library else PlainMachine)(interval, keep_rows, options)
+    if _native.library:
+        from tracekit.timeline.native import NativeMachine
+
+        return NativeMachine(interval, keep_rows, options)
+    from tracekit.timeline.plain import PlainMachine
+
+    return PlainMachine(interval, keep_rows, options)
 
 
 @dataclass(frozen=True)
@@ -83,19 +90,24 @@ def _drawing_machine(interval: int, options: Options, limits: PictureLimits | No
 def _totals(machine: Machine, threads: list[str], names: Mapping[str, str], limits: PictureLimits | None) -> Timeline:
     machine.finish()
     tables = Tables(machine, threads)
-    drawn = picture(tables.totals.duration, machine.picture()) if limits else None
+    drawn = None
+    if limits:
+        from tracekit.timeline.picture import picture
+
+        drawn = picture(tables.totals.duration, machine.picture())
     made = {
         "threads": tables.threads(names),
         "blame": tables.blame(),
+        "causes": tables.causes(),
         "distributions": tables.distributions(),
         "histograms": tables.histograms(),
         "utilisation": tables.utilisation(),
         "waiting": tables.waiting(),
         "handoffs": tables.handoffs(),
         "fairness": tables.fairness(),
-        **{analyzer.kind: tables.findings(analyzer) for analyzer in ANALYZERS},
+        **{kind: tables.findings(kind) for kind in COLLECTED},
     }
-    groups = {kind: tables.groups(kind) for kind in FINDING_KINDS}
+    groups = {kind: tables.groups(kind) for kind in COLLECTED}
     return Timeline(tables.totals, tables.unit, made, groups, np.empty(0, LAYOUTS["faults"]), drawn)
 
 

@@ -10,12 +10,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tracekit import _native
+from tracekit.analyzers import COLLECTED
 from tracekit.model.arrays import NULL, int64_values, numbers
 from tracekit.model.attributes import SPARSE, sparse
 from tracekit.model.rows import (
     C_STRUCTS,
     FAULT_CODES,
-    FINDING_KINDS,
     FINDING_ROW,
     GROUP_ROW,
     LAYOUTS,
@@ -101,7 +101,7 @@ class NativeMachine:
             free_wanted=found.free_wanted,
             exact=bool(found.exact),
             has_ticks=bool(found.has_ticks),
-            found={kind: Found(one.count, one.kept) for kind, one in zip(FINDING_KINDS, found.findings, strict=True)},
+            found={kind: Found(one.count, one.kept) for kind, one in zip(COLLECTED, found.findings, strict=True)},
             checks=None if found.checks_least == NULL else found.checks_most - found.checks_least,
             faults=tuple(
                 Faults(name, severity, found.counts[code][error], found.first_seq[code][error])
@@ -121,12 +121,12 @@ class NativeMachine:
 
     def findings(self, kind: str) -> Rows:
         count = c.c_int64()
-        address = self._c.tk_timeline_findings(self.native_handle, FINDING_KINDS.index(kind), count)
+        address = self._c.tk_timeline_findings(self.native_handle, COLLECTED.index(kind), count)
         return self._view(address, count.value, FINDING_ROW)
 
     def groups(self, kind: str) -> Rows:
         count = c.c_int64()
-        address = self._c.tk_timeline_groups(self.native_handle, FINDING_KINDS.index(kind), count)
+        address = self._c.tk_timeline_groups(self.native_handle, COLLECTED.index(kind), count)
         return self._view(address, count.value, GROUP_ROW)
 
     def draw(self, limits: PictureLimits) -> None:

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tracekit.analyzers import COLLECTED
 from tracekit.model.rows import (
     BLOCKING,
     CHECK,
-    FINDING_KINDS,
     NO_SEQ,
     PICTURE_LAYOUTS,
     FoundRow,
@@ -174,7 +174,7 @@ class PlainPicture:
         self.retries: list[DrawnRetry] = []
         self.knots: list[tuple[int, int]] = []
         self._contended: list[DrawnWait] = []
-        self._snapshots: dict[str, list[_Snapshot]] = {kind: [] for kind in FINDING_KINDS}
+        self._snapshots: dict[str, list[_Snapshot]] = {kind: [] for kind in COLLECTED}
         self._begun = False
         self._beginning: list[_Snapshot] = []
 

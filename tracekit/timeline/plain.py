@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tracekit.analyzers import COLLECTED
 from tracekit.analyzers.battles import battle
 from tracekit.analyzers.convoys import Convoys
 from tracekit.analyzers.frozen_signals import FrozenSignals
@@ -26,7 +27,6 @@ from tracekit.model.rows import (
     CHECK,
     DISTRIBUTIONS,
     FAULT_CODES,
-    FINDING_KINDS,
     FINDING_ROW,
     GROUP_ROW,
     LAYOUTS,
@@ -46,6 +46,7 @@ from tracekit.model.rows import (
     Wait,
 )
 from tracekit.model.stream import ACQUIRE, BUSY, ENTRY, RELEASE, RETRY
+from tracekit.timeline.causes import Causes
 from tracekit.timeline.picture import DrawnHold, DrawnRetry, DrawnWait, PlainPicture
 
 ALONE, LOST_ROUND, TIMEOUT, HAND_OVER = range(4)
@@ -77,6 +78,7 @@ class _Thread:
     held: int = 0
     waited: int = 0
     retried_waited: int = 0
+    last_release: int = UNKNOWN
     blame: Counter[int] = field(default_factory=Counter)
     durations: list[Counter[int]] = field(default_factory=lambda: [Counter() for _ in DISTRIBUTIONS])
 
@@ -105,10 +107,11 @@ class PlainMachine:
         self._handoffs: Counter[tuple[int, int]] = Counter()
         self._waiting: Counter[int] = Counter()
         self._free_wanted = self._free_wanted_at_release = 0
-        self._convoys = Convoys(options)
+        self._causes = Causes()
+        self._convoys = Convoys(options, self._causes.settle)
         self._frozen = FrozenSignals(options)
-        self._found: dict[str, list[FoundRow]] = {kind: [] for kind in FINDING_KINDS}
-        self._forgotten = dict.fromkeys(FINDING_KINDS, 0)
+        self._found: dict[str, list[FoundRow]] = {kind: [] for kind in COLLECTED}
+        self._forgotten = dict.fromkeys(COLLECTED, 0)
         self._faults: dict[tuple[int, int], list[int]] = {}
         self._rows: dict[str, list[tuple[int, ...]]] = {table: [] for table in LAYOUTS}
         self._clocks: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]] = []
@@ -162,11 +165,11 @@ class PlainMachine:
                 self._fault("entry-while-waiting", error, thread)
                 if self._hold:
                     self._hold.timeouts.pop(thread, None)
-            self._waits[thread] = Wait(thread, self._seq, self._clock, self._ticks.now)
+            self._waits[thread] = self._new_wait(thread, self._seq)
         elif event in (BUSY, RETRY):
             if not wait:
                 self._fault("missing-entry", error, thread)
-                wait = self._waits[thread] = Wait(thread, NO_SEQ, self._clock, self._ticks.now)
+                wait = self._waits[thread] = self._new_wait(thread, NO_SEQ)
             self._contend(wait, event)
         elif event == ACQUIRE:
             if not wait:
@@ -178,8 +181,10 @@ class PlainMachine:
             self._acquired(thread)
             self._hold = Hold(thread, self._seq, self._clock, self._ticks.now, checks, wait, waited)
         else:
+            totals.last_release = UNKNOWN
             if holds:
-                self._close_hold(self._seq, self._release_kind(checks), ticks)
+                totals.last_release = self._release_kind(checks)
+                self._close_hold(self._seq, totals.last_release, ticks)
             else:
                 self._fault("release-without-acquire", error, thread)
             self._last_change = (thread, RELEASE)
@@ -201,12 +206,15 @@ class PlainMachine:
             self._time.read(time)
         step = self._clock - before
         if step:
-            holder = self._hold.thread if self._hold else NOBODY
             self._waiting[len(self._waits)] += step
             if not self._hold and self._waits:
                 self._free_wanted += step
             for wait in self._waits.values():
-                wait.blame[holder] += step
+                wait.steps[self._hold] += step
+
+    def _new_wait(self, thread: int, entry_seq: int) -> Wait:
+        after_check = self._threads[thread].last_release == CHECK
+        return Wait(thread, entry_seq, self._clock, self._ticks.now, after_check=after_check)
 
     def _tick_clock(self, ticks: int) -> int:
         return self._last_checks * self._interval + self._interval - min(max(ticks, 0), self._interval)
@@ -297,7 +305,9 @@ class PlainMachine:
                 self._picture.knots.append((self._clock, self._tick_clock(ticks)))
         others_wait = any(wait.contended and wait.thread != hold.thread for wait in self._waits.values())
         timed_waiters = others_wait and self._timed
-        self._find("long_holds", long_hold(hold, end_seq, self._clock, timed_waiters, self._options))
+        long = long_hold(hold, end_seq, self._clock, timed_waiters, self._options)
+        hold.long = long is not None
+        self._find("long_holds", long)
         self._find("convoys", self._convoys.hold_ended(hold, end_seq, self._clock, kind == BLOCKING))
         if kind == CHECK and ticks != NULL:
             self._find("frozen_signals", self._frozen.check_release(ticks, end_seq, self._clock))
@@ -327,7 +337,9 @@ class PlainMachine:
             wanted = quick or not self._picture.partial or wait.lost_rounds >= self._options.min_rounds
             self._picture.wait(drawn if wanted else drawn._replace(rival=NOBODY))
             self._draw_beginning()
-        self._find("battles", battle(wait, end_seq, self._clock, self._options))
+        fought = battle(wait, end_seq, self._clock, self._options)
+        wait.battle = fought is not None
+        self._find("battles", fought)
         return waited
 
     def _drawn_hold(self, hold: Hold, end_seq: int, kind: int, truncated: bool) -> DrawnHold:
@@ -362,8 +374,9 @@ class PlainMachine:
         if self._hold:
             self._close_hold(NO_SEQ, UNKNOWN)
         for thread in range(len(self._threads)):
-            if thread in self._waits:
-                self._close_wait(self._waits[thread], NO_SEQ)
+            if wait := self._waits.get(thread):
+                self._close_wait(wait, NO_SEQ)
+                self._causes.settle(wait, convoy=False)
             self._find("convoys", self._convoys.end(thread))
         self._find("frozen_signals", self._frozen.end())
 
@@ -402,6 +415,8 @@ class PlainMachine:
                 for holder, duration in t.blame.items()
                 if duration
             ]
+        elif table == "causes":
+            rows = self._causes.rows()
         elif table == "distributions":
             rows = [
                 (durations.total(), *(_quantile(durations, q) for q in (50, 90, 99, 100)), thread, kind)

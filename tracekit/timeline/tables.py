@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tracekit.analyzers import Analyzer
+from tracekit.analyzers import ANALYZERS
 from tracekit.analyzers.finding import Group
 from tracekit.model import schemas
 from tracekit.model.arrays import (
@@ -25,7 +25,7 @@ from tracekit.model.arrays import (
     strings,
     words_as_categories,
 )
-from tracekit.model.rows import DISTRIBUTIONS, NO_SEQ, RELEASE_KINDS, RETRY_KINDS, Machine, Totals
+from tracekit.model.rows import CAUSES, DISTRIBUTIONS, NO_SEQ, RELEASE_KINDS, RETRY_KINDS, Machine, Totals
 
 
 class Tables:
@@ -89,6 +89,22 @@ class Tables:
                 "waiter": self.thread(rows["waiter"]),
                 "holder": self.thread(rows["holder"]),
                 "duration": integers(rows["duration"]),
+            },
+        )
+
+    def causes(self) -> pa.Table:
+        rows = self._machine.rows("causes")
+        order = rows["cause"], rows["holder"].astype(np.uint32), -rows["duration"], rows["thread"]
+        rows = rows[np.lexsort(order)]
+        return schemas.table(
+            "causes",
+            self.unit,
+            {
+                "thread": self.thread(rows["thread"]),
+                "cause": categories(rows["cause"], strings(CAUSES)),
+                "holder": self.thread(rows["holder"]),
+                "duration": integers(rows["duration"]),
+                "waits": integers(rows["waits"]),
             },
         )
 
@@ -159,18 +175,20 @@ class Tables:
         rows = sorted(self._machine.groups(kind).tolist(), key=lambda row: (-row[1], row[5]))
         return [
             Group(
-                count, cost, span if kind == "frozen_signals" else cost, tuple(more), worst, start,
+                count, cost, span if ANALYZERS[kind].costs_span else cost, tuple(more), worst, start,
                 None if end == NO_SEQ else end, None if thread < 0 else names[thread],
                 None if other < 0 else names[other],
             )
             for count, cost, span, more, worst, start, end, thread, other in rows
         ]  # fmt: skip
 
-    def findings(self, analyzer: Analyzer) -> pa.Table:
-        """In the order of the trace."""
-        rows = self._machine.findings(analyzer.kind)
+    def findings(self, kind: str) -> pa.Table:
+        """Of one of `COLLECTED`, in the order of the trace."""
+        columns = ANALYZERS[kind].columns
+        assert columns
+        rows = self._machine.findings(kind)
         rows = rows[np.lexsort((rows["thread"], rows["start_seq"]))]
-        return schemas.table(analyzer.kind, self.unit, analyzer.columns(rows, self))
+        return schemas.table(kind, self.unit, columns(rows, self))
 
     def distributions(self) -> pa.Table:
         rows = self._machine.rows("distributions")

@@ -8,19 +8,26 @@ one, beside the place where the output goes, and renames it when all is written.
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import BinaryIO, cast
-
-import zstandard
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from tracekit.errors import OptionError
-from tracekit.writers import arrow, chrome, csv, firefox, jsonl, parquet, perfetto, text
-from tracekit.writers.files import beside
-from tracekit.writers.tablestream import TableStream
+
+if TYPE_CHECKING:
+    from tracekit.writers.tablestream import TableStream
+
+
+def _of(module: str, function: str = "write") -> Any:
+    """A module's function; the module is loaded when that is called."""
+
+    def write(trace: TableStream, out: Any) -> None:
+        getattr(import_module(f"{__name__}.{module}"), function)(trace, out)
+
+    return write
 
 
 @dataclass(frozen=True)
@@ -51,15 +58,17 @@ class FolderWriter:
 
 
 WRITERS: tuple[Writer | FolderWriter, ...] = (
-    Writer("text", (".log", ".txt", ".trace"), "the slides' text format", text.write),
-    FolderWriter("parquet", (".parquet",), "a folder with a Parquet file for each table", parquet.write_folder),
-    Writer("parquet-events", (".events.parquet",), "the events in one Parquet file", parquet.write_events),
-    Writer("arrow", (".arrow", ".feather"), "the events as an Arrow IPC file", arrow.write),
-    Writer("csv", (".csv",), "the events as CSV", csv.write),
-    Writer("jsonl", (".jsonl", ".ndjson"), "the events as JSON lines", jsonl.write),
-    Writer("perfetto", (".pftrace", ".perfetto-trace"), "a trace for Perfetto", perfetto.write),
-    Writer("chrome", (".json", ".trace.json"), "Chrome's trace JSON, for many viewers", chrome.write),
-    Writer("firefox", (".firefox.json", ".profile.json"), "a profile for the Firefox Profiler", firefox.write),
+    Writer("text", (".log", ".txt", ".trace"), "the slides' text format", _of("text")),
+    FolderWriter(
+        "parquet", (".parquet",), "a folder with a Parquet file for each table", _of("parquet", "write_folder")
+    ),
+    Writer("parquet-events", (".events.parquet",), "the events in one Parquet file", _of("parquet", "write_events")),
+    Writer("arrow", (".arrow", ".feather"), "the events as an Arrow IPC file", _of("arrow")),
+    Writer("csv", (".csv",), "the events as CSV", _of("csv")),
+    Writer("jsonl", (".jsonl", ".ndjson"), "the events as JSON lines", _of("jsonl")),
+    Writer("perfetto", (".pftrace", ".perfetto-trace"), "a trace for Perfetto", _of("perfetto")),
+    Writer("chrome", (".json", ".trace.json"), "Chrome's trace JSON, for many viewers", _of("chrome")),
+    Writer("firefox", (".firefox.json", ".profile.json"), "a profile for the Firefox Profiler", _of("firefox")),
 )
 
 
@@ -97,15 +106,21 @@ def writer_for(
 
 def _pack(writer: Writer, packing: str, trace: TableStream, out: BinaryIO) -> None:
     if packing == "gzip":
+        import gzip
+
         with gzip.GzipFile(fileobj=out, mode="wb", compresslevel=_GZIP_LEVEL, mtime=0) as packed:
             writer.write(trace, cast(BinaryIO, packed))
         return
+    import zstandard
+
     with zstandard.ZstdCompressor().stream_writer(out, closefd=False) as packed:
         writer.write(trace, cast(BinaryIO, packed))
 
 
 def write_trace(trace: TableStream, output: Path, writer: Writer | FolderWriter) -> None:
     """Into a file or folder that is there whole or not at all. Raises OptionError, SourceError, TracekitError."""
+    from tracekit.writers.files import beside
+
     with beside(output, [trace.path], folder=isinstance(writer, FolderWriter)) as path:
         if isinstance(writer, FolderWriter):
             writer.write(trace, path)

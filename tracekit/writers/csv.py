@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from tracekit.model.header import KEY
-from tracekit.writers.lines import join, texts
+from tracekit.writers.lines import join, texts, word
 from tracekit.writers.tablestream import TableStream
 
 
@@ -16,13 +16,13 @@ def write(trace: TableStream, out: BinaryIO) -> None:
     out.write(f"# {KEY}: {trace.header.to_json()}\n".encode())
     for place, (_, events) in enumerate(trace.pieces("events")):
         if not place:
-            out.write(names_line(events))
+            out.write(names_line(events.schema))
         for batch in events.to_batches():
             out.write(lines(batch))
 
 
-def names_line(table: pa.Table) -> bytes:
-    return (",".join(_quoted(name) for name in table.column_names) + "\n").encode()
+def names_line(schema: pa.Schema) -> bytes:
+    return (",".join(_quoted(name) for name in schema.names) + "\n").encode()
 
 
 def lines(batch: pa.RecordBatch) -> bytes:
@@ -31,7 +31,7 @@ def lines(batch: pa.RecordBatch) -> bytes:
 
     parts: list[Any] = []
     for place, column in enumerate(batch.columns):
-        parts += [*([","] if place else []), pc.fill_null(texts(column, _quoted), "")]
+        parts += [*([","] if place else []), pc.fill_null(texts(column, _quoted), word(""))]
     return join([*parts, "\n"])
 
 

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from tracekit.model.header import KEY
-from tracekit.writers.lines import join, texts
+from tracekit.writers.lines import join, texts, word
 from tracekit.writers.tablestream import TableStream
 
 
@@ -28,6 +28,6 @@ def lines(batch: pa.RecordBatch, end: str = "}\n") -> bytes:
 
     parts: list[Any] = []
     for place, (name, column) in enumerate(zip(batch.schema.names, batch.columns, strict=True)):
-        values = pc.fill_null(texts(column, partial(json.dumps, ensure_ascii=False)), "null")
+        values = pc.fill_null(texts(column, partial(json.dumps, ensure_ascii=False)), word("null"))
         parts += [f"{', ' if place else '{'}{json.dumps(name)}: ", values]
     return join([*parts, end])

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pyarrow as pa
 
+from tracekit.model.arrays import strings
+
 
 def texts(column: pa.Array, quote: Callable[[str], str] = str) -> pa.Array:
     """A column's values as strings; null and what is no number among floats are null.
@@ -21,20 +23,25 @@ def texts(column: pa.Array, quote: Callable[[str], str] = str) -> pa.Array:
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind):
         return column.cast(pa.string())
     if pa.types.is_nested(kind):
-        column = pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string())
+        column = strings([None if value is None else str(value) for value in column.to_pylist()])
     elif not pa.types.is_dictionary(kind):
         column = column.cast(pa.string())
     if not pa.types.is_dictionary(kind):
         column = column.dictionary_encode()
-    words = pa.array([quote(word) for word in column.dictionary.to_pylist()], pa.string())
+    words = strings([quote(word) for word in column.dictionary.to_pylist()])
     return pc.take(words, column.indices)
+
+
+def word(text: str) -> pa.Scalar:
+    """For Arrow's compute functions, which import pandas for a str."""
+    return strings([text])[0]
 
 
 def join(parts: Sequence[pa.Array | str]) -> bytes:
     """The parts of every row, one behind the other, and all rows behind one another. No part may be null."""
     import pyarrow.compute as pc
 
-    rows = pc.binary_join_element_wise(*parts, "")
+    rows = pc.binary_join_element_wise(*(word(part) if isinstance(part, str) else part for part in (*parts, "")))
     _, ends, data = rows.buffers()
     if data is None:
         return b""

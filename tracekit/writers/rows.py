@@ -5,37 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import BinaryIO
 
-import pyarrow as pa
-
+from tracekit.sql import Found
 from tracekit.writers import csv, jsonl
 
-_BATCH_ROWS = 1 << 16
 
-
-def write_csv(found: pa.Table, out: BinaryIO) -> None:
+def write_csv(found: Found, out: BinaryIO) -> None:
     """A line of names, then the rows; an empty field is null."""
-    out.write(csv.names_line(found))
-    for batch in found.to_batches(_BATCH_ROWS):
+    out.write(csv.names_line(found.schema))
+    for batch in found.batches:
         out.write(csv.lines(batch))
 
 
-def write_json(found: pa.Table, out: BinaryIO) -> None:
+def write_json(found: Found, out: BinaryIO) -> None:
     """A list of objects, one a line."""
     before = b"[\n"
-    for batch in found.to_batches(_BATCH_ROWS):
+    for batch in found.batches:
         if batch.num_rows:
             out.write(before + jsonl.lines(batch, end="},\n").removesuffix(b",\n"))
             before = b",\n"
     out.write(b"[]\n" if before == b"[\n" else b"\n]\n")
 
 
-def write_parquet(found: pa.Table, out: BinaryIO) -> None:
+def write_parquet(found: Found, out: BinaryIO) -> None:
     import pyarrow.parquet as pq
 
-    pq.write_table(found, out, compression="zstd")
+    with pq.ParquetWriter(out, found.schema, compression="zstd") as writer:
+        for batch in found.batches:
+            writer.write_batch(batch)
 
 
-ROW_FORMATS: dict[str, Callable[[pa.Table, BinaryIO], None]] = {
+ROW_FORMATS: dict[str, Callable[[Found, BinaryIO], None]] = {
     "csv": write_csv,
     "json": write_json,
     "parquet": write_parquet,

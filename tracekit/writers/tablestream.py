@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from tracekit.analysis import Analysis, analyze_stream
-from tracekit.analyzers import ANALYZERS
+from tracekit.analyzers import COLLECTED
 from tracekit.errors import SourceError
 from tracekit.model.header import Header
 from tracekit.model.observed import hide
@@ -26,10 +26,7 @@ from tracekit.timeline import new_machine
 from tracekit.timeline.diagnostics import diagnostics_table
 from tracekit.timeline.tables import Tables
 
-PIECEWISE = (
-    "events", "holds", "waits", "switches", "failed_retries", "battles", "convoys", "frozen_signals", "long_holds",
-    "diagnostics",
-)  # fmt: skip
+PIECEWISE = ("events", "holds", "waits", "switches", "failed_retries", *COLLECTED, "diagnostics")
 """The tables that may be larger than memory. All others are small."""
 _ALL = Options(worst=2**61)
 
@@ -149,7 +146,7 @@ _DERIVED: dict[str, Callable[[Tables], pa.Table]] = {
     "waits": Tables.waits,
     "switches": Tables.switches,
     "failed_retries": Tables.failed_retries,
-    **{analyzer.kind: partial(Tables.findings, analyzer=analyzer) for analyzer in ANALYZERS},
+    **{kind: partial(Tables.findings, kind=kind) for kind in COLLECTED},
 }
 
 

@@ -7,7 +7,7 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from tracekit.model.header import Header
-from tracekit.writers.lines import join, texts
+from tracekit.writers.lines import join, texts, word
 from tracekit.writers.tablestream import TableStream
 
 
@@ -35,6 +35,6 @@ def event_lines(batch: pa.RecordBatch) -> bytes:
 
     columns = [texts(batch.column(name)) for name in ("thread", "ticks", "checks", "event", "time")]
     for place in (1, 2):
-        columns[place] = pc.fill_null(columns[place], "-")
-    lines = pc.binary_join_element_wise(*columns, " ", null_handling="skip")  # a time may be missing
+        columns[place] = pc.fill_null(columns[place], word("-"))
+    lines = pc.binary_join_element_wise(*columns, word(" "), null_handling="skip")  # a time may be missing
     return join([lines, "\n"])

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from tracekit.analysis import Analysis
-from tracekit.model.rows import FINDING_KINDS
+from tracekit.analyzers import ANALYZERS, COLLECTED
 from tracekit.words import whole_number
 from tracekit.writers.tablestream import TableStream
 
@@ -152,8 +152,8 @@ def findings(analysis: Analysis) -> Iterator[Slice]:
     """The costliest findings of each kind, those of one track one after the other. Words stand at the costliest."""
     names, clock = analysis.names, shown_clock(analysis)
     words = {(finding.kind, finding.start_seq): finding for finding in analysis.findings}
-    for kind in FINDING_KINDS:
-        shown = kind.replace("_", " ")
+    for kind in COLLECTED:
+        shown = ANALYZERS[kind].words
         for row in analysis.tables[kind].to_pylist():
             finding = words.pop((kind, row["start_seq"]), None)
             facts = {"finding": finding.title, "why": finding.explanation, "advice": finding.advice} if finding else {}
@@ -169,7 +169,7 @@ def findings(analysis: Analysis) -> Iterator[Slice]:
     end = clock((analysis.totals.first_clock or 0) + analysis.duration)
     for finding in words.values():
         facts = {"finding": finding.title, "why": finding.explanation, "advice": finding.advice}
-        shown = finding.kind.replace("_", " ")
+        shown = ANALYZERS[finding.kind].words
         yield Slice(shown, shown, start, end, facts)
 
 

@@ -23,9 +23,9 @@ from tracekit.reporters.html.content import comparison_content, content
 
 THEMES = ("auto", "light", "dark")
 SCRIPTS = (
-    "words", "dom", "columns", "bins", "model", "view", "lanes", "raster", "hover", "marks", "overview", "gestures",
-    "toolbar", "header", "labels", "drawing", "selection", "timeline", "figures", "tables", "glossary", "keys",
-    "verdict", "comparison", "main",
+    "words", "dom", "columns", "bins", "model", "view", "lanes", "raster", "hover", "marks", "story", "overview",
+    "gestures", "toolbar", "header", "labels", "drawing", "selection", "panel", "notes", "timeline", "link",
+    "figures", "tables", "glossary", "keys", "verdict", "comparison", "main",
 )  # fmt: skip
 """The script's files, each after those which it imports."""
 _FOLDER = Path(__file__).parent

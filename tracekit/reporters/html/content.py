@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from tracekit.analysis import Analysis
+from tracekit.analyzers import ANALYZERS, COLLECTED
 from tracekit.comparison import Comparison
 from tracekit.figures.content import CONTENTS, THREADS_SHOWN, Drawing
 from tracekit.model import schemas
-from tracekit.model.rows import FINDING_KINDS, Options
+from tracekit.model.rows import Options
 from tracekit.reporters.html import payload
 from tracekit.reporters.sentences import facts, healthy, not_observed
 from tracekit.words import count, duration, printable
@@ -21,14 +22,11 @@ _THREADS = ("waiter", "thread", "rival", "hog")
 """The columns of a table of findings that name threads, those first who suffer."""
 _FIRST = (*_THREADS, "name", "held", "waited", "duration")
 """The columns that stand first in a table."""
-_KINDS = {
-    "battles": "Battles", "convoys": "Convoys", "long_holds": "Long holds", "frozen_signals": "Frozen signals",
-}  # fmt: skip
 
 
 def content(analysis: Analysis) -> dict[str, Any]:
     """Everything that the page shows of this trace."""
-    spans = {kind: _spans(analysis, kind) for kind in FINDING_KINDS}
+    spans = {kind: _spans(analysis, kind) for kind in COLLECTED}
     return {
         "path": printable(analysis.path),
         "name": printable(Path(analysis.path).name),
@@ -45,6 +43,7 @@ def content(analysis: Analysis) -> dict[str, Any]:
         ),
         "findings": _findings(analysis, spans),
         "healthy": None if analysis.findings else healthy(analysis),
+        "kinds": {kind: {"label": analyzer.words, "colour": analyzer.colour} for kind, analyzer in ANALYZERS.items()},
         "found": {kind: found.count for kind, found in analysis.totals.found.items()},
         "bands": sorted((span for kind in spans for span in spans[kind]), key=lambda span: span["begin"]),
         "complete": _completeness(analysis),
@@ -144,7 +143,7 @@ def _completeness(analysis: Analysis) -> list[dict[str, str]]:
         )
     for kind, all_found in analysis.totals.found.items():
         if all_found.kept < all_found.count:
-            which = f"{all_found.kept:,} costliest of {all_found.count:,} {_KINDS[kind].lower()}"
+            which = f"{all_found.kept:,} costliest of {all_found.count:,} {ANALYZERS[kind].words}"
             text = f"The {which} are listed; the sentences count all."
             told.append({"severity": "info", "text": text})
     if not analysis.totals.exact:
@@ -159,10 +158,10 @@ def _thresholds(options: Options) -> list[tuple[str, Any]]:
 
 def _tables(analysis: Analysis, spans: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
     tables = []
-    for kind, title in _KINDS.items():
+    for kind in COLLECTED:
         if spans[kind]:
             hidden = (*_CLOCKS, *_SEQS)
-            table = _table(analysis, kind, title, hidden, "start_seq")
+            table = _table(analysis, kind, ANALYZERS[kind].label, hidden, "start_seq")
             places = [[span["begin"], span["startSeq"], span["endSeq"]] for span in spans[kind]]
             table["columns"] += [
                 {"name": "start", "unit": "moment"},

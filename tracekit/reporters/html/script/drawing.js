@@ -3,14 +3,19 @@
 import { Columns } from "./bins.js";
 import { fitCanvas, pixelRatio } from "./dom.js";
 import { fillColumns, longestHold, longestWait } from "./hover.js";
-import { drawEvents, drawFlag, drawLabels, drawSignals, eventNames } from "./marks.js";
+import { drawArrow, drawEvents, drawFlag, drawLabels, drawNote, drawSignals, eventNames } from "./marks.js";
+import { CLOCK } from "./model.js";
 import { paintLane } from "./raster.js";
+import { clockOf, holdersIn, placeOf, waitsIn } from "./story.js";
 import { duration } from "./words.js";
+
+const MOST_ARROWS = 400;
 
 export class Drawing {
   constructor(timeline) {
     this.timeline = timeline;
     this.longest = {};
+    this.arrows = false;
   }
 
   draw(width, height) {
@@ -44,7 +49,10 @@ export class Drawing {
       for (const row of this.timeline.rows) drawLabels(context, row, frame);
     }
     this.drawFlags(context, frame);
+    this.drawArrows(context);
+    this.drawNotes(context);
     this.drawSelection(context, height);
+    this.drawLock(context);
     this.drawPointer(context, height);
   }
 
@@ -105,6 +113,52 @@ export class Drawing {
     // Where the wait is long on the screen it is plain to see, and says its length itself.
     if (!row || right - left > this.timeline.width / 12 || (!whole && right - left > 60)) return;
     drawFlag(context, `longest wait ${duration(best.length, this.timeline.model.unit)}`, (left + right) / 2, row, frame);
+  }
+
+  /** Arrows from waits to the holds that they wait for: of the wait that is kept, or of all while they are few. */
+  drawArrows(context) {
+    const { timeline } = this;
+    const { view, rows, model } = timeline;
+    if (view.axis !== CLOCK) return;
+    const kept = timeline.panel.item;
+    const waits = kept?.table === "waits" ? [kept] : [];
+    if (this.arrows) for (const { lane } of rows) waits.push(...waitsIn(lane, view.from, view.to));
+    const byLane = new Map(rows.map((row) => [row.lane, row]));
+    let drawn = 0;
+    for (const wait of waits) {
+      const from = byLane.get(wait.lane);
+      if (!from) continue;
+      const [begin, end] = clockOf(wait);
+      for (const part of holdersIn(model, Math.max(begin, view.from), Math.min(end, view.to))) {
+        const to = byLane.get(part.lane);
+        const at = timeline.x((part.begin + part.end) / 2);
+        if (!to || to === from || ++drawn > MOST_ARROWS) continue;
+        drawArrow(context, at, from, to, wait === kept ? timeline.palette.accent : timeline.palette.ink);
+      }
+    }
+  }
+
+  /** Notes as numbered flags in their lanes. */
+  drawNotes(context) {
+    const { timeline } = this;
+    timeline.notes.all.forEach((note, i) => {
+      const row = timeline.rows.find(({ lane }) => lane.thread === note.thread);
+      const at = timeline.x(timeline.notes.place(note));
+      if (row && at >= 0 && at <= timeline.width) drawNote(context, String(i + 1), at, row, timeline.palette);
+    });
+  }
+
+  /** The hold or wait that was clicked. */
+  drawLock(context) {
+    const { timeline } = this;
+    const { item } = timeline.panel;
+    const row = item && timeline.rows.find(({ lane }) => lane === item.lane);
+    if (!row) return;
+    const [begin, end] = placeOf(item, timeline.view.axis).map((at) => timeline.x(at));
+    const [left, right] = [Math.max(-3, begin), Math.min(timeline.width + 3, end)];
+    context.strokeStyle = timeline.palette.accent;
+    context.lineWidth = 3;
+    context.strokeRect(left, row.y + 1.5, Math.max(3, right - left), row.height - 3);
   }
 
   drawSelection(context, height) {

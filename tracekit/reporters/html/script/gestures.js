@@ -92,12 +92,14 @@ export class Gestures {
     return this.timeline.rows.find((row) => offset >= row.y && offset < row.y + row.height + this.timeline.list.gap) ?? null;
   }
 
-  /** A click makes a lane current, and ends a selection. */
+  /** A click keeps what is there in the panel; where that is no single hold or wait, it ends a selection. */
   choose(event) {
+    const { timeline } = this;
     const row = this.rowAt(event.offsetY);
-    if (row) this.timeline.current = row.lane.thread;
-    this.timeline.selection.select(null);
-    this.timeline.changed();
+    const told = row && describe(row.lane, timeline.view.axis, timeline.at(event.offsetX), timeline.view.span / timeline.width / 2);
+    if (row) timeline.current = row.lane.thread;
+    timeline.panel.lock(told?.item ?? null);
+    if (!told?.item) timeline.selection.select(null);
   }
 
   hover(event) {
@@ -188,7 +190,10 @@ export class Gestures {
       c: () => this.toggleCurrent("folded"),
       f: () => this.timeline.selection.stretch && view.set(...this.timeline.selection.stretch),
       m: () => this.timeline.selection.select([view.from, view.to]),
-      Escape: () => { this.timeline.selection.select(null); this.timeline.marked = null; this.leave(); this.timeline.changed(); },
+      Enter: () => this.pointer?.told.item && this.timeline.panel.goTo(this.pointer.told.item),
+      e: () => this.timeline.notes.write(this.pointer?.at ?? (view.from + view.to) / 2, this.pointer?.lane.thread ?? this.timeline.current),
+      x: () => this.timeline.toggleArrows(),
+      Escape: () => { this.timeline.panel.lock(null); this.timeline.selection.select(null); this.timeline.marked = null; this.leave(); this.timeline.changed(); },
     };
     const act = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!act) return;

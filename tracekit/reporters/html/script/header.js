@@ -4,7 +4,6 @@ import { el, fitCanvas } from "./dom.js";
 import { CLOCK, ORDER } from "./model.js";
 import { axisTicks, integer } from "./words.js";
 
-export const KINDS = { battles: "battles", convoys: "convoys", frozen_signals: "frozen signals", long_holds: "long holds" };
 const TRACK = 13; // pixels a row of findings
 const AXIS = 22;
 
@@ -82,7 +81,8 @@ export class Header {
       ...texts.map((text, i) => el("span", { class: i ? "axis-name second" : "axis-name" }, text)),
       ...this.timeline.kinds.map((kind) => {
         const found = this.timeline.model.about.found[kind];
-        return el("span", { class: `track-name ${kind}`, title: `${integer(found)} ${KINDS[kind]}` }, KINDS[kind], el("b", {}, integer(found)));
+        const { label } = this.timeline.model.about.kinds[kind];
+        return el("span", { class: "track-name", title: `${integer(found)} ${label}` }, label, el("b", {}, integer(found)));
       }),
     );
   }

@@ -44,8 +44,8 @@ export function fillColumns(columns, lane, axis, from, to) {
 }
 
 /**
- * What a lane shows at a place, `reach` to either side: `{title, state, facts: [[name, text]], begin, end}`. Begin and
- * end are null where it is no single span.
+ * What a lane shows at a place, `reach` to either side: `{title, state, facts: [[name, text]], begin, end, item}`.
+ * Begin and end are null where it is no single span; `item` is the hold or wait, where it is one.
  */
 export function describe(lane, axis, at, reach) {
   const { trace } = lane;
@@ -99,6 +99,7 @@ export function describeHold(lane, axis, i) {
     ],
     begin: spans.begin[i],
     end: spans.end[i],
+    item: { lane, table: "holds", row: i },
   };
 }
 
@@ -120,7 +121,7 @@ export function describeWait(lane, axis, i, at) {
   facts.push(["events", seqs(waits.startSeq[i], waits.events[i])]);
   if (waits.flags[i] & OPEN) facts.push(["", "still waiting when the trace ends"]);
   if (waits.flags[i] & TRUNCATED) facts.push(["", "it began before its thread's first row"]);
-  return { title: lane.info.label, state, words: STATE_WORDS[state], facts, begin: start, end: stop };
+  return { title: lane.info.label, state, words: STATE_WORDS[state], facts, begin: start, end: stop, item: { lane, table: "waits", row: i } };
 }
 
 function retryWords(waits, i) {

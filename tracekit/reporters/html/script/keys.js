@@ -8,13 +8,16 @@ export const KEYS = [
   ["↑ ↓", "the lane above, below"],
   ["[ ]", "tell of the hold or wait before, after, in this lane"],
   ["n N", "the next finding, the one before"],
+  ["Enter", "keep what is told in a panel, with links to who held the GIL and to the one before and after; a click does the same"],
+  ["e", "write a note at the pointer"],
+  ["x", "show or hide arrows from each wait to the holds that it waits for"],
   ["0", "show all (double click)"],
   ["Home End", "the trace's begin, end"],
   ["p", "pin the lane to the top"],
   ["c", "fold the lane"],
   ["m", "select what is in view; shift-drag selects any stretch"],
   ["f", "zoom to the selection"],
-  ["Esc", "clear the selection"],
+  ["Esc", "close the panel, clear the selection"],
   ["?", "these keys"],
 ];
 

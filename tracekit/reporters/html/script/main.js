@@ -5,6 +5,7 @@ import { button, el } from "./dom.js";
 import { FigureBox, drawAll } from "./figures.js";
 import { Glossary } from "./glossary.js";
 import { KEYS, keysDialog } from "./keys.js";
+import { restore, stateOf } from "./link.js";
 import { ORDER, CLOCK, TraceModel } from "./model.js";
 import { Tables } from "./tables.js";
 import { Timeline, firstAxis } from "./timeline.js";
@@ -78,31 +79,15 @@ class Page {
     this.writing = setTimeout(() => this.write(), 200);
   }
 
-  state(place) {
-    const view = this.views[place];
-    const { list } = this.timelines[place];
-    const whole = view.span >= view.extent;
-    const axis = view.axis === (this.alike ? CLOCK : firstAxis(this.models[place])) ? null : view.axis;
-    const at = (value) => (view.axis === ORDER ? value.toFixed(2) : Math.round(value));
-    return { axis, from: whole ? null : at(view.from), to: whole ? null : at(view.to), ...list.state };
-  }
-
   write() {
-    const fragment = writeFragment(this.views.map((_, i) => this.state(i)));
+    const fragment = writeFragment(this.timelines.map((timeline, i) => stateOf(timeline, this.alike ? CLOCK : firstAxis(this.models[i]))));
     if (fragment === location.hash) return;
     this.written = fragment;
     history.replaceState(null, "", fragment || location.href.split("#")[0]);
   }
 
   restore(fragment = location.hash) {
-    this.timelines.forEach((timeline, i) => {
-      const said = readFragment(fragment, i);
-      const axes = timeline.axes().map(([axis]) => axis);
-      if (axes.includes(said.axis) && said.axis !== timeline.view.axis) timeline.view.use(said.axis);
-      timeline.list.restore(said);
-      if (said.to > said.from) timeline.view.set(said.from, said.to);
-      timeline.changed();
-    });
+    this.timelines.forEach((timeline, i) => restore(timeline, readFragment(fragment, i)));
   }
 
   listen() {

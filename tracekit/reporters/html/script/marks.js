@@ -268,3 +268,37 @@ export function drawFlag(context, text, at, row, frame) {
   context.fillStyle = palette.flagInk;
   context.fillText(text, left + 5, row.y + 12);
 }
+
+/** From a waiter's lane to its holder's: it ends in a head. */
+export function drawArrow(context, at, from, to, colour) {
+  const down = to.y > from.y;
+  const begin = from.y + from.height / 2;
+  const end = to.y + to.height / 2;
+  context.strokeStyle = context.fillStyle = colour;
+  context.lineWidth = 1.25;
+  context.globalAlpha = 0.85;
+  context.beginPath();
+  context.moveTo(at, begin);
+  context.lineTo(at, end);
+  context.stroke();
+  context.beginPath();
+  context.moveTo(at - 4, end + (down ? -6 : 6));
+  context.lineTo(at + 4, end + (down ? -6 : 6));
+  context.lineTo(at, end);
+  context.closePath();
+  context.fill();
+  context.globalAlpha = 1;
+}
+
+/** A note's number in a flag, at its place in its lane. */
+export function drawNote(context, number, at, row, palette) {
+  context.font = FONT;
+  context.textBaseline = "middle";
+  context.textAlign = "left";
+  const room = context.measureText(number).width + 10;
+  context.fillStyle = palette.accent;
+  context.fillRect(at - 0.75, row.y, 1.5, row.height);
+  pill(context, at, row.y, room, 15, palette.accent);
+  context.fillStyle = palette.paper;
+  context.fillText(number, at + 5, row.y + 8);
+}

@@ -152,6 +152,20 @@ export class TraceModel {
     return new TraceModel(about, Object.fromEntries(tables));
   }
 
+  /** The holds of all lanes on the clock, in order: one thread holds the GIL at a time. */
+  allHolds() {
+    if (this.ordered) return this.ordered;
+    const all = this.lanes.flatMap(({ thread, holds: { start, length, rows } }) => Array.from({ length: rows }, (_, row) => [start[row], start[row] + length[row], thread, row]));
+    all.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+    this.ordered = {
+      begin: Float64Array.from(all, ([begin]) => begin),
+      end: Float64Array.from(all, ([, end]) => end),
+      lane: Int32Array.from(all, ([, , lane]) => lane),
+      row: Int32Array.from(all, ([, , , row]) => row),
+    };
+    return this.ordered;
+  }
+
   /** How far an axis reaches. */
   extent(axis) {
     return Math.max(1, axis === CLOCK ? this.duration : this.events);

@@ -1,11 +1,13 @@
 // A selected stretch of a timeline, and what each thread did in it.
 
-import { button, el } from "./dom.js";
+import { button, copy, el } from "./dom.js";
 import { STATE_NAMES, moment, sharesOf } from "./hover.js";
 import { CLOCK } from "./model.js";
+import { blameIn } from "./story.js";
 import { count, duration, integer, percent } from "./words.js";
 
 const SHOWN = 12; // threads; the others on demand
+const HOLDERS = 4; // of each, by name
 const sum = (shares) => shares.reduce((all, part) => all + part, 0);
 
 export class Selection {
@@ -13,44 +15,84 @@ export class Selection {
     this.timeline = timeline;
     this.stretch = null;
     this.all = false;
+    this.blame = null;
     this.element = el("div", { class: "selection", hidden: true });
   }
 
-  /** Selects a stretch, `[from, to]`, or nothing; a panel tells what each thread did in it. */
+  /** Selects a stretch, `[from, to]`, or nothing; a panel tells what each thread did in it, and who waited for whom. */
   select(stretch) {
     this.stretch = stretch && stretch[1] > stretch[0] ? stretch : null;
     this.element.hidden = !this.stretch;
-    if (this.stretch) this.tell();
+    this.blame = null;
+    if (this.stretch) {
+      this.tell();
+      this.findBlame();
+    }
     this.timeline.changed();
+  }
+
+  /** Who waited for whom in it, where each hold and wait of it is there. */
+  async findBlame() {
+    const { stretch, timeline } = this;
+    if (timeline.view.axis !== CLOCK || !timeline.model.exact(...stretch)) return;
+    const blame = await blameIn(timeline.model, ...stretch, () => this.stretch !== stretch);
+    if (!blame) return;
+    this.blame = blame;
+    this.tell();
   }
 
   tell() {
     const [from, to] = this.stretch;
-    const { axis } = this.timeline.view;
-    const { unit } = this.timeline.model;
-    const length = axis === CLOCK ? duration(to - from, unit) : count(Math.round(to - from), "event");
-    const size = (part) => (axis === CLOCK ? `${duration(part * (to - from), unit)} · ${percent(part)}` : percent(part));
-    const lanes = this.timeline.model.lanes.map((lane) => ({ lane, shares: sharesOf(lane, axis, from, to) }));
+    const { model, view, list } = this.timeline;
+    const onClock = view.axis === CLOCK;
+    const length = onClock ? duration(to - from, model.unit) : count(Math.round(to - from), "event");
+    const size = (part) => (onClock ? `${duration(part * (to - from), model.unit)} · ${percent(part)}` : percent(part));
+    const lanes = list.lanes.map((lane) => ({ lane, shares: sharesOf(lane, view.axis, from, to) }));
     const busy = lanes.filter(({ shares }) => shares.some((part) => part > 0)).sort((a, b) => sum(b.shares) - sum(a.shares));
-    const busiest = this.all ? busy : busy.slice(0, SHOWN);
+    const shown = this.all ? busy : busy.slice(0, SHOWN);
     const states = [0, 1, 2, 3];
-    this.element.replaceChildren(...[
+    const heads = ["thread", ...states.map((state) => STATE_NAMES[state]), ...(this.blame ? ["waited behind"] : [])];
+    const rows = shown.map(({ lane, shares }) =>
+      el(
+        "tr",
+        {},
+        el("th", { scope: "row" }, lane.info.label),
+        states.map((state) => el("td", {}, shares[state] > 0 ? size(shares[state]) : "–")),
+        this.blame ? el("td", { class: "text" }, this.behind(lane.thread)) : null,
+      ),
+    );
+    this.element.replaceChildren(
       el(
         "p",
         {},
-        el("b", {}, `${length} selected`), axis === CLOCK ? `, from ${moment(this.timeline.model, from)} to ${moment(this.timeline.model, to)}. ` : ". ",
-        button("zoom there (f)", () => this.timeline.view.set(from, to), { class: "link" }), " ",
+        el("b", {}, `${length} selected`), onClock ? `, from ${moment(model, from)} to ${moment(model, to)}. ` : ". ",
+        button("zoom there (f)", () => view.set(from, to), { class: "link" }), " ",
         button("clear (Esc)", () => this.select(null), { class: "link" }),
       ),
-      el(
-        "table",
-        {},
-        el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "thread"), states.map((state) => el("th", { scope: "col" }, STATE_NAMES[state])))),
-        el("tbody", {}, busiest.map(({ lane, shares }) => el("tr", {}, el("th", { scope: "row" }, lane.info.label), states.map((state) => el("td", {}, shares[state] > 0 ? size(shares[state]) : "–"))))),
-      ),
-      busy.length > busiest.length
-        ? el("p", {}, `The ${integer(SHOWN)} busiest of ${count(busy.length, "thread")}. `, button("show all", () => { this.all = true; this.tell(); }, { class: "link" }))
-        : null,
-    ].filter(Boolean));
+      el("table", {}, el("thead", {}, el("tr", {}, heads.map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, rows)),
+      ...(busy.length > shown.length ? [el("p", {}, `The ${integer(SHOWN)} busiest of ${count(busy.length, "thread")}. `, button("show all", () => { this.all = true; this.tell(); }, { class: "link" }))] : []),
+      ...(onClock ? [this.command(from, to)] : []),
+    );
+  }
+
+  /** For whom a thread waited, most first. */
+  behind(thread) {
+    const { model } = this.timeline;
+    const parts = [...(this.blame.get(thread) ?? [])].sort(([, a], [, b]) => b - a);
+    const words = parts.slice(0, HOLDERS).map(([holder, length]) => `${holder < 0 ? "nobody, the GIL was free" : model.about.threads[holder].label} ${duration(length, model.unit)}`);
+    return words.length ? words.join(" · ") + (parts.length > HOLDERS ? ` · and ${parts.length - HOLDERS} more` : "") : "–";
+  }
+
+  /** The same for the command line. */
+  command(from, to) {
+    const { about } = this.timeline.model;
+    const [low, high] = [Math.round(from) + about.firstClock, Math.round(to) + about.firstClock];
+    const begin = "coalesce(w.entry_clock, w.busy_clock)";
+    const sql =
+      `select w.thread as waiter, h.thread as holder, sum(least(w.end_clock, h.end_clock, ${high}) - greatest(${begin}, h.start_clock, ${low})) as waited ` +
+      `from waits w join holds h on h.start_clock < least(w.end_clock, ${high}) and h.end_clock > greatest(${begin}, ${low}) ` +
+      `where w.end_clock > ${low} and ${begin} < ${high} group by 1, 2 order by 3 desc`;
+    const line = `tracekit query ${about.shellPath} "${sql}"`;
+    return el("p", { class: "same" }, el("code", {}, line), " ", button("copy", async () => { await copy(line); this.timeline.announce("Copied."); }, { class: "link" }));
   }
 }

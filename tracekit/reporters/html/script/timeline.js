@@ -3,12 +3,14 @@
 import { colours, drawForPaper, el } from "./dom.js";
 import { Drawing } from "./drawing.js";
 import { Gestures } from "./gestures.js";
-import { Header, KINDS } from "./header.js";
+import { Header } from "./header.js";
 import { InView, LaneLabels } from "./labels.js";
 import { LaneList } from "./lanes.js";
 import { LABEL_ROOM, within } from "./marks.js";
 import { CLOCK, ORDER } from "./model.js";
+import { Notes } from "./notes.js";
 import { Overview } from "./overview.js";
+import { Panel } from "./panel.js";
 import { pixel } from "./raster.js";
 import { Selection } from "./selection.js";
 import { Toolbar, legend } from "./toolbar.js";
@@ -36,7 +38,7 @@ export class Timeline {
     this.marked = null;
     this.current = model.lanes[0]?.thread ?? 0;
     this.printing = false;
-    this.kinds = Object.keys(KINDS).filter((kind) => model.about.bands.some((band) => band.kind === kind));
+    this.kinds = Object.keys(model.about.kinds).filter((kind) => model.about.bands.some((band) => band.kind === kind));
     this.readColours();
     this.overview = new Overview(model, view, () => this.palette);
     this.build();
@@ -55,6 +57,8 @@ export class Timeline {
     this.drawing = new Drawing(this);
     this.inView = new InView(this);
     this.selection = new Selection(this);
+    this.panel = new Panel(this);
+    this.notes = new Notes(this);
     this.gestures = new Gestures(this);
     this.space = el("div", { class: "lane-space" });
     this.sticky = el("div", { class: "lane-window" }, this.labels.element, this.canvas);
@@ -74,6 +78,8 @@ export class Timeline {
       this.gestures.tip,
       this.inView.status,
       this.inView.note,
+      this.panel.element,
+      this.notes.element,
       this.selection.element,
       legend(),
     );
@@ -96,7 +102,7 @@ export class Timeline {
 
   readColours() {
     this.palette = colours(COLOURS);
-    for (const kind of Object.keys(KINDS)) this.palette[kind] = colours([kind])[kind];
+    for (const [kind, { colour }] of Object.entries(this.model.about.kinds)) this.palette[kind] = colours([colour])[colour];
     this.pixels = Object.fromEntries(
       ["held", "entering", "busy", "busyLine", "retried", "retriedLine", "off", "paper"].map((name) => [name, pixel(this.palette[name])]),
     );
@@ -115,9 +121,8 @@ export class Timeline {
     this.changed();
   }
 
-  /** About where a place on the present axis lies on the other. */
-  across(at, axis) {
-    const from = this.view.axis;
+  /** About where a place on one axis, the present one unless another is named, lies on the other. */
+  across(at, axis, from = this.view.axis) {
     let best = 0;
     for (const lane of this.model.lanes) {
       const [here, there] = [lane.heldSpans(from), lane.heldSpans(axis)];
@@ -159,7 +164,12 @@ export class Timeline {
     const band = bands[(place + bands.length) % bands.length];
     this.goTo(band);
     const names = (band.threads ?? []).map((thread) => this.model.about.threads[thread].label);
-    this.announce(`${KINDS[band.kind]}: finding ${integer(bands.indexOf(band) + 1)} of ${integer(bands.length)}, ${names.join(" and ")}`);
+    this.announce(`${this.model.about.kinds[band.kind].label}: finding ${integer(bands.indexOf(band) + 1)} of ${integer(bands.length)}, ${names.join(" and ")}`);
+  }
+
+  toggleArrows() {
+    this.drawing.arrows = !this.drawing.arrows;
+    this.changed();
   }
 
   /** Drawn for paper: as wide as a page, with all lanes. */

@@ -26,6 +26,7 @@ export class Toolbar {
       type: "search", placeholder: "filter threads", "aria-label": "Show only threads whose name has this",
       oninput: () => { timeline.list.filter = this.filter.value; timeline.changed(); },
     });
+    this.arrows = button("arrows", () => timeline.toggleArrows(), { class: "plain", title: "Arrows from each wait to the holds that it waits for (x)" });
     const many = timeline.model.lanes.length > 1;
     return el(
       "div",
@@ -40,6 +41,15 @@ export class Toolbar {
         button("+", () => timeline.taller(1), { title: "Taller lanes", "aria-label": "Taller lanes" }),
         many ? button("fold quiet", () => { timeline.list.foldQuiet(timeline.model.duration); timeline.changed(); }, { title: "Fold the lanes that held and waited less than 1 % of the time, or unfold all" }) : null,
       ),
+      timeline.model.about.bands.length
+        ? el(
+          "div",
+          { class: "segments", role: "group", "aria-label": "Findings" },
+          button("‹", () => timeline.nextFinding(-1), { title: "The finding before (N)", "aria-label": "The finding before" }),
+          button("next finding ›", () => timeline.nextFinding(1), { title: "The next finding (n)" }),
+        )
+        : null,
+      this.arrows,
       el(
         "div",
         { class: "segments", role: "group", "aria-label": "Zoom" },
@@ -55,6 +65,7 @@ export class Toolbar {
     const { list, view } = this.timeline;
     this.sort.value = list.order;
     this.filter.value = list.filter;
+    this.arrows.setAttribute("aria-pressed", String(this.timeline.drawing.arrows));
     for (const each of this.axisButtons) each.setAttribute("aria-pressed", String(each.dataset.axis === view.axis));
   }
 }

@@ -1,0 +1,23 @@
+from tracekit.analysis import Analysis as Analysis
+from tracekit.analysis import analyze as analyze
+from tracekit.checks import CheckFailed as CheckFailed
+from tracekit.checks import check as check
+from tracekit.comparison import Comparison as Comparison
+from tracekit.comparison import compare as compare
+from tracekit.errors import BadLineError as BadLineError
+from tracekit.errors import NoEventsError as NoEventsError
+from tracekit.errors import NotObservedError as NotObservedError
+from tracekit.errors import OptionError as OptionError
+from tracekit.errors import RecordError as RecordError
+from tracekit.errors import SchemaError as SchemaError
+from tracekit.errors import SourceError as SourceError
+from tracekit.errors import TracekitError as TracekitError
+from tracekit.querying import query as query
+from tracekit.recorder.recording import Recording as Recording
+from tracekit.recorder.recording import record as record
+from tracekit.sql import QueryError as QueryError
+from tracekit.trace import Trace as Trace
+from tracekit.trace import from_pandas as from_pandas
+from tracekit.trace import read as read
+
+__version__: str
