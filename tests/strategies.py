@@ -110,6 +110,7 @@ def histories(draw: st.DrawFn) -> bytes:
 def stories(draw: st.DrawFn) -> bytes:
     """A trace as a real GIL would write it: one holder, waits that end, battles."""
     threads = draw(st.integers(2, 4))
+    unit = draw(st.sampled_from([1, 1, 200_000]))
     holder: int | None = None
     waiting: set[int] = set()
     clock = checks = 0
@@ -117,7 +118,7 @@ def stories(draw: st.DrawFn) -> bytes:
 
     def row(thread: int, event: str) -> None:
         nonlocal clock
-        clock += draw(st.integers(0, 20))
+        clock += draw(st.integers(0, 20)) * unit
         lines.append(f"t{thread} - {checks} {event} {clock}")
 
     for _ in range(draw(st.integers(1, 60))):

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from tracekit.analysis import Analysis
-from tracekit.analyzers import ANALYZERS
+from tracekit.analyzers import ANALYZERS, COLLECTED
 from tracekit.analyzers.finding import Finding
 
 SAME = 0.01
@@ -90,8 +90,8 @@ def _metrics(analysis: Analysis) -> dict[tuple[str, str], float | None]:
         ("badness", "ratio"): analysis.badness,
         ("fairness", "ratio"): analysis.fairness.column("jain")[0].as_py(),
         **{
-            (ANALYZERS[kind].words, "count"): found.count if analysis.observed(kind) else None
-            for kind, found in analysis.totals.found.items()
+            (ANALYZERS[kind].words, "count"): analysis.found(kind)[0] if analysis.observed(kind) else None
+            for kind in COLLECTED
         },
     }
 

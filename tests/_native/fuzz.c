@@ -90,7 +90,7 @@ static void put_many(bytes *out, char c, size_t count) {
 static const char *const EVENT_WORDS[TK_EVENTS] = {"ENTRY", "ACQUIRE", "RELEASE", "BUSY", "RETRY"};
 
 typedef struct {
-    int64_t threads, holder, checks, time, queued[4];
+    int64_t threads, holder, checks, time, step, queued[4]; /* step: of the time, at most */
     /* damage: a line in so many is mutated; attributes: one in so many has some */
     int queue_at, queue_end, damage, style, values, attributes;
     bool plausible, timed, crlf;
@@ -168,7 +168,7 @@ static void put_event(bytes *out, writer *w) {
     int64_t thread, event;
     next_event(w, &thread, &event);
     w->checks += one_in(5) ? below(3) : 0;
-    w->time += below(1000);
+    w->time += below(w->step);
     if (one_in(300)) w->checks -= below(1000);
     if (w->style > 1 && one_in(4)) put_blanks(out, w);
     put_name(out, thread, w->style);
@@ -230,6 +230,7 @@ static void make_trace(bytes *out) {
     w.holder = -1;
     w.checks = one_in(8) ? below(2000000000000) - 1000000000000 : below(6000);
     w.time = one_in(8) ? (1LL << 62) - below(100000) : below(1000000);
+    w.step = one_in(3) ? 1000000 : 1000;
     w.damage = one_in(3) ? 0 : (int)some(300);
     w.values = one_in(2) ? 0 : (int)some(300);
     w.attributes = one_in(2) ? 0 : (int)some(10);
@@ -264,10 +265,10 @@ static void make_trace(bytes *out) {
 typedef struct { int64_t ticks, checks, time, line, thread, event; } row;
 
 /* EVENTS and ATTRIBUTES only where batches were fetched; HOLDS to FAULTS only where the timeline kept rows. */
-enum { LINES, EVENTS, ATTRIBUTES, COMMENTS, BAD, BAD_TEXTS, NAMES, NAME_ENDS, TOTALS, THREADS, BLAME, HOLDS, WAITS, SWITCHES,
+enum { LINES, EVENTS, ATTRIBUTES, COMMENTS, BAD, BAD_TEXTS, NAMES, NAME_ENDS, TOTALS, THREADS, BLAME, CAUSES, HOLDS, WAITS, SWITCHES,
        FAULTS, DRAWN, PARTS };
 static const char *const PART_NAMES[PARTS] = {
-    "lines", "events", "attributes", "comments", "bad lines", "bad texts", "names", "name ends", "totals", "threads", "blame",
+    "lines", "events", "attributes", "comments", "bad lines", "bad texts", "names", "name ends", "totals", "threads", "blame", "causes",
     "holds", "waits", "switches", "faults", "picture",
 };
 
@@ -418,6 +419,13 @@ static void take_batch(const tk_batch *b, tk_timeline *timeline, result *r) {
     free_wide(&w);
 }
 
+static int by_cause(const void *a, const void *b) {
+    const tk_cause *x = a, *y = b;
+    return x->thread != y->thread ? (x->thread > y->thread) - (x->thread < y->thread)
+           : x->holder != y->holder ? (x->holder > y->holder) - (x->holder < y->holder)
+                                    : (x->cause > y->cause) - (x->cause < y->cause);
+}
+
 static int by_holder(const void *a, const void *b) {
     const tk_blame *x = a, *y = b;
     return x->waiter != y->waiter ? (x->waiter > y->waiter) - (x->waiter < y->waiter)
@@ -442,6 +450,9 @@ static void take_timeline(tk_timeline *timeline, result *r) {
     TAKE(BLAME, tk_timeline_blame, tk_blame);
     if (r->parts[BLAME].count)
         qsort(r->parts[BLAME].items, r->parts[BLAME].count / sizeof(tk_blame), sizeof(tk_blame), by_holder);
+    TAKE(CAUSES, tk_timeline_causes, tk_cause);
+    if (r->parts[CAUSES].count)
+        qsort(r->parts[CAUSES].items, r->parts[CAUSES].count / sizeof(tk_cause), sizeof(tk_cause), by_cause);
     TAKE(HOLDS, tk_timeline_holds, tk_hold);
     TAKE(WAITS, tk_timeline_waits, tk_wait);
     TAKE(SWITCHES, tk_timeline_switches, tk_switch);
@@ -613,6 +624,18 @@ static void check_result(const result *r) {
         CHECK(i == 0 || by_holder(&blame[i - 1], &blame[i]) < 0);
         charged[blame[i].waiter] += blame[i].duration;
     }
+    /* Sorted alike, so the causes of each row of blame stand together, and sum to it. */
+    const tk_cause *cause = (void *)r->parts[CAUSES].items;
+    const tk_cause *const last_cause = cause + rows_of(r, CAUSES, sizeof *cause);
+    for (size_t i = 0; i < rows_of(r, BLAME, sizeof *blame); i++) {
+        int64_t sum = 0;
+        for (; cause < last_cause && cause->thread == blame[i].waiter && cause->holder == blame[i].holder; cause++) {
+            CHECK(cause->duration > 0 && cause->waits > 0 && (cause->holder < 0) == (cause->cause == 0));
+            sum += cause->duration;
+        }
+        CHECK(sum == blame[i].duration);
+    }
+    CHECK(cause == last_cause);
     for (int32_t i = 0; i < t->threads; i++) {
         for (int kind = 0; kind < TK_EVENTS; kind++) events += threads[i].counts[kind];
         held += threads[i].held;

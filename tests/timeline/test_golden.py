@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,3 +61,20 @@ def test_golden(name: str, analyze: Any, core: str) -> None:
 def test_every_wait_has_its_causes(name: str, analyze: Any, core: str) -> None:
     found = as_dict(analyze(str(trace_file(name))))["causes"]
     assert sorted(map(str, found)) == sorted(map(str, CAUSES[name]["causes"]))
+
+
+def test_a_preempted_hold_is_in_the_table_and_in_no_finding(core: str, tmp_path: Path) -> None:
+    """Both holds are long; of the second the thread had the CPU for a third."""
+    path = tmp_path / "t.log"
+    rows = ["a - 0 ENTRY 0", "a - 0 ACQUIRE 0", "b - 0 ENTRY 1", "b - 0 BUSY 1", "b - 0 RETRY 5000000"]
+    rows += ["b - 0 RETRY 10000000", "a - 1 RELEASE 15000000 cpu=14000000", "a - 1 ENTRY 15000000"]
+    rows += ["a - 1 ACQUIRE 15000000", "b - 1 RETRY 20000000", "b - 1 RETRY 25000000", "b - 1 RETRY 30000000"]
+    rows += ["a - 2 RELEASE 45000000 cpu=10000000", "b - 2 ACQUIRE 45000000", "b - 2 RELEASE 45000001"]
+    path.write_text("\n".join(rows))
+    found = tracekit.analyze(path)
+    holds = [(row["duration"], row["cpu"], row["preempted"]) for row in found.long_holds.to_pylist()]
+    assert holds == [(15_000_000, 14_000_000, False), (30_000_000, 10_000_000, True)]
+    assert found.found("long_holds") == (1, pytest.approx(15_000_000 / 45_000_001))
+    assert [f.title for f in found.findings if "one hold of 15.0 ms" in f.title]
+    causes = {(row["thread"], row["cause"], row["holder"]): row["duration"] for row in found.causes.to_pylist()}
+    assert causes == {("b", "long_hold", "a"): 14_999_999, ("b", "preemption", "a"): 30_000_000}

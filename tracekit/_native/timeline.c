@@ -36,6 +36,8 @@ enum { HOLD_ORDINARY, HOLD_LONG, HOLD_PREEMPTED, HOLD_CLASSES };
 enum { CLASS_BITS = 2 };
 enum { SCHEDULING, PREEMPTION, BATTLE, LONG_HOLD, CONVOY, SATURATION, QUEUEING, CAUSES };
 
+#define PREEMPTED_FROM 1000000 /* ns; a shorter hold is not asked how long it ran */
+
 /* By holder: for how long, and in how many waits. */
 typedef struct { map time, waits; } losses;
 
@@ -85,8 +87,13 @@ typedef struct { int64_t held, acquires; uint32_t held_by, back; } run;
 /* A stretch of the log: from where in its first run on, to where in the run that was the current one then. */
 typedef struct { int64_t first, before, end, last_held; uint32_t last_held_by, last_back; } stretch;
 
+/* What the row tells beside its columns. */
+typedef struct { int64_t cpu; } row_attributes;
+static const row_attributes NOTHING_TOLD = {TK_NULL};
+
 struct tk_timeline {
     int64_t interval;
+    row_attributes told;
     bool keep_rows, out_of_memory;
     tk_totals totals;
 
@@ -188,6 +195,7 @@ tk_timeline *tk_timeline_new(int64_t interval, int32_t keep_rows, const tk_optio
     t->distinct.left = options->distinct_values;
     t->holder = t->run_thread = t->last_change_thread = NOBODY;
     t->last_checks = TK_NULL;
+    t->told = NOTHING_TOLD;
     t->totals.checks_least = t->totals.checks_most = TK_NULL;
     return t;
 }
@@ -717,7 +725,7 @@ static void check_release_at(tk_timeline *t, int64_t ticks, int64_t seq) {
 }
 
 /* Whether it is one. */
-static bool note_long_hold(tk_timeline *t, int64_t held, int64_t end_seq) {
+static bool note_long_hold(tk_timeline *t, int64_t held, int64_t end_seq, bool preempted) {
     const wait *own = &t->threads[t->holder].wait;
     if (t->hold_most_stale) {
         t->hold_most_timeouts = 0;
@@ -732,7 +740,9 @@ static bool note_long_hold(tk_timeline *t, int64_t held, int64_t end_seq) {
         !(t->totals.timed && held >= t->options.long_hold && others_wait))
         return false;
     found(t, TK_LONG_HOLDS, (tk_finding){held, t->hold_start_seq, end_seq, t->hold_start, t->clock,
-                                         {t->hold_timeouts}, t->holder, NOBODY});
+                                         {t->hold_timeouts, t->told.cpu != TK_NULL ? t->told.cpu : 0,
+                                          t->told.cpu != TK_NULL},
+                                         t->holder, preempted ? t->holder : NOBODY});
     return true;
 }
 
@@ -752,9 +762,12 @@ static inline __attribute__((always_inline)) void analyze_hold(tk_timeline *t, i
 
 /* Its class. */
 static inline __attribute__((always_inline)) int classify_hold(tk_timeline *t, int64_t held, int64_t end_seq) {
+    const int64_t cpu = t->told.cpu;
+    const bool preempted = cpu != TK_NULL && t->totals.timed && held >= PREEMPTED_FROM && cpu < held - cpu;
+    bool is_long = false;
     if (UNLIKELY(t->hold_timeouts || (t->totals.timed && held >= t->options.long_hold && t->contended_open)))
-        return note_long_hold(t, held, end_seq) ? HOLD_LONG : HOLD_ORDINARY;
-    return HOLD_ORDINARY;
+        is_long = note_long_hold(t, held, end_seq, preempted);
+    return preempted ? HOLD_PREEMPTED : is_long ? HOLD_LONG : HOLD_ORDINARY;
 }
 
 static inline int64_t ticks_clock(const tk_timeline *t, int64_t ticks) {
@@ -1022,17 +1035,29 @@ static inline bool reacquire_at_once(tk_timeline *t, const tk_columns *c, int64_
     return true;
 }
 
+/* Those of this row; the next that is of a later one. */
+static const tk_attribute *read_attributes(tk_timeline *t, const tk_attribute *next, const tk_attribute *end,
+                                           int64_t row) {
+    for (; next < end && next->row <= row; next++)
+        if (next->row == row && next->key == TK_CPU) t->told.cpu = next->value;
+    return next;
+}
+
 int32_t tk_timeline_feed(tk_timeline *t, const tk_columns *c, int32_t threads) {
     if (!add_threads(t, threads)) return false;
     if (t->totals.events == 0 && c->events) t->totals.timed = c->time && c->time[0] != TK_NULL;
     const bool both_clocks = t->keep_rows;
+    const tk_attribute *next = c->attributes, *const last = next + c->attribute_count;
     for (int64_t row = 0; row < c->events;) {
+        const bool told = UNLIKELY(next < last) && next->row <= row;
+        if (told) next = read_attributes(t, next, last, row);
         int32_t thread = c->codes ? c->codes[c->thread[row]] : c->thread[row];
         if (!both_clocks && row + 4 <= c->events && reacquire_at_once(t, c, row, thread)) {
             row += 3;
-            continue;
+        } else {
+            step(t, c, row++, thread, both_clocks);
         }
-        step(t, c, row++, thread, both_clocks);
+        if (told) t->told = NOTHING_TOLD;
     }
     return !t->out_of_memory;
 }

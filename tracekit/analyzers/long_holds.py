@@ -1,6 +1,7 @@
 """Long holds: the GIL kept for a whole switch interval and more while others wait, as C code does that keeps it.
 
-Definition: docs/analyses.md. In a `FoundRow`: more (timeouts, 0, 0).
+Definition: docs/analyses.md. In a `FoundRow`: more (timeouts, CPU time or 0, whether it is known), other the thread
+itself where the hold was preempted: those are rows of the table, and in no finding.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from tracekit.analyzers.finding import NAMED, Analyzer, Finding, Loss, Story, ToArrow, span
-from tracekit.model.arrays import integers
-from tracekit.model.rows import FoundRow, Hold, Options, Rows
+from tracekit.analyzers.finding import NAMED, Analyzer, Finding, Group, Loss, Story, ToArrow, span
+from tracekit.model.arrays import flags, integers
+from tracekit.model.rows import NOBODY, FoundRow, Hold, Options, Rows
 from tracekit.words import count, duration, percent
 
 KIND = "long_holds"
@@ -23,7 +24,9 @@ def long_hold(hold: Hold, end_seq: int, end: int, timed_waiters: bool, options: 
     asked_in_vain = max(hold.timeouts.values(), default=0) >= options.min_timeouts
     if not asked_in_vain and not (timed_waiters and held >= options.long_hold):
         return None
-    return FoundRow(held, hold.seq, end_seq, hold.start, end, (hold.timeouts.total(), 0, 0), hold.thread)
+    more = hold.timeouts.total(), hold.cpu or 0, int(hold.cpu is not None)
+    other = hold.thread if hold.preempted else NOBODY
+    return FoundRow(held, hold.seq, end_seq, hold.start, end, more, hold.thread, other)
 
 
 def columns(rows: Rows, to: ToArrow) -> dict[str, pa.Array]:
@@ -32,19 +35,26 @@ def columns(rows: Rows, to: ToArrow) -> dict[str, pa.Array]:
         "thread": to.thread(rows["thread"]),
         "duration": integers(rows["cost"]),
         "timeouts": integers(rows["more"][:, 0]),
+        "cpu": integers(rows["more"][:, 1], rows["more"][:, 2] == 0),
+        "preempted": flags(rows["other"] != NOBODY),
     }
+
+
+def kept(story: Story) -> list[Group]:
+    """The holds whose threads kept the GIL themselves, not the operating system that had taken the CPU away."""
+    return [group for group in story.groups[KIND] if group.other is None]
 
 
 def losses(story: Story) -> Iterator[Loss]:
     """To the threads that keep the GIL; who waited for it is not told apart."""
-    for group in story.groups[KIND]:
+    for group in kept(story):
         yield Loss(None, group.thread, group.count, group.lost, story.called[group.thread])
 
 
 def explain(story: Story) -> list[Finding]:
     """One finding for each thread that keeps the GIL."""
     found = []
-    for group in story.groups[KIND]:
+    for group in kept(story):
         share, timeouts, thread = story.share(group.cost), group.more[0], str(group.thread)
         if share < NAMED:
             continue

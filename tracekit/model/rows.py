@@ -200,8 +200,10 @@ class Hold:
     wait: Wait | None
     waited: int
     timeouts: Counter[int] = field(default_factory=Counter)
-    long: bool = False  # known when it ends, as is the next
+    # Known when it ends:
+    cpu: int | None = None
     preempted: bool = False
+    long: bool = False
 
 
 Rows = npt.NDArray[Any]

@@ -6,6 +6,9 @@ from collections import Counter
 
 from tracekit.model.rows import CAUSES, NOBODY, Hold, Wait
 
+PREEMPTED_FROM = 1_000_000
+"""ns; a shorter hold is not asked how long it ran."""
+
 
 class Causes:
     """Sums what waits lost, by thread, cause and holder."""

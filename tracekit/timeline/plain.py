@@ -22,6 +22,7 @@ from tracekit.model.arrays import (
     NULL,
     int64_values,
 )
+from tracekit.model.attributes import NO_ATTRIBUTES, of_rows
 from tracekit.model.rows import (
     BLOCKING,
     CHECK,
@@ -46,7 +47,7 @@ from tracekit.model.rows import (
     Wait,
 )
 from tracekit.model.stream import ACQUIRE, BUSY, ENTRY, RELEASE, RETRY
-from tracekit.timeline.causes import Causes
+from tracekit.timeline.causes import PREEMPTED_FROM, Causes
 from tracekit.timeline.picture import DrawnHold, DrawnRetry, DrawnWait, PlainPicture
 
 ALONE, LOST_ROUND, TIMEOUT, HAND_OVER = range(4)
@@ -96,6 +97,7 @@ class PlainMachine:
         self._waits: dict[int, Wait] = {}
         self._hold: Hold | None = None
         self._seq = 0
+        self._told = NO_ATTRIBUTES  # by the row
         self._timed = self._has_ticks = False
         self._time, self._ticks = _Clock(), _Clock()
         self._last_checks = NULL
@@ -141,7 +143,9 @@ class PlainMachine:
             self._timed = columns[4][0] != NULL
         clocks: list[int] = []
         tick_clocks: list[int] = []
-        for row in zip(*columns, strict=True):
+        told = of_rows(batch)
+        for place, row in enumerate(zip(*columns, strict=True)):
+            self._told = told.get(place, NO_ATTRIBUTES)
             self._step(*row)
             clocks.append(self._clock)
             tick_clocks.append(self._ticks.now)
@@ -182,8 +186,9 @@ class PlainMachine:
             self._hold = Hold(thread, self._seq, self._clock, self._ticks.now, checks, wait, waited)
         else:
             totals.last_release = UNKNOWN
-            if holds:
+            if holds and self._hold:
                 totals.last_release = self._release_kind(checks)
+                self._hold.cpu = self._told.cpu
                 self._close_hold(self._seq, totals.last_release, ticks)
             else:
                 self._fault("release-without-acquire", error, thread)
@@ -305,6 +310,7 @@ class PlainMachine:
                 self._picture.knots.append((self._clock, self._tick_clock(ticks)))
         others_wait = any(wait.contended and wait.thread != hold.thread for wait in self._waits.values())
         timed_waiters = others_wait and self._timed
+        hold.preempted = self._timed and hold.cpu is not None and held >= PREEMPTED_FROM and 2 * hold.cpu < held
         long = long_hold(hold, end_seq, self._clock, timed_waiters, self._options)
         hold.long = long is not None
         self._find("long_holds", long)
