@@ -69,3 +69,36 @@ def test_short_holds_are_not_looked_at(tmp_path: Path) -> None:
     found, _ = run(tmp_path, sys.executable)
     assert any(hold.cpu is not None for hold in found.holds)
     assert all(hold.cpu is None for hold in found.holds if hold.end - hold.start < 90_000)
+
+
+@contextlib.contextmanager
+def quota(of_a_core: float) -> Iterator[Path]:
+    """A control group of which all processes together get so much of a core; either version of cgroups."""
+    root, period = Path("/sys/fs/cgroup"), 100_000
+    old = (root / "cpu").is_dir()
+    group = root / ("cpu" if old else "") / f"tracekit-test-{os.getpid()}"
+    limit = str(int(period * of_a_core))
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"needs a control group: {error}")
+    try:
+        if old:
+            (group / "cpu.cfs_period_us").write_text(str(period))
+            (group / "cpu.cfs_quota_us").write_text(limit)
+        else:
+            (group / "cpu.max").write_text(f"{limit} {period}")
+        yield group / ("tasks" if old else "cgroup.procs")
+    except OSError as error:
+        pytest.skip(f"needs a control group with a CPU quota: {error}")
+    finally:
+        group.rmdir()
+
+
+def test_under_a_quota_threads_that_hold_do_not_run(tmp_path: Path) -> None:
+    with quota(0.2) as members:
+        found, _ = run(tmp_path, sys.executable, "sh", "-c", f'echo $$ > {members}; exec "$@"', "sh")
+    long = long_holds(found)
+    assert sum(hold.end - hold.start for hold in long if 2 * (hold.cpu or 0) < hold.end - hold.start) > 0.5 * sum(
+        hold.end - hold.start for hold in long
+    )

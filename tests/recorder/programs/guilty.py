@@ -55,7 +55,7 @@ def loop():
         number -= 1  # guilty
 
 
-def called(number):
+def called(number):  # guilty
     return number + 1  # guilty
 
 
@@ -106,6 +106,6 @@ if __name__ == "__main__":
     waiting.start()
     work = globals()[sys.argv[1]]
     while time.time() < END:
-        work()
+        work()  # guilty
     OVER.append(True)
     waiting.join()

@@ -10,6 +10,7 @@
 enum {
     STATE_BYTES = 512,         /* of a thread state, this much is searched, */
     INNER_BYTES = 128,         /* and of what it points to */
+    OBJECT_BYTES = 512,        /* of an object, this much is read at once */
     MOST_FACTS = 64,
     MOST_SAMPLES = 12,
     MOST_SHIMS = 2,            /* frames of no Python code between two that are */
@@ -55,10 +56,19 @@ static int plausible(uintptr_t address) {
 static size_t read_up_to(char *into, uintptr_t from, size_t bytes) {
     if (!plausible(from))
         return 0;
-    for (; bytes >= 64; bytes -= 32)
+    for (; bytes >= 32; bytes -= 16)
         if (tk_memory_read(into, from, bytes))
             return bytes;
     return 0;
+}
+
+/* Reads this much of an object in one go if its page has it: most objects are small. Returns 0: it cannot be read. */
+static int read_object(char *into, uintptr_t object, size_t head_bytes, size_t *got) {
+    size_t on_page = 4096 - (object & 4095);
+    *got = on_page < OBJECT_BYTES ? on_page : OBJECT_BYTES;
+    if (*got < head_bytes)
+        *got = head_bytes;
+    return plausible(object) && tk_memory_read(into, object, *got);
 }
 
 /* Texts. */
@@ -89,11 +99,11 @@ static int put_utf8(char *into, int32_t *at, uint32_t c) {
 
 /* A text as UTF-8, cut where it is too long. Returns its bytes, -1: cannot be read. */
 int32_t tk_text(const tk_text_layout *layout, uintptr_t object, char *into) {
-    static char data[TK_TEXT_BYTES * 4];  /* threads may have little room of their own */
-    char head[80];
+    static char data[TK_TEXT_BYTES * 4], head[OBJECT_BYTES];  /* threads may have little room of their own */
     int32_t at = 0;
+    size_t got;
     size_t head_bytes = (layout->is_bytes || layout->length > layout->state ? layout->length + 4u : layout->state) + 4u;
-    if (!plausible(object) || !tk_memory_read(head, object, head_bytes))
+    if (!read_object(head, object, head_bytes, &got))
         return -1;
     uint64_t length = word_at(head, layout->length);
     uint32_t state = layout->is_bytes ? 0 : (uint32_t)int_at(head, layout->state);
@@ -103,7 +113,10 @@ int32_t tk_text(const tk_text_layout *layout, uintptr_t object, char *into) {
         return -1;
     if (length > TK_TEXT_BYTES)
         length = TK_TEXT_BYTES;
-    if (!tk_memory_read(data, object + (narrow ? layout->data : layout->wide_data), length * kind))
+    size_t place = narrow ? layout->data : layout->wide_data;
+    if (place + length * kind <= got)
+        memcpy(data, head + place, length * kind);
+    else if (!tk_memory_read(data, object + place, length * kind))
         return -1;
     if (narrow) {
         memcpy(into, data, length);
@@ -119,9 +132,16 @@ int32_t tk_text(const tk_text_layout *layout, uintptr_t object, char *into) {
 
 /* The content of bytes. Returns how many, -1: cannot be read, or too many. */
 int64_t tk_bytes(const tk_text_layout *layout, uintptr_t object, uint8_t *into, size_t most) {
-    uint64_t length;
-    if (!plausible(object) || !tk_memory_read(&length, object + layout->length, sizeof length) || length > most ||
-        !tk_memory_read(into, object + layout->data, length))
+    static char head[OBJECT_BYTES];
+    size_t got;
+    if (!read_object(head, object, layout->data, &got))
+        return -1;
+    uint64_t length = word_at(head, layout->length);
+    if (length > most)
+        return -1;
+    if (layout->data + length <= got)
+        memcpy(into, head + layout->data, length);
+    else if (!tk_memory_read(into, object + layout->data, length))
         return -1;
     return (int64_t)length;
 }
@@ -162,15 +182,23 @@ static int texts_are_right(const tk_text_layout *layout) {
 }
 
 static int learn_state(tk_text_layout *layout) {
-    for (layout->state = 16; layout->state <= 64; layout->state += 4)
+    enum { STATE_END = 64 };
+    char heads[MOST_SAMPLES][STATE_END];
+    size_t head_bytes = STATE_END;
+    for (size_t i = 0; i < text_count; i++) {
+        size_t got = read_up_to(heads[i], (uintptr_t)texts[i].object, STATE_END);
+        head_bytes = got < head_bytes ? got : head_bytes;
+    }
+    for (layout->state = 16; layout->state + 4u <= head_bytes; layout->state += 4)
         for (layout->kind_shift = 0; layout->kind_shift < 30; layout->kind_shift++)
             for (layout->ascii_bit = 0; layout->ascii_bit < 32; layout->ascii_bit++) {
                 size_t i = 0;
-                int32_t state;
-                while (i < text_count && tk_memory_read(&state, (uintptr_t)texts[i].object + layout->state, sizeof state) &&
-                       ((uint32_t)state >> layout->kind_shift & 7) == (uint32_t)texts[i].kind &&
-                       ((uint32_t)state >> layout->ascii_bit & 1) == (uint32_t)texts[i].is_ascii)
-                    i++;
+                for (; i < text_count; i++) {
+                    uint32_t state = (uint32_t)int_at(heads[i], layout->state);
+                    if ((state >> layout->kind_shift & 7) != (uint32_t)texts[i].kind ||
+                        (state >> layout->ascii_bit & 1) != (uint32_t)texts[i].is_ascii)
+                        break;
+                }
                 if (i < text_count)
                     continue;
                 for (layout->data = 24; layout->data < 96; layout->data += 8)
@@ -235,9 +263,8 @@ static int find_type(tk_layout *layout) {
     return 0;
 }
 
-int32_t tk_code_line(const tk_layout *layout, const char *code_words, int32_t instruction) {
-    int32_t first_line = int_at(code_words, layout->code_first_line);
-    int64_t bytes = tk_bytes(&layout->bytes, word_at(code_words, layout->code_table), table_bytes, sizeof table_bytes);
+int32_t tk_code_line(const tk_layout *layout, uintptr_t table, int32_t first_line, int32_t instruction) {
+    int64_t bytes = tk_bytes(&layout->bytes, table, table_bytes, sizeof table_bytes);
     return bytes < 0 ? first_line : tk_line(layout->lines, table_bytes, (size_t)bytes, first_line, instruction);
 }
 
@@ -248,7 +275,8 @@ static int lines_are_right(const tk_layout *layout) {
         if (facts[i].line < 0)
             continue;
         if (!tk_memory_read(words, (uintptr_t)facts[i].code, layout->code_bytes) ||
-            tk_code_line(layout, words, (int32_t)facts[i].instruction) != facts[i].line)
+            tk_code_line(layout, word_at(words, layout->code_table), int_at(words, layout->code_first_line),
+                         (int32_t)facts[i].instruction) != facts[i].line)
             return 0;
         checked++;
     }

@@ -46,6 +46,6 @@ static inline int64_t tk_instruction(const tk_layout *layout, const char *frame,
 
 int32_t tk_text(const tk_text_layout *layout, uintptr_t object, char *into);
 int64_t tk_bytes(const tk_text_layout *layout, uintptr_t object, uint8_t *into, size_t most);
-int32_t tk_code_line(const tk_layout *layout, const char *code_words, int32_t instruction);
+int32_t tk_code_line(const tk_layout *layout, uintptr_t table, int32_t first_line, int32_t instruction);
 
 #endif

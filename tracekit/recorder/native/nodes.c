@@ -20,7 +20,8 @@ enum {
 
 /* Living code objects by address. number: of its definition, which others may share; 0: not told. */
 typedef struct {
-    uintptr_t address;
+    uintptr_t address, table;
+    int32_t first_line;
     uint32_t number, serial, next;
 } code_entry;
 
@@ -163,13 +164,14 @@ static uint32_t code_number(int32_t first_line, const char *function, int32_t fu
 static uint32_t first_sight(uintptr_t address, uint32_t *place) {
     static char words[TK_CODE_BYTES], function[TK_TEXT_BYTES], file[TK_TEXT_BYTES];
     const tk_layout *layout = &tk_the_layout;
-    uintptr_t file_object, name_object, type;
+    uintptr_t file_object, name_object, type, table;
     int32_t first_line;
     if (!tk_memory_read(words, address, layout->code_bytes))
         return 0;
     memcpy(&type, words + layout->code_type, sizeof type);
     memcpy(&file_object, words + layout->code_file, sizeof file_object);
     memcpy(&name_object, words + layout->code_name, sizeof name_object);
+    memcpy(&table, words + layout->code_table, sizeof table);
     memcpy(&first_line, words + layout->code_first_line, sizeof first_line);
     if (type != layout->type)
         return 0;
@@ -190,7 +192,7 @@ static uint32_t first_sight(uintptr_t address, uint32_t *place) {
         return lost();
     if (entry > code_entries)
         TK_STORE(code_entries, entry);
-    codes[entry] = (code_entry){address, number, ++serials, *place};
+    codes[entry] = (code_entry){address, table, first_line, number, ++serials, *place};
     *place = entry;
     return entry;
 }
@@ -214,14 +216,11 @@ static uint32_t stack_at(uint32_t parent, uint32_t code, int32_t line) {
 }
 
 static uint32_t stack_called(uint32_t parent, const code_entry *code, int32_t instruction) {
-    static char words[TK_CODE_BYTES];
     uint32_t *bucket = &spot_buckets[mixed(parent, code->serial, (uint32_t)instruction) % STACK_BUCKETS];
     uint32_t spot = find(spots, *bucket, parent, code->serial, instruction);
     if (spot)
         return spot_stacks[spot];
-    if (!tk_memory_read(words, code->address, tk_the_layout.code_bytes))
-        return 0;
-    int32_t line = tk_code_line(&tk_the_layout, words, instruction);
+    int32_t line = tk_code_line(&tk_the_layout, code->table, code->first_line, instruction);
     uint32_t stack = stack_at(parent, code->number, line > 0 ? line : 0);
     if (!stack)
         return 0;

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TK_MOST_FRAMES = 128 };
+enum { TK_MOST_FRAMES = 128, TK_MOST_ADDRESSES = 128 };
 
 typedef struct {
     uintptr_t frame, code;
@@ -16,6 +16,8 @@ typedef struct {
 typedef struct tk_trail {
     uint64_t epoch;
     uint32_t depth;
+    uint32_t address_count;
+    uintptr_t addresses[TK_MOST_ADDRESSES];  /* where it had frames lately, ascending */
     uintptr_t inner;           /* what the thread state pointed to, where it does not point to the frame */
     struct {
         uintptr_t frame, code;
