@@ -107,7 +107,8 @@ def test_code_that_lies_where_other_code_was(tmp_path: Path) -> None:
 
 FORKS = """
 import ctypes, os, threading, time
-def burn(): ctypes.PyDLL(None).usleep(20000)
+library = ctypes.PyDLL(None)
+def burn(): library.usleep(20000)
 def of_the_child(): burn()
 def of_the_parent(): burn()
 def contended(work):
