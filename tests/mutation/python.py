@@ -92,14 +92,15 @@ class Recorder:
 
 
 class Chosen:
-    """A plugin: only these tests, in their order; and which one failed."""
+    """A plugin: only these tests (None: all), in their order; and which one failed."""
 
-    def __init__(self, names: list[str]) -> None:
-        self.order = {name: index for index, name in enumerate(names)}
+    def __init__(self, names: list[str] | None) -> None:
+        self.order = None if names is None else {name: index for index, name in enumerate(names)}
         self.failed = ""
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items[:] = sorted((item for item in items if item.nodeid in self.order), key=lambda i: self.order[i.nodeid])
+        if (order := self.order) is not None:
+            items[:] = sorted((item for item in items if item.nodeid in order), key=lambda item: order[item.nodeid])
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
