@@ -34,8 +34,8 @@ from tests.mutation.operators import Mutant, mutants
 ROOT = Path(__file__).parents[2]
 EQUIVALENT = Path(__file__).with_name("equivalent.txt")
 ROOMS = {
-    "tracekit/analyzers/": ["tests/analyzers"],
-    "tracekit/parsers/": ["tests/parsers", "tests/writers/test_convert.py"],
+    "tracekit/analyzers/": ["tests/analyzers", "tests/timeline"],
+    "tracekit/parsers/": ["tests/parsers", "tests/writers/test_convert.py", "tests/timeline/test_golden.py"],
     "tracekit/writers/": ["tests/writers"],
     "tracekit/comparison.py": ["tests/test_comparison.py"],
     "tracekit/checks.py": ["tests/test_checks.py"],
