@@ -32,6 +32,7 @@ from tracekit.model.rows import (
     GROUP_ROW,
     LAYOUTS,
     NO_SEQ,
+    NO_STACK,
     NOBODY,
     SEVERITIES,
     UNKNOWN,
@@ -175,6 +176,7 @@ class PlainMachine:
                 self._fault("missing-entry", error, thread)
                 wait = self._waits[thread] = self._new_wait(thread, NO_SEQ)
             self._contend(wait, event)
+            wait.stack = wait.stack or self._told.stack or NO_STACK
         elif event == ACQUIRE:
             if not wait:
                 self._fault("missing-entry", error, thread)
@@ -301,7 +303,7 @@ class PlainMachine:
         is_open = end_seq == NO_SEQ
         self._keep(
             "holds", hold.seq, end_seq, hold.start, self._clock, hold.start_ticks, self._ticks.now, hold.waited,
-            hold.thread, kind, is_open, truncated,
+            NULL if hold.cpu is None else hold.cpu, hold.thread, kind, is_open, truncated,
         )  # fmt: skip
         if self._picture:
             self._picture.holds.append(self._drawn_hold(hold, end_seq, kind, truncated))
@@ -334,7 +336,7 @@ class PlainMachine:
         self._keep(
             "waits", wait.entry_seq, wait.busy_seq, end_seq, wait.start, wait.busy, self._clock,
             wait.start_ticks, wait.busy_ticks, self._ticks.now,
-            wait.failed_retries, wait.lost_rounds, wait.timeouts, wait.hand_overs, wait.passes.total(),
+            wait.failed_retries, wait.lost_rounds, wait.timeouts, wait.hand_overs, wait.passes.total(), wait.stack,
             wait.thread, wait.rival, wait.contended, end_seq == NO_SEQ, wait.entry_seq == NO_SEQ,
         )  # fmt: skip
         if self._picture:
