@@ -6,7 +6,7 @@ It is the oracle of the native core's tests; it charges every clock step to ever
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -49,6 +49,7 @@ from tracekit.model.rows import (
 )
 from tracekit.model.stream import ACQUIRE, BUSY, ENTRY, RELEASE, RETRY
 from tracekit.timeline.causes import PREEMPTED_FROM, Causes
+from tracekit.timeline.distributions import buckets, quantile
 from tracekit.timeline.picture import DrawnHold, DrawnRetry, DrawnWait, PlainPicture
 
 ALONE, LOST_ROUND, TIMEOUT, HAND_OVER = range(4)
@@ -427,7 +428,7 @@ class PlainMachine:
             rows = self._causes.rows()
         elif table == "distributions":
             rows = [
-                (durations.total(), *(_quantile(durations, q) for q in (50, 90, 99, 100)), thread, kind)
+                (durations.total(), *(quantile(durations, q) for q in (50, 90, 99, 100)), thread, kind)
                 for thread, t in enumerate(self._threads)
                 for kind, durations in enumerate(t.durations)
                 if durations
@@ -437,7 +438,7 @@ class PlainMachine:
                 (*bucket, count, thread, kind)
                 for thread, t in enumerate(self._threads)
                 for kind, durations in enumerate(t.durations)
-                for bucket, count in sorted(_buckets(durations).items())
+                for bucket, count in sorted(buckets(durations).items())
             ]
         elif table == "handoffs":
             rows = [(count, *threads) for threads, count in sorted(self._handoffs.items())]
@@ -477,26 +478,3 @@ def grouped(rows: Sequence[FoundRow]) -> dict[tuple[int, int], list[FoundRow]]:
     for row in rows:
         groups.setdefault((row.thread, row.other), []).append(row)
     return groups
-
-
-def _quantile(durations: Counter[int], per_cent: int) -> int:
-    """Nearest rank: the smallest value that so many per cent of all do not exceed."""
-    rank = -(-durations.total() * per_cent // 100)
-    return next(value for value, below in _cumulated(durations) if below >= rank)
-
-
-def _buckets(durations: Counter[int]) -> Counter[tuple[int, int]]:
-    """How many lie from the first of a pair to below the second: four pairs from one power of two to the next."""
-    counts: Counter[tuple[int, int]] = Counter()
-    for value, count in durations.items():
-        width = 1 << max(value.bit_length() - 3, 0)
-        low = value // width * width
-        counts[low, low + width] += count
-    return counts
-
-
-def _cumulated(durations: Counter[int]) -> Iterator[tuple[int, int]]:
-    below = 0
-    for value, count in sorted(durations.items()):
-        below += count
-        yield value, below
