@@ -25,10 +25,10 @@ class Program:
     options: Sequence[str] = ()  # the interpreter's own
 
 
-def run(program: Program, base: str, *, max_bytes: int, version: str) -> int:
+def run(program: Program, base: str, *, max_bytes: int, stacks: bool = True, version: str) -> int:
     """Runs it, recorded into BASE.raw, and returns its exit code; -N if signal N ended it.
 
-    max_bytes: keep only about so many bytes of the newest events; 0 keeps all.
+    max_bytes: keep only about so many bytes of the newest events; 0 keeps all. stacks: take Python stacks.
     Raises RecordError: it cannot be recorded, and did not run.
     """
     library = require_library()
@@ -36,7 +36,8 @@ def run(program: Program, base: str, *, max_bytes: int, version: str) -> int:
     os.set_inheritable(tell, True)
     kind = "module" if program.is_module else "script"
     command = [
-        program.python, *program.options, str(BOOTSTRAP), library, base, str(tell), str(max_bytes), version,
+        program.python, *program.options, str(BOOTSTRAP), library, base, str(tell), str(max_bytes), str(int(stacks)),
+        version,
         kind, program.target, *program.arguments,
     ]  # fmt: skip
     with _signals_reach_the_program() as children:
