@@ -26,7 +26,7 @@ ROOMS = [
     ["checks", "comparison", "whatif"],
     ["writers"],
     ["querying", "recorder"],
-    ["pandas", "pytest_plugin", "reporters"],
+    ["magic", "pandas", "pytest_plugin", "reporters"],
     ["fleet"],
     [""],
     ["cli"],

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Unpack, cast
 
 from tracekit.analysis import Analysis, analyze
 from tracekit.analyzers import ANALYZERS, COLLECTED
 from tracekit.analyzers.finding import Finding
 from tracekit.trace import Trace
+
+if TYPE_CHECKING:
+    from tracekit.names import Kind, Thresholds
 
 SAME = 0.01
 """Findings whose cost differs by no more than this share of the trace are neither better nor worse."""
@@ -77,15 +81,12 @@ class Comparison:
 Comparable = Analysis | Trace | str | os.PathLike[str]
 
 
-def compare(before: Comparable, after: Comparable, **thresholds: float) -> Comparison:
+def compare(before: Comparable, after: Comparable, **thresholds: Unpack[Thresholds]) -> Comparison:
     """Compares two analyses. Threads are the same where their names or, without names, their ids are.
 
     before, after: analyses, or what `analyze` takes; thresholds are for those. Raises what `analyze` raises.
     """
-    before, after = (
-        one if isinstance(one, Analysis) else analyze(one, strict=False, progress=None, **thresholds)
-        for one in (before, after)
-    )
+    before, after = (one if isinstance(one, Analysis) else analyze(one, **thresholds) for one in (before, after))
     old, new = _metrics(before), _metrics(after)
     units = {"clock": before.unit if before.unit == after.unit else "clock"}
     metrics = tuple(Metric(name, units.get(unit, unit), old[name, unit], new[name, unit]) for name, unit in old)
@@ -113,7 +114,7 @@ def _metrics(analysis: Analysis) -> dict[tuple[str, str], float | None]:
         ("badness", "ratio"): analysis.badness,
         ("fairness", "ratio"): analysis.fairness.column("jain")[0].as_py(),
         **{
-            (ANALYZERS[kind].words, "count"): analysis.found(kind)[0] if analysis.observed(kind) else None
+            (ANALYZERS[kind].words, "count"): analysis.found(cast("Kind", kind))[0] if analysis.observed(kind) else None
             for kind in COLLECTED
         },
     }

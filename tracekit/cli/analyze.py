@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -28,6 +28,7 @@ from tracekit.words import percent, printable
 
 if TYPE_CHECKING:
     from tracekit.analysis import Analysis
+    from tracekit.names import Kind
 
 EXAMPLES = f"""\
 tracekit analyze app.gil.log
@@ -54,7 +55,7 @@ def analyze(
         list[str] | None, typer.Option(metavar="KIND,...", help="Show findings of these kinds only.")
     ] = None,
     *,
-    thresholds: dict[str, float],
+    thresholds: Any,
 ) -> None:
     """Say what is wrong, and who waited for whom. Findings first, then what each thread held and waited."""
     with outcome():
@@ -128,7 +129,7 @@ def _kinds(option: str, given: list[str] | None, otherwise: tuple[str, ...]) -> 
 
 def _failures(analysis: Analysis, kinds: tuple[str, ...], max_cost: float | None) -> list[str]:
     """A sentence for each of these kinds of which there is too much."""
-    counted = [(ANALYZERS[kind].words, *analysis.found(kind)) for kind in kinds]
+    counted = [(ANALYZERS[kind].words, *analysis.found(cast("Kind", kind))) for kind in kinds]
     limit = "" if max_cost is None else f", more than {max_cost:g} %"
     return [
         f"{analysis.path}: {number:,} {kind}, {percent(cost)} of the trace{limit} (--fail-on)."

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from tracekit.errors import OptionError, TracekitError
-from tracekit.words import printable
+from tracekit.words import printable, size_in_bytes
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 PLAIN_WIDTH = 120  # columns where the output is no terminal
 WIDE = 10_000
 PATIENCE = 0.3  # s without a progress bar
-_SIZES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 _INTERRUPTED = "Interrupted before the end. Run it again for all of it."
 _SHELLS_INTERRUPT = 130  # typer's exit code for Ctrl-C
 _GRACE = 0.6  # s
@@ -227,10 +226,10 @@ def size_of(option: str, text: str | None) -> int | None:
     """Bytes: `100M`, `2G`. Raises OptionError."""
     if text is None:
         return None
-    found = re.fullmatch(r"(\d{1,15})\s*([KMG]?)i?B?", text.strip(), re.IGNORECASE)
-    if not found or not int(found[1]):
+    size = size_in_bytes(text)
+    if not size:
         raise OptionError(f"{option}: {text!r} is no size.", "Write e.g. 100M, 2G, or bytes.")
-    return int(found[1]) * _SIZES[found[2].upper()]
+    return size
 
 
 def percent_of(option: str, text: str | None) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -30,7 +30,7 @@ def compare(
         typer.Option(metavar="PERCENT", help="Exit with 1 if a share or finding got worse by so many points."),
     ] = None,
     *,
-    thresholds: dict[str, float],
+    thresholds: Any,
 ) -> None:
     """Compare two traces of the same program. Metrics before and after; findings gone, new, better, worse."""
     with outcome():

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -50,7 +50,7 @@ def fleet(
     ] = 0,
     as_json: AsJson = False,
     *,
-    thresholds: dict[str, float],
+    thresholds: Any,
 ) -> None:
     """Analyze thousands of traces, on Dask. Which processes suffer, from what, is it the same everywhere?"""
     with outcome():
@@ -89,7 +89,7 @@ def fleet(
             raise typer.Exit(done.exit_code)
 
 
-def _make_reports(processes: Sequence[Process], folder: Path, thresholds: Mapping[str, float]) -> None:
+def _make_reports(processes: Sequence[Process], folder: Path, thresholds: Mapping[str, Any]) -> None:
     from tracekit.cli.report import write_report
     from tracekit.fleet.places import fetched
     from tracekit.fleet.reporters import report_file
