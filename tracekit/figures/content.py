@@ -135,9 +135,9 @@ def _codes(table: pa.Table, *names: str) -> list[npt.NDArray[Any]]:
 
 def _of_kind(analysis: Drawable, table: str, kind: str, *names: str) -> Iterable[tuple[int, ...]]:
     """The rows of a kind. Without Arrow's compute functions, whose import takes longer than all of this."""
-    found = analysis.tables[table]
-    kinds = found.column("kind").combine_chunks().dictionary.to_pylist()
-    code, *columns = _codes(found, "kind", *names)
+    table_rows = analysis.tables[table]
+    kinds = table_rows.column("kind").combine_chunks().dictionary.to_pylist()
+    code, *columns = _codes(table_rows, "kind", *names)
     inside = code == (kinds.index(kind) if kind in kinds else NULL)
     return list(zip(*(column[inside].tolist() for column in columns), strict=True))
 
@@ -162,10 +162,10 @@ def _tell_threads(analysis: Drawable) -> str:
     return f"Of the trace's time {'; '.join(shares)}."
 
 
-def _largest(found: Matrix, most: int = 4) -> list[tuple[int, int, int]]:
+def _largest(matrix: Matrix, most: int = 4) -> list[tuple[int, int, int]]:
     """The largest cells: two threads and their number."""
-    cells = sorted(found.cells, key=lambda cell: -cell[2])[:most]
-    return [(found.rows[y], found.columns[x], value) for y, x, value in cells]
+    cells = sorted(matrix.cells, key=lambda cell: -cell[2])[:most]
+    return [(matrix.rows[y], matrix.columns[x], value) for y, x, value in cells]
 
 
 def _tell_blame(analysis: Drawable) -> str:
