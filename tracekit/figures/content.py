@@ -5,6 +5,7 @@ A thread is its place in the threads table, and `NOBODY` where the GIL was free.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -34,6 +35,29 @@ class Drawable(Protocol):
     def names(self) -> dict[str, str]: ...
     @property
     def picture(self) -> Picture: ...
+
+
+CAUSES = {
+    "convoy": ("convoy", "It needs the GIL only briefly between blocking calls, and waits much longer than it works."),
+    "battle": ("battle", "It was woken again and again, only to find that the GIL had been taken back."),
+    "long_hold": ("long hold", "Another thread kept the GIL for long, as C code does that never lets go of it."),
+    "saturation": (
+        "saturation",
+        "It was made to stop, and wants to go on computing: too much work for one core.",
+    ),
+    "queueing": ("queueing", "It comes back from a blocking call, and others are before it, none of them for long."),
+    "preemption": ("preemption", "The thread that held the GIL was not running: the system had taken its CPU away."),
+    "scheduling": ("scheduling", "The GIL was free, and the thread that wants it not yet running."),
+}
+"""Each cause of the table `causes`, in the order in which it is drawn: what it is called, and what it means."""
+
+
+@dataclass(frozen=True)
+class Causes:
+    """Why threads waited, and for how long: thread, place in CAUSES, duration; place in CAUSES, holder, duration."""
+
+    threads: list[tuple[int, int, int]]
+    holders: list[tuple[int, int, int]]
 
 
 @dataclass(frozen=True)
@@ -68,6 +92,18 @@ class Waiters:
     """For how long how many waited at once."""
 
     rows: list[tuple[int, int]]
+
+
+def causes(analysis: Drawable) -> Causes:
+    table = analysis.tables["causes"]
+    waiters, holders, durations = (each.tolist() for each in _codes(table, "thread", "holder", "duration"))
+    places = [list(CAUSES).index(cause) for cause in table.column("cause").to_pylist()]
+    by_thread: Counter[tuple[int, int]] = Counter()
+    by_holder: Counter[tuple[int, int]] = Counter()
+    for waiter, place, holder, length in zip(waiters, places, holders, durations, strict=True):
+        by_thread[waiter, place] += length
+        by_holder[place, holder] += length
+    return Causes([(*key, length) for key, length in by_thread.items()], [(*k, n) for k, n in by_holder.items()])
 
 
 def label(analysis: Drawable, thread: int) -> str:
