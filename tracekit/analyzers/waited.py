@@ -71,10 +71,12 @@ def who_are(story: Story, threads: Sequence[str]) -> list[str]:
     """A sentence's subjects: a few threads by name, more as groups of those whose names are alike."""
     if len(threads) <= LISTED:
         return [story.names[thread] for thread in threads]
-    groups = Counter(subject_of(story, thread) for thread in threads)
+    groups: dict[str, list[str]] = {}
+    for thread in threads:
+        groups.setdefault(subject_of(story, thread), []).append(thread)
     if len(groups) > LISTED:
         return [count(len(threads), "thread")]
-    return [group_of(folded, number) for folded, number in groups.items()]
+    return [story.names[alike[0]] if len(alike) == 1 else group_of(name, len(alike)) for name, alike in groups.items()]
 
 
 def shares_of(story: Story, durations: Sequence[int]) -> str:
