@@ -207,6 +207,7 @@ class Analysis:
             hogs=self._hogs(),
             causes=self.waited,
             release_kinds_known=self.totals.checks is not None and "checks" not in self.unobserved,
+            free_gap=self.totals.free_wanted // self.totals.switches if self.totals.switches else None,
             groups=self.groups,
             unobserved=self.unobserved,
         )

@@ -169,12 +169,17 @@ def test_a_long_hold_that_nobody_asked_to_end_is_not_put_down_to_c_code(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("gap", "said"), [(500, "taking a GIL that was free"), (20_000, "waking up"), (900_000, "waking up")]
+    ("gap", "said"),
+    [
+        (500, "taking a GIL that was free: 20 waits of 500 ns"),
+        (20_000, "waiting while the GIL was free, until somebody had woken up to take it: 21.1 µs on average"),
+        (900_000, "waiting while the GIL was free, until somebody had woken up to take it: 947 µs on average"),
+    ],
 )
 def test_a_free_gil_is_taken_late_for_different_reasons(gap: int, said: str, tmp_path: Path) -> None:
     """Half a microsecond is what the lock itself costs; nearly a millisecond means that no core was free."""
     rows = [
-        f"a - {number} {event} {number * 2 * gap + late}"
+        f"a-{number % 2} - {number} {event} {number * 2 * gap + late}"
         for number in range(20)
         for event, late in (("ENTRY", 0), ("ACQUIRE", gap), ("RELEASE", gap))
     ]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from tracekit.analyzers.finding import NAMED, Analyzer, Finding, Loss, Story, ToArrow, span
-from tracekit.analyzers.waited import holders, who_are
+from tracekit.analyzers.waited import holders, shares_of, who_are
 from tracekit.model.arrays import integers
 from tracekit.model.rows import FoundRow, Options, Rows, Wait
 from tracekit.words import count, percent
@@ -60,15 +60,17 @@ def explain(story: Story) -> list[Finding]:
         others = len(fighters) - 2
         more = f", and {count(others, 'other thread')} too" if others else ""
         who = f"{story.names[hit]} and {behind.text} fight for the GIL{more}"
+        who_spent = f"{story.names[hit]} spent {percent(story.share(waited.duration))}"
     else:
         fighters = dict.fromkeys(lost)
         among = holders(story, list(lost.values()), list(lost))
         with_whom = "" if among.text == "each other" else f" with {among.text}"
+        hard = [each.duration for each in lost.values() if story.share(each.duration) >= NAMED]
+        who_spent = f"{'Those hit hard' if len(hard) > 1 else 'The one hit hardest'} spent {shares_of(story, hard)}"
         who = f"{' and '.join(who_are(story, list(fighters)))} fight for the GIL{with_whom}"
     title = (
         f"{who}: in {count(number, 'battle')} the waiter woke up {count(rounds, 'time')} only to find that the GIL had "
-        f"been taken again. {story.names[hit]} spent {percent(story.share(waited.duration))} {story.of_trace} in such "
-        "waits."
+        f"been taken again. {who_spent} {story.of_trace} in such waits."
     )
     explanation, advice = _NEW if story.new_gil else _OLD
     return [story.finding(KIND, waited.duration, title, explanation, advice, groups, list(fighters))]

@@ -100,6 +100,7 @@ class Story:
         groups: all findings that the state machine collected, by kind, costliest first.
         causes: cause -> thread -> what it waited for that; all causes are there.
         release_kinds_known: the trace tells forced releases from blocking calls.
+        free_gap: for how long the GIL was free while it was wanted, on average for each switch; None without any.
         findings: those of the analyzers before.
     """
 
@@ -113,6 +114,7 @@ class Story:
     hogs: Mapping[str, str]
     causes: Mapping[str, Mapping[str, Waited]]
     release_kinds_known: bool
+    free_gap: int | None
     groups: Mapping[str, Sequence[Group]]
     unobserved: frozenset[str]
     findings: tuple[Finding, ...] = ()

@@ -15,7 +15,7 @@ KIND = CAUSE = "scheduling"
 LOCK_COST = 1000
 """ns; who gets the free GIL sooner than this did not sleep: no operating system wakes a thread so fast."""
 SLOW = 200_000
-"""ns; a wake-up takes so long only where no core is free."""
+"""ns; the GIL stays free for so long at a switch only where no core is."""
 
 
 def losses(story: Story) -> Iterator[Loss]:
@@ -31,22 +31,25 @@ def explain(story: Story) -> list[Finding]:
 
 
 def _class(story: Story, total: int, waits: int) -> str:
-    """What such waits are, by their average length."""
+    """What such waits are. A wait can last over many switches to others, so how long it takes to wake a thread is not
+    told by its length, but by how long the GIL stays free at a switch."""
     if story.unit == "ns" and total < LOCK_COST * waits:
         return "lock"
-    return "slow" if story.unit == "ns" and total >= SLOW * waits else "waking"
+    return "slow" if story.unit == "ns" and (story.free_gap or 0) >= SLOW else "waking"
 
 
 def _words(story: Story, hit: Hit, who: str, shares: str, behind: Holders) -> tuple[str, str, str]:
     total, waits = sum(each.duration for each in hit.waited), sum(each.waits for each in hit.waited)
-    each = f"{count(waits, 'wait')} of {duration(total // waits, story.unit)} each on average"
     verb = "each spent" if len(hit.threads) > 1 else "spent"
     fewer = _FEWER if story.new_gil else _FEWER_OLD
     of_what = _class(story, total, waits)
     if of_what == "lock":
+        each = f"{count(waits, 'wait')} of {duration(total // waits, story.unit)} each on average"
         title = f"{who} {verb} {shares} {story.of_trace} on taking a GIL that was free: {each}."
         return title, _LOCK, fewer
-    title = f"{who} {verb} {shares} {story.of_trace} on waking up, while the GIL was free: {each}."
+    gap = "" if story.free_gap is None else f": {duration(story.free_gap, story.unit)} on average at each switch"
+    told = f"{shares} {story.of_trace} waiting while the GIL was free, until somebody had woken up to take it{gap}"
+    title = f"{who} {verb} {told}."
     return (title, _BUSY, _CORES) if of_what == "slow" else (title, _WAKING, fewer)
 
 
@@ -60,7 +63,7 @@ _WAKING = (
 )
 _BUSY = (
     "When the GIL becomes free, the operating system has to wake a thread that sleeps on it. That takes microseconds, "
-    "unless all cores are busy or the process has used up its CPU quota: these waits were far longer."
+    "unless all cores are busy or the process has used up its CPU quota: here it took far longer."
 )
 _FEWER = (
     "Switch less often: do more at a time between blocking calls (batch them, buffer them), and use fewer threads for "
