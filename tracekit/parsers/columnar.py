@@ -137,7 +137,7 @@ class ColumnarStream(EventStream):
                     rows = min(_PIECE_ROWS, batch.num_rows - start)
                     yield self._checked({name: column.slice(start, rows) for name, column in columns.items()}, rows)
                     self._rows += rows
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        except READ_ERRORS as error:
             raise unreadable(self.path, error) from error
         if not self._rows:
             raise NoEventsError(f"{self.path}: the table of events has no rows.", "Name another trace.")
@@ -295,6 +295,10 @@ def line_of(reader: io.BufferedReader, path: str, limit: int = LINE_LIMIT) -> by
     if len(line) > limit:
         raise SourceError(f"{path}: a line is longer than {limit >> 20} MiB.", "It is no table of events.")
     return line
+
+
+READ_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
+"""What Arrow's readers raise; the last of names that are no UTF-8."""
 
 
 def unreadable(path: str, error: Exception) -> SourceError:
