@@ -297,12 +297,13 @@ def line_of(reader: io.BufferedReader, path: str, limit: int = LINE_LIMIT) -> by
     return line
 
 
-READ_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
-"""What Arrow's readers raise; the last of names that are no UTF-8."""
+READ_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError)
+"""What Arrow's readers raise; the last two of names that are no UTF-8, and of sizes that cannot be."""
 
 
 def unreadable(path: str, error: Exception) -> SourceError:
-    return SourceError(f"{path}: cannot be read: {_first(error)}.", "It may be damaged or cut short: convert it again.")
+    why = "a part of it is larger than memory, or says so" if isinstance(error, MemoryError) else _first(error)
+    return SourceError(f"{path}: cannot be read: {why}.", "It may be damaged or cut short: convert it again.")
 
 
 def _first(error: Exception) -> str:
