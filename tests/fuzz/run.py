@@ -37,6 +37,7 @@ from tracekit.writers.tablestream import TableStream
 MOST_MEGABYTES = 300
 SECONDS = 10  # for an input of up to a MB
 SCORE = 40
+TOLD_EVERY = 10_000
 WHOLE_EVERY = 8
 """Of so many inputs one goes all the way to JSON and back to text; the others through parser and state machine."""
 
@@ -157,6 +158,8 @@ def fuzz(seed: int, count: int, seconds: float, keep: Path | None) -> tuple[Coun
                     keep.mkdir(parents=True, exist_ok=True)
                     (keep / f"{name}-{number}").write_bytes(content)
             tried.update(name for name, _ in made.values())
+            if tried.total() % TOLD_EVERY == 0:
+                print(f"{tried.total():,} tried, {len(found)} at fault", flush=True)
     return tried, found
 
 
