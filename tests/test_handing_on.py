@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 import tracekit
-from tests.conftest import SAMPLES
+from tests.conftest import ROOT, SAMPLES
 from tests.recorder.recorded import good, need_recorder
 from tracekit.analyzers import KINDS
 from tracekit.errors import OptionError
@@ -183,7 +184,7 @@ def test_a_typo_is_an_error_of_types(tmp_path: Path) -> None:
     (tmp_path / "typos.py").write_text(TYPOS)
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "typos.py"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=300,
+        cwd=tmp_path, capture_output=True, text=True, timeout=300, env={**os.environ, "MYPYPATH": str(ROOT)},
     )  # fmt: skip
     wrong = {int(line.split(":")[1]) for line in done.stdout.splitlines() if ": error:" in line}
     lines = TYPOS.splitlines()

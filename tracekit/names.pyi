@@ -22,7 +22,17 @@ AnalysisTable = Literal[
     "stacks",
     "regions",
 ]
-Kind = Literal["battles", "convoys", "frozen_signals", "long_holds", "failed_retries"]
+Kind = Literal[
+    "battles",
+    "convoys",
+    "frozen_signals",
+    "long_holds",
+    "saturation",
+    "queueing",
+    "preemption",
+    "scheduling",
+    "failed_retries",
+]
 Figure = Literal["timeline", "blame", "threads", "waits", "holds", "handoffs", "waiting"]
 Theme = Literal["auto", "light", "dark"]
 

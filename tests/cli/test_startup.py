@@ -86,7 +86,9 @@ def test_what_analyze_imports_of_tracekit() -> None:
     assert rooms == {
         "_native", "analysis", "analyzers", "cli", "errors", "model", "parsers", "reporters", "timeline", "words",
     }  # fmt: skip
-    assert {name for name in modules if name.startswith("parsers.")} == {"parsers.text", "parsers.native_text"}
+    assert {name for name in modules if name.startswith("parsers.")} == {
+        "parsers.text", "parsers.native_text", "parsers.strangers",
+    }  # fmt: skip
     assert not modules & {"timeline.plain", "timeline.picture", "reporters.json", "reporters.html"}
 
 
