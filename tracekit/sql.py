@@ -1,4 +1,4 @@
-"""SQL over a trace's tables, by DuckDB: it only reads, and nothing but this trace."""
+"""SQL over a trace's tables with DuckDB: read-only, with access to nothing but this trace."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _HINT = "--tables shows the tables, --schema TABLE the columns of one (at the prompt .tables, .schema TABLE)."
-_LOCKED = "A query reads this trace and nothing else: no other file, no network, no extension."
+_LOCKED = "A query can only read this trace: no other files, no network, no extensions."
 _MEMORY = "Ask for less at once, or give it more with --memory."
 _BATCH_ROWS = 1 << 16
 _FIRST_BYTES = 1 << 24

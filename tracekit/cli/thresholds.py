@@ -16,7 +16,7 @@ from tracekit.model.rows import Options
 
 _HELP = {
     "min_rounds": "Lost rounds that make a wait a battle.",
-    "ratio": "A short hold is delayed if it waited so many times as long.",
+    "ratio": "How many times longer than itself a short hold must wait to count as delayed.",
     "min_cycles": "Delayed short holds that make a convoy.",
     "max_gap": "Undelayed short holds in a row that do not end a convoy.",
     "min_frozen": "Checks at 0 ticks in a row: frozen signals.",

@@ -157,7 +157,7 @@ def record(path: str | os.PathLike[str], *, max_size: int | None = None) -> Reco
         tracekit.analyze(recording.path)
 
     path: where the trace is written when the recording stops, as gzip if it ends in `.gz`.
-    max_size: keep only the newest events, in about so many bytes (16 an event, at least 512 KiB).
+    max_size: keep only the newest events, in about this many bytes (16 per event, at least 512 KiB).
     Linux only. Raises OptionError; starting and stopping raise RecordError.
     """
     return Recording(path, max_size)

@@ -30,7 +30,7 @@ MEANINGS = {
     "no-clock": "no row tells a time, or ticks and checks; all durations are 0",
 }
 """A sentence for each code, without its capital letter and full stop."""
-_AT_THE_START = "the trace begins in mid-story there, which is as it should be"
+_AT_THE_START = "expected: the trace starts in mid-execution"
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def diagnostics_table(
 
 
 def require_events(stream: EventStream, events: int) -> None:
-    """Raises NoEventsError, saying what there is instead, if a trace that is all read has no event."""
+    """Raises NoEventsError if the whole trace has no event, naming what it has instead."""
     if events:
         return
     bad = stream.bad_lines

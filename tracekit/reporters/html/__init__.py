@@ -43,7 +43,7 @@ def render(
 ) -> str:
     """The page. title: its heading, else the traces' names. theme: one of `THEMES`. comparison: of its two analyses.
 
-    Raises OptionError for a theme that there is not, and what `Analysis.picture` raises.
+    Raises OptionError for an unknown theme, and what `Analysis.picture` raises.
     """
     if theme not in THEMES:
         raise OptionError(f"There is no theme {theme!r}.", f"There are {', '.join(THEMES)}.")
