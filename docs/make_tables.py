@@ -36,7 +36,7 @@ def render() -> str:
 
 GLOSSARY = """# Glossary
 
-Made from `tracekit/reporters/html/terms.json`, which the report explains its words from, by `python docs/make_tables.py`.
+Made from `tracekit/reporters/html/terms.json`, the words that the report explains, by `python docs/make_tables.py`.
 How each number is computed: [analyses.md](analyses.md).
 """
 PAGES = {

@@ -26,6 +26,7 @@
 #define RING 4096 /* runs */
 #define NOBODY (-1)
 #define NO_SEQ (-1)
+#define NO_STACK 0
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
@@ -58,6 +59,7 @@ typedef struct {
     int64_t acquires_at_busy;
     int64_t acquires_at_mark, reacquires_at_mark; /* at its last BUSY or RETRY */
     int64_t failed_retries, lost_rounds, timeouts, hand_overs;
+    int64_t stack;               /* the first that its rows tell */
     int64_t hold, hold_timeouts; /* its timeouts in that hold */
     taken *taken;
 } wait;
@@ -88,8 +90,8 @@ typedef struct { int64_t held, acquires; uint32_t held_by, back; } run;
 typedef struct { int64_t first, before, end, last_held; uint32_t last_held_by, last_back; } stretch;
 
 /* What the row tells beside its columns. */
-typedef struct { int64_t cpu; } row_attributes;
-static const row_attributes NOTHING_TOLD = {TK_NULL};
+typedef struct { int64_t cpu, stack; } row_attributes; /* TK_NULL, NO_STACK: it does not */
+static const row_attributes NOTHING_TOLD = {TK_NULL, NO_STACK};
 
 struct tk_timeline {
     int64_t interval;
@@ -497,6 +499,7 @@ static void open_wait(tk_timeline *t, int32_t thread, int64_t seq, bool truncate
     w->after_check = t->threads[thread].after_check;
     w->failed_retries = w->lost_rounds = w->timeouts = w->hand_overs = w->hold_timeouts = 0;
     w->hold = NO_SEQ;
+    w->stack = NO_STACK;
     w->place = (uint32_t)t->open_waits.count;
     KEEP(t->open_waits, thread);
 }
@@ -592,8 +595,8 @@ static void close_wait(tk_timeline *t, int32_t thread, int64_t end_seq) {
         if (t->keep_rows)
             KEEP(t->waits, (tk_wait){w->entry_seq, w->busy_seq, end_seq, w->start, w->contended ? w->busy : 0, t->clock,
                                      w->start_ticks, w->contended ? w->busy_ticks : 0, tick_clock(t),
-                                     w->failed_retries, w->lost_rounds, w->timeouts, w->hand_overs, passes(t, w), thread,
-                                     rival, w->contended, end_seq == NO_SEQ, w->truncated, {0}});
+                                     w->failed_retries, w->lost_rounds, w->timeouts, w->hand_overs, passes(t, w),
+                                     w->stack, thread, rival, w->contended, end_seq == NO_SEQ, w->truncated, {0}});
     }
     spare_taken(t, &t->hold_taken);
     t->hold_taken = w->taken;
@@ -808,7 +811,7 @@ static inline __attribute__((always_inline)) void close_hold(tk_timeline *t, int
     }
     if (t->keep_rows)
         KEEP(t->holds, (tk_hold){t->hold_start_seq, end_seq, t->hold_start, t->clock, t->hold_start_ticks,
-                                 tick_clock(t), t->hold_waited, thread, (uint8_t)kind, end_seq == NO_SEQ, truncated,
+                                 tick_clock(t), t->hold_waited, t->told.cpu, thread, (uint8_t)kind, end_seq == NO_SEQ, truncated,
                                  0});
 }
 
@@ -882,6 +885,7 @@ static void contend(tk_timeline *t, int32_t thread, int64_t seq, bool retry, boo
         fault(t, TK_MISSING_ENTRY, !first_row, thread, seq);
         open_wait(t, thread, seq, true);
     }
+    if (w->stack == NO_STACK) w->stack = t->told.stack;
     if (retry) {
         tk_thread_totals *totals = &t->thread_totals[thread];
         totals->failed_retries++;
@@ -1038,8 +1042,11 @@ static inline bool reacquire_at_once(tk_timeline *t, const tk_columns *c, int64_
 /* Those of this row; the next that is of a later one. */
 static const tk_attribute *read_attributes(tk_timeline *t, const tk_attribute *next, const tk_attribute *end,
                                            int64_t row) {
-    for (; next < end && next->row <= row; next++)
-        if (next->row == row && next->key == TK_CPU) t->told.cpu = next->value;
+    for (; next < end && next->row <= row; next++) {
+        if (next->row != row) continue;
+        if (next->key == TK_CPU) t->told.cpu = next->value;
+        else if (next->key == TK_STACK) t->told.stack = next->value;
+    }
     return next;
 }
 

@@ -31,6 +31,7 @@ CAUSES = ("scheduling", "preemption", "battle", "long_hold", "convoy", "saturati
 RELEASE_KINDS = ("unknown", "check", "blocking")
 UNKNOWN, CHECK, BLOCKING = range(3)
 NO_SEQ = NOBODY = -1
+NO_STACK = 0
 
 
 def _layout(**columns: str) -> np.dtype[Any]:
@@ -47,12 +48,12 @@ BLAME_ROW = _layout(duration="i8", waiter="i4", holder="i4")
 CAUSE_ROW = _layout(duration="i8", waits="i8", thread="i4", holder="i4", cause="i4", padding="i4")
 HOLD_ROW = _layout(
     start_seq="i8", end_seq="i8", start_clock="i8", end_clock="i8", start_tick_clock="i8", end_tick_clock="i8",
-    waited="i8", thread="i4", release_kind="u1", open="u1", truncated="u1",
+    waited="i8", cpu="i8", thread="i4", release_kind="u1", open="u1", truncated="u1",
 )  # fmt: skip
 WAIT_ROW = _layout(
     entry_seq="i8", busy_seq="i8", end_seq="i8", entry_clock="i8", busy_clock="i8", end_clock="i8",
     entry_tick_clock="i8", busy_tick_clock="i8", end_tick_clock="i8",
-    failed_retries="i8", lost_rounds="i8", timeouts="i8", hand_overs="i8", passes="i8",
+    failed_retries="i8", lost_rounds="i8", timeouts="i8", hand_overs="i8", passes="i8", stack="i8",
     thread="i4", rival="i4", contended="u1", open="u1", truncated="u1",
 )  # fmt: skip
 SWITCH_ROW = _layout(seq="i8", gap="i8", clock="i8", tick_clock="i8", from_thread="i4", to_thread="i4")
@@ -165,6 +166,7 @@ class Wait:
     passes: Counter[int] = field(default_factory=Counter)  # by thread, since its first BUSY or RETRY
     after_check: bool = False  # the thread's last RELEASE before it was a check release
     battle: bool = False  # known when it ends
+    stack: int = NO_STACK  # the first that its rows tell
     steps: Counter[Hold | None] = field(default_factory=Counter)  # how long, by the hold meanwhile; None: nobody's
 
     @property

@@ -6,7 +6,7 @@ It is the oracle of the native core's tests; it charges every clock step to ever
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,6 +32,7 @@ from tracekit.model.rows import (
     GROUP_ROW,
     LAYOUTS,
     NO_SEQ,
+    NO_STACK,
     NOBODY,
     SEVERITIES,
     UNKNOWN,
@@ -48,6 +49,7 @@ from tracekit.model.rows import (
 )
 from tracekit.model.stream import ACQUIRE, BUSY, ENTRY, RELEASE, RETRY
 from tracekit.timeline.causes import PREEMPTED_FROM, Causes
+from tracekit.timeline.distributions import buckets, quantile
 from tracekit.timeline.picture import DrawnHold, DrawnRetry, DrawnWait, PlainPicture
 
 ALONE, LOST_ROUND, TIMEOUT, HAND_OVER = range(4)
@@ -175,6 +177,7 @@ class PlainMachine:
                 self._fault("missing-entry", error, thread)
                 wait = self._waits[thread] = self._new_wait(thread, NO_SEQ)
             self._contend(wait, event)
+            wait.stack = wait.stack or self._told.stack or NO_STACK
         elif event == ACQUIRE:
             if not wait:
                 self._fault("missing-entry", error, thread)
@@ -301,7 +304,7 @@ class PlainMachine:
         is_open = end_seq == NO_SEQ
         self._keep(
             "holds", hold.seq, end_seq, hold.start, self._clock, hold.start_ticks, self._ticks.now, hold.waited,
-            hold.thread, kind, is_open, truncated,
+            NULL if hold.cpu is None else hold.cpu, hold.thread, kind, is_open, truncated,
         )  # fmt: skip
         if self._picture:
             self._picture.holds.append(self._drawn_hold(hold, end_seq, kind, truncated))
@@ -334,7 +337,7 @@ class PlainMachine:
         self._keep(
             "waits", wait.entry_seq, wait.busy_seq, end_seq, wait.start, wait.busy, self._clock,
             wait.start_ticks, wait.busy_ticks, self._ticks.now,
-            wait.failed_retries, wait.lost_rounds, wait.timeouts, wait.hand_overs, wait.passes.total(),
+            wait.failed_retries, wait.lost_rounds, wait.timeouts, wait.hand_overs, wait.passes.total(), wait.stack,
             wait.thread, wait.rival, wait.contended, end_seq == NO_SEQ, wait.entry_seq == NO_SEQ,
         )  # fmt: skip
         if self._picture:
@@ -425,7 +428,7 @@ class PlainMachine:
             rows = self._causes.rows()
         elif table == "distributions":
             rows = [
-                (durations.total(), *(_quantile(durations, q) for q in (50, 90, 99, 100)), thread, kind)
+                (durations.total(), *(quantile(durations, q) for q in (50, 90, 99, 100)), thread, kind)
                 for thread, t in enumerate(self._threads)
                 for kind, durations in enumerate(t.durations)
                 if durations
@@ -435,7 +438,7 @@ class PlainMachine:
                 (*bucket, count, thread, kind)
                 for thread, t in enumerate(self._threads)
                 for kind, durations in enumerate(t.durations)
-                for bucket, count in sorted(_buckets(durations).items())
+                for bucket, count in sorted(buckets(durations).items())
             ]
         elif table == "handoffs":
             rows = [(count, *threads) for threads, count in sorted(self._handoffs.items())]
@@ -475,26 +478,3 @@ def grouped(rows: Sequence[FoundRow]) -> dict[tuple[int, int], list[FoundRow]]:
     for row in rows:
         groups.setdefault((row.thread, row.other), []).append(row)
     return groups
-
-
-def _quantile(durations: Counter[int], per_cent: int) -> int:
-    """Nearest rank: the smallest value that at least this share of all values do not exceed."""
-    rank = -(-durations.total() * per_cent // 100)
-    return next(value for value, below in _cumulated(durations) if below >= rank)
-
-
-def _buckets(durations: Counter[int]) -> Counter[tuple[int, int]]:
-    """How many lie from the first of a pair to below the second: four pairs from one power of two to the next."""
-    counts: Counter[tuple[int, int]] = Counter()
-    for value, count in durations.items():
-        width = 1 << max(value.bit_length() - 3, 0)
-        low = value // width * width
-        counts[low, low + width] += count
-    return counts
-
-
-def _cumulated(durations: Counter[int]) -> Iterator[tuple[int, int]]:
-    below = 0
-    for value, count in sorted(durations.items()):
-        below += count
-        yield value, below

@@ -87,6 +87,9 @@ def _script() -> str:
 
 
 def _wrapped(name: str, text: str) -> str:
+    """A file without its comments and indentation, a third of it."""
+    lines = [line.strip() for line in text.splitlines()]
+    text = "\n".join(line for line in lines if line and not line.startswith(("//", "/*", "*"))) + "\n"
     body = _EXPORT.sub("", _IMPORT.sub(r"const \1 = from_\2;", text))
     if name == SCRIPTS[-1]:
         return body
