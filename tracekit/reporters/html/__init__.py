@@ -20,6 +20,7 @@ from tracekit.analysis import Analysis
 from tracekit.comparison import Comparison
 from tracekit.errors import OptionError
 from tracekit.reporters.html.content import comparison_content, content
+from tracekit.words import printable
 
 THEMES = ("auto", "light", "dark")
 SCRIPTS = (
@@ -61,7 +62,7 @@ def render(
     )
     parts = {
         "policy": policy,
-        "title": escape(shown),
+        "title": escape(printable(shown)),
         "theme": theme,
         "style": (_FOLDER / "style.css").read_text(encoding="utf-8"),
         "data": as_json(data),
