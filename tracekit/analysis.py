@@ -232,9 +232,9 @@ class Analysis:
         columns = [self.blame.column(name).combine_chunks() for name in ("waiter", "holder")]
         waiters, holders = (int64_values(column.indices) for column in columns)
         held = holders != NULL
-        found, first = np.unique(waiters[held], return_index=True)  # of each waiter the longest comes first
+        unique, first = np.unique(waiters[held], return_index=True)  # of each waiter the longest comes first
         names = [column.dictionary.to_pylist() for column in columns]
-        return {names[0][w]: names[1][h] for w, h in zip(found, holders[held][first], strict=True)}
+        return {names[0][w]: names[1][h] for w, h in zip(unique, holders[held][first], strict=True)}
 
     def found(self, kind: str) -> tuple[int, float]:
         """How many findings of this kind there are in all, and their cost as a share of the trace's duration.

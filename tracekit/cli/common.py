@@ -226,10 +226,10 @@ def size_of(option: str, text: str | None) -> int | None:
     """Bytes: `100M`, `2G`. Raises OptionError."""
     if text is None:
         return None
-    found = re.fullmatch(r"(\d{1,15})\s*([KMG]?)i?B?", text.strip(), re.IGNORECASE)
-    if not found or not int(found[1]):
+    match = re.fullmatch(r"(\d{1,15})\s*([KMG]?)i?B?", text.strip(), re.IGNORECASE)
+    if not match or not int(match[1]):
         raise OptionError(f"{option}: {text!r} is no size.", "Write e.g. 100M, 2G, or bytes.")
-    return int(found[1]) * _SIZES[found[2].upper()]
+    return int(match[1]) * _SIZES[match[2].upper()]
 
 
 def check_percent(option: str, value: float | None) -> None:

@@ -51,7 +51,7 @@ def _option(name: str) -> inspect.Parameter:
 
 def nanoseconds(option: str, text: str) -> int:
     """What a duration like `500us` is in ns. Raises OptionError."""
-    found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?)\s*(ns|us|µs|ms|s)?", text.strip())
-    if not found:
+    match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?)\s*(ns|us|µs|ms|s)?", text.strip())
+    if not match:
         raise OptionError(f"{option}: {text!r} is no duration.", "Write e.g. 10ms, 500us, or nanoseconds.")
-    return round(float(found[1]) * {"us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}.get(found[2], 1))
+    return round(float(match[1]) * {"us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}.get(match[2], 1))

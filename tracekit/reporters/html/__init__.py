@@ -69,7 +69,7 @@ def render(
         "script": script,
     }
     template = (_FOLDER / "template.html").read_text(encoding="utf-8")
-    return re.sub(r"\{\{ (\w+) \}\}", lambda found: parts[found[1]], template)
+    return re.sub(r"\{\{ (\w+) \}\}", lambda match: parts[match[1]], template)
 
 
 def as_json(value: Any) -> str:
