@@ -170,7 +170,8 @@ def findings(analysis: Analysis) -> Iterator[Slice]:
     for finding in words.values():
         facts = {"finding": finding.title, "why": finding.explanation, "advice": finding.advice}
         shown = ANALYZERS[finding.kind].words
-        yield Slice(shown, shown, start, end, facts)
+        track = f"{shown} of {finding.subject}" if finding.subject else shown
+        yield Slice(track, shown, start, end, facts)
 
 
 def process(analysis: Analysis) -> tuple[int, str]:
