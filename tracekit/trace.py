@@ -202,7 +202,7 @@ class Trace:
         """One of the tables as a DataFrame: categories for threads, events and codes, Int64 where there may be nulls.
 
         `frame.attrs["unit"]` is that of its clocks and durations. timedelta: those of a timed trace as timedelta64[ns].
-        Raises ValueError for a table that there is not.
+        Raises ValueError for an unknown table.
         """
         from tracekit import frames
 

@@ -49,7 +49,9 @@ def analyze(
     ] = None,
     max_cost: Annotated[
         str | None,
-        typer.Option(metavar="PERCENT", help="Only fail on kinds that cost more of the trace's duration than this."),
+        typer.Option(
+            metavar="PERCENT", help="With --fail-on: only fail if the kind costs more than this share of the trace."
+        ),
     ] = None,
     only: Annotated[
         list[str] | None, typer.Option(metavar="KIND,...", help="Show findings of these kinds only.")
@@ -57,13 +59,13 @@ def analyze(
     *,
     thresholds: Any,
 ) -> None:
-    """Say what is wrong, and who waited for whom. Findings first, then what each thread held and waited."""
+    """Find GIL problems in traces. Findings first, costliest on top; then what each thread held and waited."""
     with outcome():
         named, failing = _kinds("--only", only, KINDS), _kinds("--fail-on", fail_on, ())
         limit = percent_of("--max-cost", max_cost)
         if limit is not None and not failing:
             raise OptionError(
-                "--max-cost says nothing without --fail-on.", f"Name the kinds that fail, e.g. --fail-on {KINDS[0]}."
+                "--max-cost has no effect without --fail-on.", f"Name the kinds that fail, e.g. --fail-on {KINDS[0]}."
             )
         if output is not None and output.suffix.lower() in (".html", ".htm"):
             raise OptionError(
@@ -128,7 +130,7 @@ def _kinds(option: str, given: list[str] | None, otherwise: tuple[str, ...]) -> 
 
 
 def _failures(analysis: Analysis, kinds: tuple[str, ...], max_cost: float | None) -> list[str]:
-    """A sentence for each of these kinds of which there is too much."""
+    """A sentence for each of these kinds that exceeds its limit."""
     counted = [(ANALYZERS[kind].words, *analysis.found(cast("Kind", kind))) for kind in kinds]
     limit = "" if max_cost is None else f", more than {max_cost:g} %"
     return [
