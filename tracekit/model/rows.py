@@ -31,6 +31,7 @@ CAUSES = ("scheduling", "preemption", "battle", "long_hold", "convoy", "saturati
 RELEASE_KINDS = ("unknown", "check", "blocking")
 UNKNOWN, CHECK, BLOCKING = range(3)
 NO_SEQ = NOBODY = -1
+NO_STACK = 0
 
 
 def _layout(**columns: str) -> np.dtype[Any]:
@@ -45,6 +46,13 @@ THREAD_ROW = _layout(
 )  # fmt: skip
 BLAME_ROW = _layout(duration="i8", waiter="i4", holder="i4")
 CAUSE_ROW = _layout(duration="i8", waits="i8", thread="i4", holder="i4", cause="i4", padding="i4")
+STACK_BLAME_ROW = _layout(
+    duration="i8", waits="i8", holder_stack="i8", waiter_stack="i8", waiter="i4", holder="i4", cause="i4", padding="i4"
+)
+"""Stacks by the ids that the trace gives them; `NO_STACK`: it tells none."""
+SHARED_ROW = _layout(waits="i8", set="i4", row="i4")
+"""So many waits have time in each of the rows of `STACK_BLAME_ROW` that are in the same set, all of one cause: where
+such rows become one, these waits are not to be counted twice."""
 HOLD_ROW = _layout(
     start_seq="i8", end_seq="i8", start_clock="i8", end_clock="i8", start_tick_clock="i8", end_tick_clock="i8",
     waited="i8", thread="i4", release_kind="u1", open="u1", truncated="u1",
@@ -67,7 +75,8 @@ HISTOGRAM_ROW = _layout(low="i8", high="i8", count="i8", thread="i4", kind="i4")
 """Durations from `low` to below `high`."""
 
 LAYOUTS = {
-    "threads": THREAD_ROW, "blame": BLAME_ROW, "causes": CAUSE_ROW, "distributions": DISTRIBUTION_ROW,
+    "threads": THREAD_ROW, "blame": BLAME_ROW, "causes": CAUSE_ROW, "stack_blame": STACK_BLAME_ROW,
+    "shared_waits": SHARED_ROW, "distributions": DISTRIBUTION_ROW,
     "handoffs": HANDOFF_ROW, "waiting": WAITING_ROW, "histograms": HISTOGRAM_ROW,
     "holds": HOLD_ROW, "waits": WAIT_ROW, "switches": SWITCH_ROW, "faults": FAULT_ROW, "retries": RETRY_ROW,
 }  # fmt: skip
@@ -165,7 +174,9 @@ class Wait:
     passes: Counter[int] = field(default_factory=Counter)  # by thread, since its first BUSY or RETRY
     after_check: bool = False  # the thread's last RELEASE before it was a check release
     battle: bool = False  # known when it ends
-    steps: Counter[Hold | None] = field(default_factory=Counter)  # how long, by the hold meanwhile; None: nobody's
+    stack: int = NO_STACK  # the first that its rows tell
+    # How long, by the hold meanwhile, None: nobody's, and the latest sample of it then.
+    steps: Counter[tuple[Hold | None, int]] = field(default_factory=Counter)
 
     @property
     def contended(self) -> bool:
@@ -179,7 +190,7 @@ class Wait:
     def blame(self) -> Counter[int]:
         """How long, by who held the GIL meanwhile."""
         blame: Counter[int] = Counter()
-        for hold, duration in self.steps.items():
+        for (hold, _), duration in self.steps.items():
             blame[hold.thread if hold else NOBODY] += duration
         return blame
 
@@ -200,6 +211,9 @@ class Hold:
     wait: Wait | None
     waited: int
     timeouts: Counter[int] = field(default_factory=Counter)
+    first_sample: int = NO_STACK
+    sample: int = NO_STACK  # the latest
+    stack: int = NO_STACK  # of its RELEASE
     # Known when it ends:
     cpu: int | None = None
     preempted: bool = False

@@ -6,7 +6,7 @@ It is the oracle of the native core's tests; it charges every clock step to ever
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,6 +32,7 @@ from tracekit.model.rows import (
     GROUP_ROW,
     LAYOUTS,
     NO_SEQ,
+    NO_STACK,
     NOBODY,
     SEVERITIES,
     UNKNOWN,
@@ -48,6 +49,7 @@ from tracekit.model.rows import (
 )
 from tracekit.model.stream import ACQUIRE, BUSY, ENTRY, RELEASE, RETRY
 from tracekit.timeline.causes import PREEMPTED_FROM, Causes
+from tracekit.timeline.distributions import buckets, quantile
 from tracekit.timeline.picture import DrawnHold, DrawnRetry, DrawnWait, PlainPicture
 
 ALONE, LOST_ROUND, TIMEOUT, HAND_OVER = range(4)
@@ -146,6 +148,7 @@ class PlainMachine:
         told = of_rows(batch)
         for place, row in enumerate(zip(*columns, strict=True)):
             self._told = told.get(place, NO_ATTRIBUTES)
+            self._causes.stacks_told |= bool(self._told.stack or self._told.sample)
             self._step(*row)
             clocks.append(self._clock)
             tick_clocks.append(self._ticks.now)
@@ -175,6 +178,10 @@ class PlainMachine:
                 self._fault("missing-entry", error, thread)
                 wait = self._waits[thread] = self._new_wait(thread, NO_SEQ)
             self._contend(wait, event)
+            wait.stack = wait.stack or self._told.stack or NO_STACK
+            if self._hold and self._told.sample:
+                self._hold.sample = self._told.sample
+                self._hold.first_sample = self._hold.first_sample or self._told.sample
         elif event == ACQUIRE:
             if not wait:
                 self._fault("missing-entry", error, thread)
@@ -188,7 +195,7 @@ class PlainMachine:
             totals.last_release = UNKNOWN
             if holds and self._hold:
                 totals.last_release = self._release_kind(checks)
-                self._hold.cpu = self._told.cpu
+                self._hold.cpu, self._hold.stack = self._told.cpu, self._told.stack or NO_STACK
                 self._close_hold(self._seq, totals.last_release, ticks)
             else:
                 self._fault("release-without-acquire", error, thread)
@@ -215,7 +222,7 @@ class PlainMachine:
             if not self._hold and self._waits:
                 self._free_wanted += step
             for wait in self._waits.values():
-                wait.steps[self._hold] += step
+                wait.steps[self._hold, self._hold.sample if self._hold else NO_STACK] += step
 
     def _new_wait(self, thread: int, entry_seq: int) -> Wait:
         after_check = self._threads[thread].last_release == CHECK
@@ -423,9 +430,13 @@ class PlainMachine:
             ]
         elif table == "causes":
             rows = self._causes.rows()
+        elif table == "stack_blame":
+            rows = self._causes.stack_rows()
+        elif table == "shared_waits":
+            rows = self._causes.shared_rows()
         elif table == "distributions":
             rows = [
-                (durations.total(), *(_quantile(durations, q) for q in (50, 90, 99, 100)), thread, kind)
+                (durations.total(), *(quantile(durations, q) for q in (50, 90, 99, 100)), thread, kind)
                 for thread, t in enumerate(self._threads)
                 for kind, durations in enumerate(t.durations)
                 if durations
@@ -435,7 +446,7 @@ class PlainMachine:
                 (*bucket, count, thread, kind)
                 for thread, t in enumerate(self._threads)
                 for kind, durations in enumerate(t.durations)
-                for bucket, count in sorted(_buckets(durations).items())
+                for bucket, count in sorted(buckets(durations).items())
             ]
         elif table == "handoffs":
             rows = [(count, *threads) for threads, count in sorted(self._handoffs.items())]
@@ -475,26 +486,3 @@ def grouped(rows: Sequence[FoundRow]) -> dict[tuple[int, int], list[FoundRow]]:
     for row in rows:
         groups.setdefault((row.thread, row.other), []).append(row)
     return groups
-
-
-def _quantile(durations: Counter[int], per_cent: int) -> int:
-    """Nearest rank: the smallest value that so many per cent of all do not exceed."""
-    rank = -(-durations.total() * per_cent // 100)
-    return next(value for value, below in _cumulated(durations) if below >= rank)
-
-
-def _buckets(durations: Counter[int]) -> Counter[tuple[int, int]]:
-    """How many lie from the first of a pair to below the second: four pairs from one power of two to the next."""
-    counts: Counter[tuple[int, int]] = Counter()
-    for value, count in durations.items():
-        width = 1 << max(value.bit_length() - 3, 0)
-        low = value // width * width
-        counts[low, low + width] += count
-    return counts
-
-
-def _cumulated(durations: Counter[int]) -> Iterator[tuple[int, int]]:
-    below = 0
-    for value, count in sorted(durations.items()):
-        below += count
-        yield value, below
