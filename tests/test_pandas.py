@@ -14,7 +14,7 @@ from tests.conftest import GOLDEN, SAMPLES, trace_file
 from tracekit.model import schemas
 
 NAMES = ["py27-cpu2.log", "py27-echo-convoy-timed.log", "py311-longhold.log", "slide-battle.log"]
-EDGES = [path.name for path in sorted((GOLDEN / "edge").glob("*.log"))]
+EDGES = [path.name for folder in ("edge", "attributes") for path in sorted((GOLDEN / folder).glob("*.log"))]
 
 
 @pytest.mark.parametrize("name", NAMES + EDGES)

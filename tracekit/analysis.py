@@ -131,6 +131,14 @@ class Analysis:
     def fairness(self) -> pa.Table:
         return self.tables["fairness"]
 
+    @property
+    def stacks(self) -> pa.Table:
+        return self.tables["stacks"]
+
+    @property
+    def regions(self) -> pa.Table:
+        return self.tables["regions"]
+
     @cached_property
     def unobserved(self) -> frozenset[str]:
         """What the trace does not tell: of `ticks`, `checks` and `retries`. What comes from that is null."""

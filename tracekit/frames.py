@@ -11,6 +11,7 @@ import pyarrow as pa
 from tracekit.analyzers import COLLECTED
 from tracekit.errors import SchemaError
 from tracekit.model import schemas
+from tracekit.model.definitions import Definitions
 from tracekit.model.rows import Options
 from tracekit.parsers.columnar import COLUMNS, OPTIONAL, ColumnarStream
 from tracekit.timeline import Timeline
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ATTRS = "tracekit"
-"""The key of `DataFrame.attrs` that holds a trace's metadata and names."""
+"""The key of `DataFrame.attrs` that holds a trace's metadata, names, and definitions, one a line."""
 
 
 class TraceLike(Protocol):
@@ -34,7 +35,7 @@ def stream_of(frame: pd.DataFrame, metadata: Mapping[str, str] | None) -> Column
     missing = [name for name in COLUMNS if name not in OPTIONAL and name not in frame.columns]
     if missing:
         raise SchemaError(
-            f"The frame has no column {missing[0]}.", "It needs thread and event, and may have ticks, checks and time."
+            f"The frame has no column {missing[0]}.", f"It needs thread and event, and may have {', '.join(OPTIONAL)}."
         )
     columns = [name for name in COLUMNS if name in frame.columns]
     try:
@@ -48,6 +49,10 @@ def stream_of(frame: pd.DataFrame, metadata: Mapping[str, str] | None) -> Column
     kept: Any = frame.attrs.get(ATTRS) or {}
     stream.metadata = dict(kept.get("metadata", {})) if metadata is None else dict(metadata)
     stream.names = dict(kept.get("names", {}))
+    try:
+        stream.definitions = Definitions.read(line for line in str(kept.get("definitions", "")).split("\n") if line)
+    except ValueError as error:
+        raise SchemaError(f"The frame's attrs are damaged: {error}.", "Take the frame from the trace again.") from error
     return stream
 
 

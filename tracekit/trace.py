@@ -93,7 +93,7 @@ class Trace:
     @cached_property
     def timeline(self) -> Timeline:
         """Totals and all tables but the diagnostics."""
-        found = timeline.run_kept(self._batches, self._threads, self._names, self._interval)
+        found = timeline.run_kept(self._batches, self._threads, self._names, self._definitions, self._interval)
         return replace(found, tables=hide_all(found.tables, self.metadata))
 
     def run(self, options: Options, limits: PictureLimits | None = None) -> Timeline:
@@ -101,7 +101,9 @@ class Trace:
 
         limits: those of the picture, if one is wanted.
         """
-        found = timeline.run_batches(self._batches, self._threads, self._names, self._interval, options, limits)
+        found = timeline.run_batches(
+            self._batches, self._threads, self._names, self._definitions, self._interval, options, limits
+        )
         return replace(found, tables=hide_all(found.tables, self.metadata))
 
     @property
@@ -142,6 +144,14 @@ class Trace:
     def failed_retries(self) -> pa.Table:
         return self.timeline.tables["failed_retries"]
 
+    @property
+    def stacks(self) -> pa.Table:
+        return self.timeline.tables["stacks"]
+
+    @property
+    def regions(self) -> pa.Table:
+        return self.timeline.tables["regions"]
+
     @cached_property
     def diagnostics(self) -> pa.Table:
         """Bad lines and faulty events in the order of their lines, then what concerns the trace as a whole."""
@@ -178,7 +188,11 @@ class Trace:
         frames.register(from_pandas)
         frame = schemas.to_pandas(getattr(self, table))
         if table == "events":
-            frame.attrs[frames.ATTRS] = {"metadata": dict(self.metadata), "names": dict(self._names)}
+            frame.attrs[frames.ATTRS] = {
+                "metadata": dict(self.metadata),
+                "names": dict(self._names),
+                "definitions": "\n".join(self._definitions.lines()),
+            }
         return frame
 
     @overload

@@ -14,11 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import tracekit
 from tests.conftest import GOLDEN, ROOT, SAMPLES, trace_file
-from tests.strategies import texts
+from tests.strategies import attributed, texts
 from tracekit.cli import app
 from tracekit.model import schemas
 from tracekit.reporters.json import as_dict
@@ -28,7 +29,26 @@ from tracekit.writers.tablestream import TableStream
 
 OUTS = ["t.log", "t.parquet", "t.events.parquet", "t.arrow", "t.csv", "t.jsonl"]
 CANONICAL = [path.name for folder in (SAMPLES, GOLDEN) for path in sorted(folder.glob("py*.log"))]
-EDGES = [path.name for path in sorted((GOLDEN / "edge").glob("*.log"))]
+EDGES = [path.name for folder in ("edge", "attributes") for path in sorted((GOLDEN / folder).glob("*.log"))]
+TOLD = """\
+# gil: new
+# region: eu-west-1
+# thread: t1 = one
+# code: 7 = 0 C.f\\x20g /a b/c d.py
+# code: 2 = 2147483647 <module> \\x20\\x0a\\x5cx20
+# stack: 4 = 0 7 11
+# stack: 4611686018427387904 = 4 2 0
+# region: 3 = GET /a = b
+t1 - 0 ENTRY 5 region=3
+t1 - 0 ACQUIRE 6
+t2 - 0 ENTRY 6
+t2 - 0 BUSY 7 stack=4 sample=9
+t2 - 0 RETRY 8 sample=4611686018427387904
+t2 - 0 RETRY
+t1 - 1 RELEASE 9 cpu=0 stack=4 region=9 lock=1 unlocks=8,3,4611686018427387904
+t2 - 1 ACQUIRE 10
+t2 - 1 RELEASE 4611686018427387904 cpu=4611686018427387904
+"""
 
 
 def converted(trace: Path | str, out: Path) -> Path:
@@ -56,6 +76,17 @@ def test_canonical_bytes_come_back(name: str, out: str, tmp_path: Path) -> None:
     assert back.read_bytes() == trace_file(name).read_bytes()
 
 
+@pytest.mark.parametrize("out", OUTS)
+def test_attributes_and_definitions_come_back(out: str, tmp_path: Path, core: str) -> None:
+    (tmp_path / "a").write_text(TOLD)
+    there = converted(tmp_path / "a", tmp_path / out)
+    assert converted(there, tmp_path / "back.log").read_text() == TOLD
+    one, other = tracekit.read(tmp_path / "a"), tracekit.read(there)
+    for table in schemas.TRACE_TABLES:
+        assert getattr(other, table).equals(getattr(one, table)), table
+    assert one.events.column("unlocks").to_pylist()[6] == [8, 3, 2**62]
+
+
 @pytest.mark.parametrize("out", [out for out in OUTS if out != "t.log"])
 @pytest.mark.parametrize("name", [*EDGES, "slide-battle.log", "py27-echo-convoy-timed.log", "py311-longhold.log"])
 def test_the_analysis_is_the_same(name: str, out: str, tmp_path: Path, core: str) -> None:
@@ -65,7 +96,7 @@ def test_the_analysis_is_the_same(name: str, out: str, tmp_path: Path, core: str
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(text=texts())
+@given(text=st.one_of(texts(), attributed(texts())))
 def test_any_trace_keeps_its_events(text: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("any")
     (folder / "a").write_bytes(text)
@@ -75,7 +106,8 @@ def test_any_trace_keeps_its_events(text: bytes, tmp_path_factory: pytest.TempPa
         return
     for out in OUTS:
         there = tracekit.read(converted(folder / "a", folder / out))
-        assert there.events.equals(trace.events), out
+        for table in ("events", "stacks", "regions"):
+            assert getattr(there, table).equals(getattr(trace, table)), (out, table)
         assert there.threads.select(["thread", "held", "name"]).equals(trace.threads.select(["thread", "held", "name"]))
         told = dict(trace.metadata) | (
             {"bad-lines": str(trace.bad_lines)} if trace.bad_lines and out == "t.log" else {}

@@ -87,6 +87,7 @@ class ProgressStruct(c.Structure):
         ("fault_lines", c.c_int64 * 2 * ROW_CODES),
         ("bad_attributes", c.c_int64),
         ("bad_attribute_line", c.c_int64),
+        ("attribute_keys", c.c_int64),
         *((name, c.c_int32) for name in ("threads", "done", "error", "strict_stop")),
     )
 

@@ -73,7 +73,7 @@ typedef struct tk_block {
     TK_VECTOR(tk_bad) bad;
     TK_VECTOR(tk_comment) comments;
     TK_VECTOR(tk_attribute) attributes;
-    int64_t bad_attributes;
+    int64_t bad_attributes, attribute_keys; /* keys: a bit for each that occurs */
     uint32_t bad_attribute_line; /* of the first of them, counted from the block's first */
     tk_range ticks_range, checks_range, time_range;
     tk_nulls null_ticks, null_checks, null_time;
@@ -284,7 +284,7 @@ typedef struct {
     int64_t bytes, lines, events, blocks;
     int64_t bad_counts[TK_LINE_CODES], bad_first[TK_LINE_CODES];
     int64_t fault_lines[TK_ROW_CODES][2];
-    int64_t bad_attributes, bad_attribute_line;
+    int64_t bad_attributes, bad_attribute_line, attribute_keys; /* keys: a bit for each that occurs */
     int32_t threads, done, error, strict_stop;
 } tk_progress;
 

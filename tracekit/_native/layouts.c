@@ -33,7 +33,7 @@ static const tk_field fields[] = {
 #undef STRUCT
 #define STRUCT tk_progress
     WHOLE SAME(bytes) SAME(lines) SAME(events) SAME(blocks) SAME(bad_counts) SAME(bad_first) SAME(fault_lines)
-    SAME(bad_attributes) SAME(bad_attribute_line) SAME(threads) SAME(done) SAME(error) SAME(strict_stop)
+    SAME(bad_attributes) SAME(bad_attribute_line) SAME(attribute_keys) SAME(threads) SAME(done) SAME(error) SAME(strict_stop)
 #undef STRUCT
 #define STRUCT tk_batch
     WHOLE SAME(block) SAME(events) SAME(first_line) SAME(lines) SAME(thread) SAME(ticks) SAME(checks) SAME(time)

@@ -504,6 +504,7 @@ static bool hand_on(tk_pipeline *p, worker *w) {
     if (block->bad_attributes && !p->progress.bad_attributes)
         p->progress.bad_attribute_line = block->first_line + block->bad_attribute_line;
     p->progress.bad_attributes += block->bad_attributes;
+    p->progress.attribute_keys |= block->attribute_keys;
     p->progress.lines += block->lines;
     p->progress.events += block->events;
     p->progress.blocks++;

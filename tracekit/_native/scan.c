@@ -331,6 +331,7 @@ static bool keep_attributes(tk_block *block, uint32_t row, const row_attributes 
         for (uint32_t i = 0; i < found->unlock_count; i++)
             items[count++] = (tk_attribute){row, TK_UNLOCKS, found->unlocks[i]};
     block->attributes.count = count;
+    block->attribute_keys |= found->seen;
     return true;
 }
 
@@ -583,7 +584,7 @@ bool tk_scan_block(tk_scanner *scanner, tk_block *block) {
     block->events = 0;
     block->time = NULL;
     block->gaps.count = block->bad.count = block->comments.count = block->attributes.count = 0;
-    block->bad_attributes = 0;
+    block->bad_attributes = block->attribute_keys = 0;
     block->ticks_range = block->checks_range = block->time_range = (tk_range){0};
     int64_t *ticks_out = block->ticks, *checks_out = block->checks, room = block->events_room;
     int32_t *thread_out = block->thread;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,24 @@ def integers(
 
 def no_integers(length: int) -> pa.Array:
     """An int64 array of nulls."""
-    return pa.nulls(length, pa.int64())
+    zeros = _zeros(8 * length)
+    return pa.Array.from_buffers(pa.int64(), length, [zeros, zeros], length)
+
+
+def no_lists(length: int) -> pa.Array:
+    """An array of null lists of int64."""
+    zeros = _zeros(4 * length + 4)
+    none = integers(np.empty(0, np.int64))
+    return pa.Array.from_buffers(pa.list_(pa.int64()), length, [zeros, zeros], length, children=[none])
+
+
+@lru_cache(maxsize=4)
+def _zero_buffer(size: int) -> pa.Buffer:
+    return pa.py_buffer(np.zeros(size, np.uint8))  # never touched: costs no memory
+
+
+def _zeros(least: int) -> pa.Buffer:
+    return _zero_buffer(1 << max(least - 1, 1).bit_length())
 
 
 def ratios(values: Sequence[float | None]) -> pa.Array:

@@ -11,7 +11,7 @@ of `SPARSE`, sorted by row and then by key, so that it compares one number a row
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -107,26 +107,34 @@ def _lists(own: Sparse, rows: int) -> pa.Array:
 
 def sparse(batch: pa.RecordBatch) -> Sparse:
     """The attributes of a batch as rows of `SPARSE`, sorted."""
-    parts = [_sparse(key, batch.column(name)) for key, name in enumerate(_KEYS) if name in batch.schema.names]
+    columns = [(key, batch.column(name)) for key, name in enumerate(_KEYS) if name in batch.schema.names]
+    return joined([_sparse(key, column) for key, column in columns])
+
+
+def _sparse(key: int, column: pa.Array) -> Sparse:
+    if pa.types.is_list(column.type):
+        return numbered(*flat(column), key=key)
+    values = int64_values(column)
+    rows = np.flatnonzero(values != NULL)
+    return numbered(rows, values[rows], key)
+
+
+def numbered(rows: npt.NDArray[Any], values: npt.NDArray[np.int64], key: int) -> Sparse:
+    """One attribute of these rows."""
+    made = np.empty(len(rows), SPARSE)
+    made["row"], made["key"], made["value"] = rows, key, values
+    return made
+
+
+def joined(parts: Sequence[Sparse]) -> Sparse:
+    """Several attributes, each sorted by row, in the order of their keys; sorted."""
     if not parts:
         return np.empty(0, SPARSE)
     found = np.concatenate(parts)
     return found[np.argsort(found["row"], kind="stable")]
 
 
-def _sparse(key: int, column: pa.Array) -> Sparse:
-    if pa.types.is_list(column.type):
-        rows, values = _flat(column)
-    else:
-        values = int64_values(column)
-        rows = np.flatnonzero(values != NULL)
-        values = values[rows]
-    made = np.empty(len(rows), SPARSE)
-    made["row"], made["key"], made["value"] = rows, key, values
-    return made
-
-
-def _flat(column: pa.Array) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+def flat(column: pa.Array) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
     """The rows and the values of a list array."""
     valid = np.ones(len(column), bool)
     if column.null_count:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -17,8 +17,8 @@ BAD_DEFINITION = "bad-definition"
 TOO_MANY = "too-many-definitions"
 STACK_LIMIT = 1 << 20
 CODE_LIMIT = REGION_LIMIT = 1 << 16
-TEXT_LIMIT = 1 << 26
-"""Characters kept of all names of functions, files and regions together."""
+TEXT_LIMIT = 1 << 24
+"""Bytes kept of all names of functions, files and regions together."""
 DROPPED_LIMIT = 1 << 20
 """So many ids that were dropped are remembered; beyond that, what uses an unknown id counts as using one of them."""
 LINE_LIMIT = 2**31 - 1
@@ -62,6 +62,16 @@ class Definitions:
         self._text = 0
         self._dropped_codes: set[int] = set()
         self._dropped_stacks: set[int] = set()
+
+    @classmethod
+    def read(cls, lines: Iterable[str]) -> Definitions:
+        """From what `lines` gives. Raises ValueError: one of them is none."""
+        found = cls()
+        for line in lines:
+            kind, _, told = str(line).partition(": ")
+            if found.take(kind, told):
+                raise ValueError(f"{line!r:.100} is no definition")
+        return found
 
     def __bool__(self) -> bool:
         return bool(self.codes or self.regions or self._places)
@@ -118,7 +128,7 @@ class Definitions:
         if not found or first_line is None or number in self.codes:
             return BAD_DEFINITION
         code = Code(first_line, _unescaped(found[2]), _unescaped(found[3]))
-        if len(self.codes) >= CODE_LIMIT or not self._has_room(len(code.function) + len(code.file)):
+        if len(self.codes) >= CODE_LIMIT or not self._has_room(code.function + code.file):
             _remember(self._dropped_codes, number)
             return TOO_MANY
         self.codes[number] = code
@@ -152,14 +162,15 @@ class Definitions:
         if not what or number in self.regions:
             return BAD_DEFINITION
         name = _unescaped(what)
-        if len(self.regions) >= REGION_LIMIT or not self._has_room(len(name)):
+        if len(self.regions) >= REGION_LIMIT or not self._has_room(name):
             return TOO_MANY
         self.regions[number] = name
         return None
 
-    def _has_room(self, characters: int) -> bool:
-        fits = self._text + characters <= TEXT_LIMIT
-        self._text += characters if fits else 0
+    def _has_room(self, text: str) -> bool:
+        size = len(text.encode())
+        fits = self._text + size <= TEXT_LIMIT
+        self._text += size if fits else 0
         return fits
 
     def lines(self) -> Iterator[str]:

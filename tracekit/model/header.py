@@ -86,7 +86,7 @@ def from_json(text: str | bytes, path: str) -> Header:
             fault_lines={(str(code), str(severity)): int(line) for code, severity, line in told["fault_lines"]},
             truncated=told["truncated"],
             ignored=_ignored(told.get("ignored", {"counts": {}, "first": {}})),
-            definitions=_definitions(told.get("definitions", [])),
+            definitions=Definitions.read(told.get("definitions", [])),
         )
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise SchemaError(f"{path}: its tracekit header is damaged ({error}).", "Convert the trace again.") from error
@@ -101,15 +101,6 @@ def _words(told: dict[str, Any]) -> dict[str, str]:
 def _ignored(told: dict[str, dict[str, int]]) -> Ignored:
     counts, first = ({str(code): int(number) for code, number in told[what].items()} for what in ("counts", "first"))
     return Ignored(counts, first)
-
-
-def _definitions(lines: list[str]) -> Definitions:
-    found = Definitions()
-    for line in lines:
-        kind, _, told = str(line).partition(": ")
-        if found.take(kind, told):
-            raise ValueError(f"{line!r} is no definition")
-    return found
 
 
 def check_stamp(stamp: str | None, table: str, path: str) -> None:

@@ -31,11 +31,13 @@ def _folder() -> Path:
 
 FINDING_TABLES = tuple(sorted(path.stem for path in (_folder() / "findings").glob("*.json")))
 """Those of kinds of findings: their schemas have a folder of their own."""
-TRACE_TABLES = ("events", "threads", "holds", "waits", "switches", "blame", "failed_retries", "diagnostics")
+TRACE_TABLES = (
+    "events", "threads", "holds", "waits", "switches", "blame", "failed_retries", "stacks", "regions", "diagnostics",
+)  # fmt: skip
 """The tables of a `Trace`."""
 ANALYSIS_TABLES = (
     "threads", "blame", "causes", *FINDING_TABLES, "distributions", "histograms", "utilisation", "waiting", "handoffs",
-    "fairness",
+    "fairness", "stacks", "regions",
 )  # fmt: skip
 """The tables of an `Analysis`."""
 FLEET_TABLES = (
@@ -55,6 +57,7 @@ _TYPES: dict[str, pa.DataType] = {
     "int64": pa.int64(),
     "string": pa.string(),
     "category": pa.dictionary(pa.int32(), pa.string()),
+    "list<int64>": pa.list_(pa.int64()),
 }
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 from tracekit.errors import BadLineError, SourceError
 from tracekit.model import definitions
 from tracekit.model.arrays import strings
+from tracekit.model.attributes import FIELDS
 from tracekit.model.definitions import Definitions
 from tracekit.model.rows import Faults, Machine
 from tracekit.words import whole_number
@@ -156,6 +157,7 @@ class EventStream(ABC):
         names: thread id -> the name to show.
         threads: thread ids in the order of their first events.
         bad_lines: counts by code, and the lines.
+        attributes: keys of those that any event has; complete at the end.
         definitions: what the ids among the attributes mean; complete at the end only, as an id may be used before.
         ignored: attributes and definitions that are none.
         truncated: why the input ended too early, else None.
@@ -172,6 +174,7 @@ class EventStream(ABC):
         self.threads: list[str] = []
         self._id_bytes = 0
         self.bad_lines = BadLines()
+        self.attributes: set[str] = set()
         self.definitions = Definitions()
         self.ignored = Ignored()
         self.truncated: str | None = None
@@ -210,6 +213,7 @@ class EventStream(ABC):
     def feed(self, machine: Machine, progress: OnProgress | None = None) -> None:
         """Runs the whole stream through a state machine. Raises what iterating raises."""
         for batch in self:
+            self.attributes.update(name for name in batch.schema.names if name in FIELDS)
             machine.feed(batch)
             if progress:
                 progress(*self.position())

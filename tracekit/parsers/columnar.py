@@ -11,6 +11,19 @@ import pyarrow as pa
 
 from tracekit.errors import NoEventsError, SchemaError, SourceError
 from tracekit.model.arrays import NULL, categories, int64_values, integers, strings
+from tracekit.model.attributes import (
+    BELONGS,
+    FIELDS,
+    LEAST,
+    MOST_UNLOCKS,
+    VALUE_LIMIT,
+    Sparse,
+    flat,
+    joined,
+    numbered,
+    with_attributes,
+)
+from tracekit.model.attributes import columns as attribute_columns
 from tracekit.model.header import Header, check_stamp
 from tracekit.model.stream import (
     BATCH_SCHEMA,
@@ -23,14 +36,19 @@ from tracekit.model.stream import (
     event_column,
 )
 
-COLUMNS = tuple(BATCH_SCHEMA.names)
-OPTIONAL = ("ticks", "checks", "time")
-_RANGES = {"ticks": (-COUNT_LIMIT, COUNT_LIMIT), "checks": (-COUNT_LIMIT, COUNT_LIMIT), "time": (0, TIME_LIMIT)}
-_HINT = "docs/tables.md describes the table events: thread and event are needed; ticks, checks and time may be missing."
+COLUMNS = (*BATCH_SCHEMA.names, *FIELDS)
+OPTIONAL = ("ticks", "checks", "time", *FIELDS)
+_RANGES = {
+    "ticks": (-COUNT_LIMIT, COUNT_LIMIT),
+    "checks": (-COUNT_LIMIT, COUNT_LIMIT),
+    "time": (0, TIME_LIMIT),
+    **{name: (least, VALUE_LIMIT) for name, least in LEAST.items()},
+}
+_HINT = "docs/tables.md describes the table events: thread and event are needed; all others may be missing."
 _PIECE_ROWS = 1 << 17
 COLUMN_LIMIT = 4096
-HEADER_LIMIT = 1 << 26
-"""Bytes of a line with `Header`: it may have every thread's name."""
+HEADER_LIMIT = 1 << 28
+"""Bytes of a line with `Header`: it may have every thread's name, and all definitions."""
 
 
 def events_columns(schema: pa.Schema, path: str) -> list[str]:
@@ -54,9 +72,15 @@ def events_columns(schema: pa.Schema, path: str) -> list[str]:
 def _check_type(name: str, kind: pa.DataType, path: str) -> None:
     """A value must be one thing. Runs and extensions could stand for any number of rows, or for anything."""
     of = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if name == "unlocks" and _is_list(of):
+        of = of.value_type
     odd = pa.types.is_nested(of) or pa.types.is_dictionary(of) or pa.types.is_run_end_encoded(of)
     if odd or isinstance(of, pa.BaseExtensionType):
         raise SchemaError(f"{path}: the column {name} has lists, records, runs or the like instead of values.", _HINT)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
 class _Known:
@@ -130,15 +154,54 @@ class ColumnarStream(EventStream):
             self._known[name] = _Known(column.dictionary)
 
     def _checked(self, columns: Mapping[str, pa.Array], rows: int) -> pa.RecordBatch:
-        return pa.RecordBatch.from_arrays(
+        events = self._codes_of("event", columns["event"], self._event_code).astype(np.int8)
+        time = self._integers("time", columns.get("time"), rows)
+        found = pa.RecordBatch.from_arrays(
             [
                 self._threads(columns["thread"]),
                 *(self._integers(name, columns.get(name), rows) for name in ("ticks", "checks")),
-                event_column(self._codes_of("event", columns["event"], self._event_code).astype(np.int8)),
-                self._integers("time", columns.get("time"), rows),
+                event_column(events),
+                time,
             ],
             names=BATCH_SCHEMA.names,
         )
+        parts = [
+            self._attribute(key, name, columns[name], events, int64_values(time))
+            for key, name in enumerate(FIELDS)
+            if name in columns and columns[name].null_count < rows
+        ]
+        return with_attributes(found, attribute_columns(joined(parts), rows)) if parts else found
+
+    def _attribute(
+        self, key: int, name: str, column: pa.Array, events: npt.NDArray[np.int8], times: npt.NDArray[np.int64]
+    ) -> Sparse:
+        """Those of its values that count: of rows that have a time, on events that they belong to."""
+        if name == "unlocks":
+            rows, values = self._lists(name, column)
+        else:
+            every = int64_values(self._integers(name, column, len(column)))
+            rows = np.flatnonzero(every != NULL)
+            values = every[rows]
+        counts = np.isin(events[rows], [EVENTS.index(event) for event in BELONGS[name]]) & (times[rows] != NULL)
+        return numbered(rows[counts], values[counts], key)
+
+    def _lists(self, name: str, column: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The rows and the values of lists of integers, or of words `3,9`."""
+        import pyarrow.compute as pc
+
+        if not _is_list(column.type):
+            words = column.cast(pa.string())
+            column = pc.split_pattern(pc.if_else(pc.equal(words, ""), None, words), ",")
+        try:
+            column = column.cast(FIELDS[name])
+        except pa.ArrowException as error:
+            raise SourceError(f"{self.path}: the column {name} holds no ids ({_first(error)}).", _HINT) from error
+        rows, values = flat(column)
+        wrong = (values < 1) | (values > VALUE_LIMIT) | (np.bincount(rows, minlength=1)[rows] > MOST_UNLOCKS)
+        if wrong.any():
+            row = int(rows[np.argmax(wrong)])
+            raise self._refuse(f"{name} has an id that is none (1 to {VALUE_LIMIT}), or more than {MOST_UNLOCKS}", row)
+        return rows, values
 
     def _refuse(self, what: str, row: int) -> SourceError:
         return SourceError(f"{self.path}: row {self._rows + row + 1}: {what}.", _HINT)

@@ -36,7 +36,7 @@ def open_stream(source: Source, strict: bool, whole: bool) -> EventStream:
     names = line_of(reader, path).removeprefix(_BOM)
     words = pa.dictionary(pa.int32(), pa.string())
     types = {"thread": words, "event": words} | {
-        name: pa.int64() for name in COLUMNS if name not in ("thread", "event")
+        name: pa.string() if name == "unlocks" else pa.int64() for name in COLUMNS if name not in ("thread", "event")
     }
 
     def table(block: bytes, only: list[str] | None = None) -> pa.Table:

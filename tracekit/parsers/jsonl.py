@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
+from tracekit.model.attributes import FIELDS
 from tracekit.model.header import KEY, from_json
 from tracekit.model.source import Source
 from tracekit.model.stream import EventStream
@@ -47,7 +48,7 @@ def _batches(reader: io.BufferedReader, path: str, line: int) -> Iterator[pa.Rec
     from pyarrow import json as arrow_json
 
     words = ("thread", "event")
-    schema = pa.schema([(name, pa.string() if name in words else pa.int64()) for name in COLUMNS])
+    schema = pa.schema([(name, pa.string() if name in words else FIELDS.get(name, pa.int64())) for name in COLUMNS])
     options = arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
     while block := reader.read(_BLOCK):
         block += line_of(reader, path)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from tracekit import _native
 from tracekit.errors import SourceError
 from tracekit.model import attributes
-from tracekit.model.arrays import strings
+from tracekit.model.arrays import no_integers, strings
 from tracekit.model.rows import FAULT_CODES, SEVERITIES, Machine
 from tracekit.model.source import Source
 from tracekit.model.stream import (
@@ -74,7 +74,6 @@ class NativeText(EventStream):
         self._state = _native.ProgressStruct()
         self._next_line = 1
         self._dictionary = strings([])
-        self._zeros = pa.py_buffer(b"")
         handle = self._c.tk_pipeline_new(
             source.descriptor(),
             source.head,
@@ -135,6 +134,7 @@ class NativeText(EventStream):
             for error, severity in enumerate(SEVERITIES):
                 if state.fault_lines[code][error]:
                     self.fault_lines[name, severity] = state.fault_lines[code][error]
+        self.attributes.update(name for key, name in enumerate(attributes.FIELDS) if state.attribute_keys >> key & 1)
         if state.bad_attributes:
             self.ignored.take(BAD_ATTRIBUTE, state.bad_attribute_line, state.bad_attributes)
         self._name_threads(state.threads)
@@ -217,9 +217,7 @@ class NativeText(EventStream):
 
         def integers(values: int | None, width: int, nulls: int, valid: int | None) -> pa.Array:
             if nulls < 0:
-                if self._zeros.size < events * 8:
-                    self._zeros = pa.py_buffer(np.zeros(2 * events, np.int64))  # never touched: costs no memory
-                return pa.Array.from_buffers(pa.int64(), events, [self._zeros, self._zeros], events)
+                return no_integers(events)
             bitmap = pa.foreign_buffer(valid, (events + 7) // 8, owner) if valid and nulls else None
             buffers = [bitmap, pa.foreign_buffer(values, events * width, owner)]
             return pa.Array.from_buffers(_INTEGERS[width], events, buffers, nulls)

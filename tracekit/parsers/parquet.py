@@ -9,9 +9,10 @@ import pyarrow as pa
 from tracekit.model.header import KEY, from_json
 from tracekit.model.source import Source
 from tracekit.model.stream import EventStream
-from tracekit.parsers.columnar import ColumnarStream, events_columns, unreadable
+from tracekit.parsers.columnar import HEADER_LIMIT, ColumnarStream, events_columns, unreadable
 
 _BATCH_EVENTS = 1 << 17
+_FOOTER_LIMIT = 2 * HEADER_LIMIT  # it is there twice, once as Arrow's
 
 
 def sniff(head: bytes) -> float:
@@ -24,7 +25,12 @@ def open_stream(source: Source, strict: bool, whole: bool) -> EventStream:
 
     path = source.path
     try:
-        file = pq.ParquetFile(source.file("Parquet"), pre_buffer=True, page_checksum_verification=True)
+        file = pq.ParquetFile(
+            source.file("Parquet"),
+            pre_buffer=True,
+            page_checksum_verification=True,
+            thrift_string_size_limit=_FOOTER_LIMIT,
+        )
     except (pa.ArrowException, OSError) as error:
         raise unreadable(path, error) from error
     columns = events_columns(file.schema_arrow, path)

@@ -12,8 +12,10 @@ import pyarrow as pa
 from tracekit import _native
 from tracekit.analyzers import COLLECTED
 from tracekit.analyzers.finding import Group
+from tracekit.model.definitions import Definitions
 from tracekit.model.rows import LAYOUTS, Machine, Options, PictureLimits, Rows, Totals
 from tracekit.model.stream import EventStream, OnProgress
+from tracekit.timeline.definitions import definition_tables
 from tracekit.timeline.tables import Tables
 
 if TYPE_CHECKING:
@@ -62,13 +64,14 @@ def run(
     """
     machine = _drawing_machine(stream.check_interval, options, limits)
     stream.feed(machine, progress)
-    return _totals(machine, stream.threads, stream.names, limits)
+    return _totals(machine, stream.threads, stream.names, stream.definitions, limits)
 
 
 def run_batches(
     batches: Sequence[pa.RecordBatch],
     threads: list[str],
     names: Mapping[str, str],
+    definitions: Definitions,
     interval: int,
     options: Options,
     limits: PictureLimits | None = None,
@@ -77,7 +80,7 @@ def run_batches(
     machine = _drawing_machine(interval, options, limits)
     for batch in batches:
         machine.feed(batch)
-    return _totals(machine, threads, names, limits)
+    return _totals(machine, threads, names, definitions, limits)
 
 
 def _drawing_machine(interval: int, options: Options, limits: PictureLimits | None) -> Machine:
@@ -87,7 +90,13 @@ def _drawing_machine(interval: int, options: Options, limits: PictureLimits | No
     return machine
 
 
-def _totals(machine: Machine, threads: list[str], names: Mapping[str, str], limits: PictureLimits | None) -> Timeline:
+def _totals(
+    machine: Machine,
+    threads: list[str],
+    names: Mapping[str, str],
+    definitions: Definitions,
+    limits: PictureLimits | None,
+) -> Timeline:
     machine.finish()
     tables = Tables(machine, threads)
     drawn = None
@@ -106,13 +115,18 @@ def _totals(machine: Machine, threads: list[str], names: Mapping[str, str], limi
         "handoffs": tables.handoffs(),
         "fairness": tables.fairness(),
         **{kind: tables.findings(kind) for kind in COLLECTED},
+        **definition_tables(definitions, tables.unit),
     }
     groups = {kind: tables.groups(kind) for kind in COLLECTED}
     return Timeline(tables.totals, tables.unit, made, groups, np.empty(0, LAYOUTS["faults"]), drawn)
 
 
 def run_kept(
-    batches: Sequence[pa.RecordBatch], threads: list[str], names: Mapping[str, str], interval: int
+    batches: Sequence[pa.RecordBatch],
+    threads: list[str],
+    names: Mapping[str, str],
+    definitions: Definitions,
+    interval: int,
 ) -> Timeline:
     """Over batches in memory, with a row for every event, hold, wait, switch and failed retry."""
     machine = new_machine(interval, keep_rows=True, options=Options())
@@ -128,5 +142,6 @@ def run_kept(
         "switches": tables.switches(),
         "blame": tables.blame(),
         "failed_retries": tables.failed_retries(),
+        **definition_tables(definitions, tables.unit),
     }
     return Timeline(tables.totals, tables.unit, made, {}, machine.rows("faults").copy())

@@ -19,13 +19,28 @@ from tracekit.model.arrays import (
     int64_values,
     integers,
     no_integers,
+    no_lists,
     numbers,
     optional_integers,
     ratios,
     strings,
     words_as_categories,
 )
+from tracekit.model.attributes import FIELDS
 from tracekit.model.rows import CAUSES, DISTRIBUTIONS, NO_SEQ, RELEASE_KINDS, RETRY_KINDS, Machine, Totals
+
+
+def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
+    """One of integers as the table has it, or of lists of them; null where the batch has none."""
+    if name not in batch.schema.names:
+        return no_lists(batch.num_rows) if FIELDS[name] == pa.list_(pa.int64()) else no_integers(batch.num_rows)
+    column = batch.column(name)
+    if pa.types.is_list(column.type):
+        return column
+    if column.null_count == batch.num_rows:
+        return no_integers(batch.num_rows)
+    values = int64_values(column)
+    return integers(values, values == NULL)
 
 
 class Tables:
@@ -63,9 +78,8 @@ class Tables:
             columns["thread"].append(categories(numbers(batch.column("thread").indices), self._threads))
             event = batch.column("event")
             columns["event"].append(categories(numbers(event.indices), event.dictionary))
-            for name in ("ticks", "checks", "time"):
-                values = int64_values(batch.column(name))
-                columns[name].append(integers(values, values == NULL))
+            for name in ("ticks", "checks", "time", *FIELDS):
+                columns[name].append(_column(batch, name))
             columns["clock"].append(integers(clock + self._first))
             columns["tick_clock"].append(self._tick_clock(clock if tick_clock is None else tick_clock))
             seq += batch.num_rows

@@ -12,9 +12,9 @@ from tracekit.writers.tablestream import TableStream
 
 
 def write(trace: TableStream, out: BinaryIO) -> None:
-    """Writes the events of the table `events`; an empty field is null."""
+    """Writes the events of the table `events`; an empty field is null. Attributes that no event has have no column."""
     out.write(f"# {KEY}: {trace.header.to_json()}\n".encode())
-    for place, (_, events) in enumerate(trace.pieces("events")):
+    for place, events in enumerate(trace.told_events()):
         if not place:
             out.write(names_line(events.schema))
         for batch in events.to_batches():

@@ -22,7 +22,9 @@ def texts(column: pa.Array, quote: Callable[[str], str] = str) -> pa.Array:
         return pc.if_else(pc.is_finite(column), column, None).cast(pa.string())
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind):
         return column.cast(pa.string())
-    if pa.types.is_nested(kind):
+    if pa.types.is_list(kind) and pa.types.is_integer(kind.value_type):
+        column = joined(column, ",")
+    elif pa.types.is_nested(kind):
         column = strings([None if value is None else str(value) for value in column.to_pylist()])
     elif not pa.types.is_dictionary(kind):
         column = column.cast(pa.string())
@@ -30,6 +32,15 @@ def texts(column: pa.Array, quote: Callable[[str], str] = str) -> pa.Array:
         column = column.dictionary_encode()
     words = strings([quote(word) for word in column.dictionary.to_pylist()])
     return pc.take(words, column.indices)
+
+
+def joined(column: pa.Array, between: str) -> pa.Array:
+    """Each list of integers as one string; null for null."""
+    import pyarrow.compute as pc
+
+    numbers = pc.fill_null(column.values.cast(pa.string()), word("null"))
+    lists = pa.ListArray.from_arrays(column.offsets, numbers, mask=column.is_null())
+    return pc.binary_join(lists, word(between))
 
 
 def word(text: str) -> pa.Scalar:

@@ -15,6 +15,7 @@ import pyarrow as pa
 from tracekit.analysis import Analysis, analyze_stream
 from tracekit.analyzers import COLLECTED
 from tracekit.errors import SourceError
+from tracekit.model.attributes import FIELDS
 from tracekit.model.header import Header
 from tracekit.model.observed import hide
 from tracekit.model.rows import FAULT_ROW, Options, Rows
@@ -38,6 +39,7 @@ class TableStream:
         path: as the user named it.
         analysis: with the default thresholds: unit, metadata, totals, findings in words, and the small tables.
         header: what the trace tells beside its events.
+        attributes: keys of those that any event has, in the order of the table's columns.
         threads: their ids, in the order of their first events.
     """
 
@@ -67,6 +69,7 @@ class TableStream:
                     definitions=stream.definitions,
                 )
                 self.threads = stream.threads
+                self.attributes = [name for name in FIELDS if name in stream.attributes]
         except BaseException:
             self.close()
             raise
@@ -90,6 +93,12 @@ class TableStream:
         for table in TABLES:
             if table in tables and table not in PIECEWISE:
                 yield table, self.analysis.tables[table]
+
+    def told_events(self) -> Iterator[pa.Table]:
+        """The pieces of the table `events` without the columns of attributes that no event has."""
+        untold = [name for name in FIELDS if name not in self.attributes]
+        for _, events in self.pieces("events"):
+            yield events.drop_columns(untold) if untold else events
 
     def _rows(self, wanted: list[str]) -> Iterator[tuple[str, pa.Table]]:
         if not wanted:

@@ -1,11 +1,13 @@
-"""The text format of docs/format.md: metadata, names, then the events, one blank between columns."""
+"""The text format of docs/format.md: metadata, names, definitions, then the events, one blank between columns."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import BinaryIO
 
 import pyarrow as pa
 
+from tracekit.model.attributes import FIELDS
 from tracekit.model.header import Header
 from tracekit.writers.lines import join, texts, word
 from tracekit.writers.tablestream import TableStream
@@ -20,13 +22,14 @@ def write(trace: TableStream, out: BinaryIO) -> None:
             out.write(event_lines(batch))
 
 
-def comments(header: Header) -> list[str]:
+def comments(header: Header) -> Iterator[str]:
     """`KEY: VALUE`, without what stands before it."""
     metadata = dict(header.metadata)
     if header.bad_lines.total:
         metadata["bad-lines"] = str(header.bad_lines.total)
-    told = [f"{key}: {value}" if value else f"{key}:" for key, value in metadata.items()]
-    return told + [f"thread: {thread} = {name}" for thread, name in header.names.items()]
+    yield from (f"{key}: {value}" if value else f"{key}:" for key, value in metadata.items())
+    yield from (f"thread: {thread} = {name}" for thread, name in header.names.items())
+    yield from header.definitions.lines()
 
 
 def event_lines(batch: pa.RecordBatch) -> bytes:
@@ -36,5 +39,10 @@ def event_lines(batch: pa.RecordBatch) -> bytes:
     columns = [texts(batch.column(name)) for name in ("thread", "ticks", "checks", "event", "time")]
     for place in (1, 2):
         columns[place] = pc.fill_null(columns[place], word("-"))
-    lines = pc.binary_join_element_wise(*columns, word(" "), null_handling="skip")  # a time may be missing
+    for name in FIELDS:
+        column = batch.column(name)
+        if column.null_count < len(column):
+            columns.append(pc.binary_join_element_wise(word(f"{name}="), texts(column), word("")))
+    # A time may be missing, and attributes.
+    lines = pc.binary_join_element_wise(*columns, word(" "), null_handling="skip")
     return join([lines, "\n"])
