@@ -273,7 +273,8 @@ PICTURE_LAYOUTS = {
 
 
 C_STRUCTS = {
-    "tk_thread_totals": THREAD_ROW, "tk_blame": BLAME_ROW, "tk_cause": CAUSE_ROW, "tk_hold": HOLD_ROW,
+    "tk_thread_totals": THREAD_ROW, "tk_blame": BLAME_ROW, "tk_cause": CAUSE_ROW,
+    "tk_stack_blame": STACK_BLAME_ROW, "tk_shared_waits": SHARED_ROW, "tk_hold": HOLD_ROW,
     "tk_wait": WAIT_ROW, "tk_switch": SWITCH_ROW, "tk_fault": FAULT_ROW, "tk_retry": RETRY_ROW,
     "tk_distribution": DISTRIBUTION_ROW, "tk_handoff": HANDOFF_ROW, "tk_waiting": WAITING_ROW,
     "tk_bucket": HISTOGRAM_ROW, "tk_finding": FINDING_ROW, "tk_finding_group": GROUP_ROW, "tk_cell": CELL_ROW,
