@@ -23,7 +23,7 @@ ROOMS = [
     ["frames", "figures"],
     ["trace"],
     ["analysis"],
-    ["checks", "comparison"],
+    ["checks", "comparison", "whatif"],
     ["writers"],
     ["querying", "recorder"],
     ["pandas", "pytest_plugin", "reporters"],

@@ -18,6 +18,7 @@ _WHERE = {
     "recorder.recording": ("Recording", "record"),
     "sql": ("QueryError",),
     "trace": ("Trace", "from_pandas", "read"),
+    "whatif": ("WhatIf", "what_if"),
 }  # fmt: skip
 """The public names by the modules that have them."""
 _MODULES = {name: module for module, names in _WHERE.items() for name in names}

@@ -19,5 +19,7 @@ from tracekit.sql import QueryError as QueryError
 from tracekit.trace import Trace as Trace
 from tracekit.trace import from_pandas as from_pandas
 from tracekit.trace import read as read
+from tracekit.whatif import WhatIf as WhatIf
+from tracekit.whatif import what_if as what_if
 
 __version__: str

@@ -80,13 +80,14 @@ def test_the_folder_for_what_does_not_fit(tmp_path: Path, monkeypatch: pytest.Mo
 def test_results_stream() -> None:
     """More rows than would fit."""
     script = """
-import resource, sys
+import re, sys
+from pathlib import Path
 from tracekit.cli import main
 sys.argv = ["tracekit", *sys.argv[1:]]
 try:
     main()
 finally:
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+    print(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1], file=sys.stderr)
 """
     sql = "select range as a, repeat('x', 100) as b from range(20000000)"
     command = [sys.executable, "-c", script, "query", str(SAMPLE), sql, "--format", "csv"]

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
 
-LINE_CODES = 8
+LINE_CODES = 9
+TOO_MANY_THREADS = -1
 ROW_CODES = 5
 COLLECTED = 4
 
@@ -119,10 +120,28 @@ class BadLineStruct(c.Structure):
     _fields_ = (("line", c.c_int64), ("code", c.c_int32), ("length", c.c_uint32), ("offset", c.c_uint64))
 
 
+class ReplayStruct(c.Structure):
+    """tk_replay"""
+
+    _fields_ = (
+        *((name, c.c_int64) for name in ("threads", "pieces", "delay", "wake_count")),
+        ("seed", c.c_uint64),
+        *(
+            (name, c.c_void_p)
+            for name in (
+                *("start", "first", "started_by", "work", "outside", "needs", "arrives", "atomic", "free", "wakes"),
+                *("answers", "answers_from", "stalls", "stalls_from", "returns", "returns_from"),
+                *("begins", "ends", "waited", "waits", "waiters"),
+            )
+        ),
+        ("wait_count", c.c_int64),
+    )
+
+
 STRUCTS: dict[str, type[c.Structure]] = {
     "tk_options": OptionsStruct, "tk_picture_limits": PictureLimitsStruct, "tk_finding_totals": FindingTotalsStruct,
     "tk_totals": TotalsStruct, "tk_columns": ColumnsStruct, "tk_progress": ProgressStruct, "tk_batch": BatchStruct,
-    "tk_bad_line": BadLineStruct,
+    "tk_bad_line": BadLineStruct, "tk_replay": ReplayStruct,
 }  # fmt: skip
 """By their names in C. The rows' layouts are numpy's: `tracekit.model.rows`."""
 
@@ -155,6 +174,8 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
     "tk_timeline_forget": (None, (c.c_void_p,)),
     "tk_timeline_findings": (c.c_void_p, (c.c_void_p, c.c_int32, c.POINTER(c.c_int64))),
     "tk_timeline_groups": (c.c_void_p, (c.c_void_p, c.c_int32, c.POINTER(c.c_int64))),
+    "tk_replay_run": (c.c_int32, (c.POINTER(ReplayStruct),)),
+    "tk_replay_free": (None, (c.POINTER(ReplayStruct),)),
     "tk_pipeline_new": (
         c.c_void_p,
         (c.c_int32, c.c_char_p, c.c_size_t, c.c_int32, c.c_size_t, c.c_int32, c.c_int32),

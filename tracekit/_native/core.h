@@ -18,6 +18,10 @@
 #define TK_EXPORT __attribute__((visibility("default")))
 #define TK_NULL INT64_MIN        /* a `-` in a column */
 #define TK_LINE_LIMIT (1 << 20)  /* bytes; a longer line is bad */
+#define TK_ID_LIMIT (1 << 12)    /* bytes of a thread's id; a longer one makes its line bad */
+#define TK_IDS_LIMIT (1 << 26)   /* bytes of all ids together */
+#define TK_THREAD_LIMIT (1 << 20)
+#define TK_TOO_MANY_THREADS (-1) /* an `error` of a pipeline, beside the system's: more of these, or of their ids */
 #define TK_PADDING 64            /* readable bytes behind every block of text */
 #define TK_TEXT_LIMIT 480        /* bytes kept of a bad line: 120 characters */
 #define TK_BAD_TEXTS 1000        /* bad lines kept with their text */
@@ -26,8 +30,8 @@ enum { TK_ENTRY, TK_ACQUIRE, TK_RELEASE, TK_BUSY, TK_RETRY, TK_EVENTS };
 
 /* In the order in which they are tested. */
 enum {
-    TK_LINE_TOO_LONG, TK_NUL_BYTE, TK_TOO_FEW_COLUMNS, TK_BAD_ENCODING, TK_BAD_TICKS,
-    TK_BAD_CHECKS, TK_UNKNOWN_EVENT, TK_INTEGER_RANGE, TK_LINE_CODES
+    TK_LINE_TOO_LONG, TK_NUL_BYTE, TK_TOO_FEW_COLUMNS, TK_BAD_ENCODING, TK_ID_TOO_LONG,
+    TK_BAD_TICKS, TK_BAD_CHECKS, TK_UNKNOWN_EVENT, TK_INTEGER_RANGE, TK_LINE_CODES
 };
 
 enum {

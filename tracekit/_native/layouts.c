@@ -1,6 +1,7 @@
 /* The layouts of the structs that Python reads and fills, which declares them too: it compares the two when it loads
    this, so a struct that was changed on one side only is no silent garbage. */
 #include "core.h"
+#include "replay.h"
 
 #define FIELD(type, member, name) {#type, name, offsetof(type, member), sizeof(((type *)0)->member)},
 #define FIELD_OF(type, member, name) FIELD(type, member, name)
@@ -46,6 +47,12 @@ static const tk_field fields[] = {
 #undef STRUCT
 #define STRUCT tk_bad_line
     WHOLE SAME(line) SAME(code) SAME(length) SAME(offset)
+#undef STRUCT
+#define STRUCT tk_replay
+    WHOLE SAME(threads) SAME(pieces) SAME(delay) SAME(wake_count) SAME(seed) SAME(start) SAME(first) SAME(started_by)
+    SAME(work) SAME(outside) SAME(needs) SAME(arrives) SAME(atomic) SAME(free) SAME(wakes) SAME(answers)
+    SAME(answers_from) SAME(stalls) SAME(stalls_from) SAME(returns) SAME(returns_from) SAME(begins) SAME(ends)
+    SAME(waited) SAME(waits) SAME(waiters) SAME(wait_count)
 #undef STRUCT
 #define STRUCT tk_thread_totals
     WHOLE NAMED(counts[TK_ENTRY], "entries") NAMED(counts[TK_ACQUIRE], "acquires")

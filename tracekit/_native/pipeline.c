@@ -418,6 +418,11 @@ static bool number_new_names(tk_pipeline *p, worker *w) {
         const uint8_t *name = tk_name(names, code, &length);
         if ((w->codes[code] = tk_names_add(&p->names, name, length)) < 0) return false;
     }
+    if (names->count > w->scanner.known &&
+        (p->names.count > TK_THREAD_LIMIT || p->names.text_length > TK_IDS_LIMIT)) {
+        p->progress.error = TK_TOO_MANY_THREADS;
+        return false;
+    }
     return true;
 }
 

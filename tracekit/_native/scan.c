@@ -367,6 +367,7 @@ static int exact_line(const uint8_t *p, const uint8_t *end, parsed_line *line) {
     if (words < 4) return TK_TOO_FEW_COLUMNS;
     if (!valid_utf8(start[0], stop[3])) return TK_BAD_ENCODING;
     line->thread = start[0];
+    if (stop[0] - start[0] > TK_ID_LIMIT) return TK_ID_TOO_LONG;
     line->thread_length = (uint32_t)(stop[0] - start[0]);
     for (int column = 1; column <= 2; column++) {
         int64_t *value = column == 1 ? &line->ticks : &line->checks;

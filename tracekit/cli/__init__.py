@@ -21,6 +21,7 @@ COMMANDS = {
     "report": ("Traces", "Draw it: a timeline in one HTML file."),
     "query": ("Traces", "Ask a trace in SQL."),
     "compare": ("Traces", "Compare two traces of the same program."),
+    "whatif": ("Traces", "Predict what each thread would wait under another GIL."),
     "convert": ("Traces", "Write a trace in another format."),
     "record": ("Programs", "Record the GIL of a program."),
     "fleet": ("Many traces", "Analyze thousands of traces, on Dask."),

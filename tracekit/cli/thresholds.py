@@ -35,7 +35,7 @@ def with_thresholds(command: Callable[..., None]) -> Callable[..., None]:
     def run(**options: Any) -> None:
         thresholds = {name: options.pop(name) for name in _HELP}
         with outcome():
-            thresholds["long_hold"] = _nanoseconds(thresholds["long_hold"])
+            thresholds["long_hold"] = nanoseconds("--long-hold", thresholds["long_hold"])
         command(**options, thresholds=thresholds)
 
     run.__signature__ = signature.replace(parameters=[*own, *map(_option, _HELP)])  # type: ignore[attr-defined]
@@ -49,8 +49,9 @@ def _option(name: str) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
 
 
-def _nanoseconds(text: str) -> int:
+def nanoseconds(option: str, text: str) -> int:
+    """What a duration like `500us` is in ns. Raises OptionError."""
     found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?)\s*(ns|us|µs|ms|s)?", text.strip())
     if not found:
-        raise OptionError(f"--long-hold: {text!r} is no duration.", "Write e.g. 10ms, 500us, or nanoseconds.")
+        raise OptionError(f"{option}: {text!r} is no duration.", "Write e.g. 10ms, 500us, or nanoseconds.")
     return round(float(found[1]) * {"us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}.get(found[2], 1))

@@ -7,12 +7,13 @@ import os
 import select
 import stat
 import sys
+import tempfile
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import IO, TYPE_CHECKING, BinaryIO, Protocol
 
 from tracekit.errors import SourceError
 
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 HEAD_BYTES = 1 << 16
-_COMPRESSED_PIECE = 1 << 12  # small: of a piece with damage in it nothing comes out
+_COMPRESSED_PIECE = 1 << 10  # small: of a piece with damage in it nothing comes out, and of a good one up to 32 MiB
 _PIECE = 1 << 18
+UNPACKED_LIMIT = 1 << 30
 _PATIENCE = 100  # ms between looks whether anybody still wants what a silent pipe may bring
 
 
@@ -82,10 +84,19 @@ class Source:
             if not start:
                 raise SourceError(f"{self.path}: the file is empty.", "Record a trace into it, or name another file.")
             self._decompressed = self._decompress(new, start) if new else None
-            self.head = next(self._decompressed, b"") if self._decompressed else start
+            self.head = self._unpacked_head() if self._decompressed else start
         except BaseException:
             self.close()
             raise
+
+    def _unpacked_head(self) -> bytes:
+        assert self._decompressed
+        head = b""
+        while len(head) < HEAD_BYTES and (piece := next(self._decompressed, b"")):
+            head += piece
+        if rest := head[HEAD_BYTES:]:
+            self._decompressed = chain((rest,), self._decompressed)
+        return head[:HEAD_BYTES]
 
     def _read(self, size: int) -> bytes:
         if self._file:
@@ -123,8 +134,7 @@ class Source:
                 except damaged as error:
                     self.truncated = f"the compressed data is damaged ({error})"
                     return
-                if out:
-                    yield out
+                yield from (out[at : at + _PIECE] for at in range(0, len(out), _PIECE))
                 finished = decompressor.eof
                 rest = decompressor.unused_data if finished else b""
                 if finished:
@@ -153,6 +163,32 @@ class Source:
         if self.plain_file is None:
             raise SourceError(f"{self.path}: {format_name} cannot be read from a pipe.", "Name a file.")
         return self.plain_file
+
+    def unpacked(self) -> IO[bytes]:
+        """What comes from a pipe or is compressed, as a file, for formats in which a reader must jump about.
+
+        The caller closes it, and then it is gone. Where there are only zeros it takes no room. Raises SourceError.
+        """
+        file = tempfile.NamedTemporaryFile(prefix="tracekit-")  # noqa: SIM115
+        try:
+            size = 0
+            for chunk in chain((self.head,), self.chunks()):
+                size += len(chunk)
+                if size > UNPACKED_LIMIT:
+                    raise SourceError(
+                        f"{self.path}: is more than {UNPACKED_LIMIT >> 30} GiB once it is unpacked.",
+                        "If that is how it should be, unpack it into a file, and name that.",
+                    )
+                if chunk.count(0) == len(chunk):
+                    file.seek(len(chunk), os.SEEK_CUR)
+                else:
+                    file.write(chunk)
+            file.truncate(size)
+            file.flush()
+        except BaseException:
+            file.close()
+            raise
+        return file
 
     def reader(self) -> io.BufferedReader:
         """All of it from `head` on, as a file, for a library's reader."""

@@ -45,6 +45,7 @@ LINE_CODES = (
     "nul-byte",
     "too-few-columns",
     "bad-encoding",
+    "id-too-long",
     "bad-ticks",
     "bad-checks",
     "unknown-event",
@@ -62,6 +63,12 @@ ID_LIMIT = 1 << 12
 IDS_LIMIT = 1 << 26
 """and of all ids of a trace together."""
 THREAD_LIMIT = 1 << 20
+METADATA_LIMIT = 1 << 20
+"""Characters of all metadata together,"""
+NAME_LIMIT = 1 << 16
+"""of a thread's name,"""
+NAMES_LIMIT = 1 << 26
+"""and of all names, with the ids that have them."""
 DEFAULT_INTERVAL = 100
 _METADATA = re.compile(r"[ \t]*#[ \t]*([A-Za-z][A-Za-z0-9_-]*):(?:[ \t]+(.*))?", re.DOTALL)
 OnProgress = Callable[[int, int | None], None]
@@ -116,7 +123,8 @@ class BadLines:
 
 
 BAD_ATTRIBUTE = "bad-attribute"
-IGNORED_CODES = (BAD_ATTRIBUTE, definitions.BAD_DEFINITION, definitions.TOO_MANY)
+TOO_MUCH_METADATA = "too-much-metadata"
+IGNORED_CODES = (BAD_ATTRIBUTE, definitions.BAD_DEFINITION, definitions.TOO_MANY, TOO_MUCH_METADATA)
 """What is passed over without making its line a bad one."""
 
 
@@ -139,6 +147,7 @@ SENTENCES = {
     "nul-byte": "the line has a NUL byte",
     "too-few-columns": "the line has fewer than the four columns thread, ticks, checks, EVENT",
     "bad-encoding": "the line is not UTF-8",
+    "id-too-long": "the id of the thread is longer than 4 KiB",
     "bad-ticks": "the second column, ticks, is neither an integer nor `-`",
     "bad-checks": "the third column, checks, is neither an integer nor `-`",
     "unknown-event": "the fourth column is none of ENTRY, ACQUIRE, RELEASE, BUSY, RETRY",
@@ -172,7 +181,7 @@ class EventStream(ABC):
         self.metadata: dict[str, str] = {}
         self.names: dict[str, str] = {}
         self.threads: list[str] = []
-        self._id_bytes = 0
+        self._id_bytes = self._metadata_size = self._names_size = 0
         self.bad_lines = BadLines()
         self.attributes: set[str] = set()
         self.definitions = Definitions()
@@ -189,12 +198,30 @@ class EventStream(ABC):
         key, value = found[1], (found[2] or "").strip(" \t")
         thread, equals, name = value.partition(" = ")
         if key == "thread" and equals:
-            self.names[thread.strip(" \t")] = name.strip(" \t")
+            self._keep_name(thread.strip(" \t"), name.strip(" \t")[:NAME_LIMIT], line)
         elif key in definitions.KINDS and equals:
             if why := self.definitions.take(key, value):
                 self.ignored.take(why, line)
         elif before_first_event or key == "lost":
-            self.metadata[key] = value
+            self._keep_metadata(key, value, line)
+
+    def _keep_metadata(self, key: str, value: str, line: int) -> None:
+        size = self._metadata_size + len(value)
+        size += -len(self.metadata[key]) if key in self.metadata else len(key)
+        if size > METADATA_LIMIT:
+            self.ignored.take(TOO_MUCH_METADATA, line)
+            return
+        self._metadata_size = size
+        self.metadata[key] = value
+
+    def _keep_name(self, thread: str, name: str, line: int) -> None:
+        size = self._names_size + len(name)
+        size += -len(self.names[thread]) if thread in self.names else len(thread)
+        if size > NAMES_LIMIT or (len(self.names) >= THREAD_LIMIT and thread not in self.names):
+            self.ignored.take(TOO_MUCH_METADATA, line)
+            return
+        self._names_size = size
+        self.names[thread] = name
 
     def add_thread(self, thread: str) -> int:
         """The code of one that is new. Raises SourceError: there are too many."""

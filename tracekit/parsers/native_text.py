@@ -140,6 +140,8 @@ class NativeText(EventStream):
         self._name_threads(state.threads)
         if state.strict_stop:
             raise bad.refuse(self.path)
+        if state.error == _native.TOO_MANY_THREADS:
+            raise self.too_many_threads()
         if state.error:
             raise SourceError(f"{self.path}: cannot be read: {os.strerror(state.error)}.", "Check the file.")
         self._source.finish(state.bytes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pyarrow as pa
 from tracekit.errors import SourceError
 from tracekit.model.arrays import categories, optional_integers, strings
 from tracekit.model.source import Source
-from tracekit.model.stream import BATCH_SCHEMA, EventStream, event_column
+from tracekit.model.stream import BATCH_SCHEMA, THREAD_LIMIT, EventStream, event_column
 
 MAGIC = b"TKGILRAW"
 VERSION = 1
@@ -40,6 +41,9 @@ _EVENT_CODES = np.full(256, -1, np.int8)
 _EVENT_CODES[[1, 2, 3, 4, 5, 3 | _CHECK]] = [0, 1, 2, 3, 4, 2]
 _MOST_CHECKS = 10**12
 _YEAR_2200 = 230 * 365 * 86400 * 10**9
+_LEAST_CHUNK = 1 << 12
+_METADATA_LIMIT = 1 << 24
+_NOWHERE = 1 << 62
 _HINT = "Record again; what is damaged cannot be mended."
 
 Record = npt.NDArray[np.void]
@@ -69,7 +73,8 @@ class RawRecording(EventStream):
         room = int(header["header_bytes"]) - _HEADER.itemsize
         if (
             not 0 <= header["metadata_bytes"] <= room
-            or header["chunk_bytes"] <= _CHUNK.itemsize
+            or header["metadata_bytes"] > _METADATA_LIMIT
+            or header["chunk_bytes"] < _LEAST_CHUNK
             or header["started"] >= _YEAR_2200
             or not 1e-3 < self._rate < 1e3
         ):
@@ -87,17 +92,22 @@ class RawRecording(EventStream):
     def _find_chunks(self) -> list[tuple[int, np.void]]:
         """Each chunk's place in the file, and its head; those of each kind in their order."""
         found, size = [], int(self.header["chunk_bytes"])
-        for number in range(int(self.header["chunks"])):
-            start = int(self.header["header_bytes"]) + number * size
+        first, count = int(self.header["header_bytes"]), int(self.header["chunks"])
+        number = -1
+        while (number := number + 1) < count:
+            start = first + number * size
+            if number < count - 1 and (data := self._bytes.data(start)) > start + size:
+                number = min((data - first) // size, count - 1) - 1  # a hole: chunks that never were
+                continue
             head = self._bytes.one(_CHUNK, start)
             if head is None:
-                self.truncated = f"the file ends before the last {self.header['chunks'] - number} of its chunks"
+                self.truncated = f"the file ends before the last {count - number} of its chunks"
                 break
             record = {_EVENTS: _RECORD, _THREADS: _THREAD}.get(int(head["kind"]))
-            count = int(head["count"])
-            if record is None and not count:
+            rows = int(head["count"])
+            if record is None and not rows:
                 continue  # the program ended while it was being made
-            if record is None or count * record.itemsize > size - _CHUNK.itemsize or head["checks"] > _MOST_CHECKS:
+            if record is None or rows * record.itemsize > size - _CHUNK.itemsize or head["checks"] > _MOST_CHECKS:
                 raise self._damaged(f"there is no chunk at byte {start}")
             found.append((start, head))
         return sorted(found, key=lambda chunk: (-int(chunk[1]["kind"]), int(chunk[1]["order"])))
@@ -137,6 +147,8 @@ class RawRecording(EventStream):
                 if kind == _NEW_THREAD:
                     if number != len(self._numbers):
                         raise self._damaged("its threads are not in order")
+                    if number >= THREAD_LIMIT:
+                        raise self.too_many_threads()
                     uses[tid] += 1
                     current[tid] = self._numbers[number] = str(tid) if uses[tid] == 1 else f"{tid}-{uses[tid]}"
                     name = name or early.pop(tid, "")
@@ -220,20 +232,32 @@ class RawRecording(EventStream):
         return self._read, self._source.size
 
     def close(self) -> None:
+        self._bytes.close()
         self._source.close()
 
 
 class _Bytes:
-    """The bytes of a source at any place. What cannot be sought in is read into memory."""
+    """The bytes of a source at any place. What cannot be sought in is put into a file."""
 
     def __init__(self, source: Source) -> None:
-        self._held = None if source.plain_file is not None else source.head + b"".join(source.chunks())
-        self._source = source
+        self._copy = source.unpacked() if source.plain_file is None else None
+        self._fd = self._copy.fileno() if self._copy else source.descriptor()
 
     def at(self, start: int, size: int) -> bytes:
-        if self._held is not None:
-            return self._held[start : start + size]
-        return os.pread(self._source.descriptor(), size, start)
+        return os.pread(self._fd, size, start)
+
+    def data(self, start: int) -> int:
+        """Where the next bytes are that were ever written: `start` if it is there, or behind the end."""
+        if not hasattr(os, "SEEK_DATA") or start >= os.fstat(self._fd).st_size:
+            return start
+        try:
+            return os.lseek(self._fd, start, os.SEEK_DATA)
+        except OSError as error:
+            return _NOWHERE if error.errno == errno.ENXIO else start
+
+    def close(self) -> None:
+        if self._copy:
+            self._copy.close()
 
     def one(self, dtype: np.dtype[np.void], start: int) -> np.void | None:
         got = self.at(start, dtype.itemsize)

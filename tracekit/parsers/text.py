@@ -23,6 +23,7 @@ from tracekit.model.stream import (
     BATCH_SCHEMA,
     COUNT_LIMIT,
     EVENTS,
+    ID_LIMIT,
     LINE_LIMIT,
     TIME_LIMIT,
     EventStream,
@@ -88,6 +89,8 @@ def parse_line(line: bytes) -> Event | Comment | str | None:
         thread = b" ".join(words[:4]).decode("utf-8").split(" ")[0]
     except UnicodeDecodeError:
         return "bad-encoding"
+    if len(words[0]) > ID_LIMIT:
+        return "id-too-long"
     counts: list[int | None] = []
     for word, code in ((words[1], "bad-ticks"), (words[2], "bad-checks")):
         if word == b"-":
@@ -204,9 +207,9 @@ class PlainText(EventStream):
         while piece := list(islice(events, self._batch_events)):
             codes = []
             for event in piece:
-                code = self._codes.setdefault(event.thread, len(self.threads))
-                if code == len(self.threads):
-                    self.threads.append(event.thread)
+                code = self._codes.get(event.thread)
+                if code is None:
+                    code = self._codes[event.thread] = self.add_thread(event.thread)
                 codes.append(code)
             batch = pa.RecordBatch.from_arrays(
                 [

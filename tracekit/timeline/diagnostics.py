@@ -26,6 +26,7 @@ MEANINGS = {
     "bad-attribute": "a value is not of the form that its key has, and is ignored",
     "bad-definition": "a definition cannot be read, is a second one, or uses what is not defined above; it is ignored",
     "too-many-definitions": "there are more definitions than are kept; what uses the others is unknown",
+    "too-much-metadata": "there is more metadata than is kept; the rest is dropped",
     "no-clock": "no row tells a time, or ticks and checks; all durations are 0",
 }
 """A sentence for each code, without its capital letter and full stop."""

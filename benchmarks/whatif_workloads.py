@@ -1,0 +1,139 @@
+"""Programs for benchmarks/whatif.py: python whatif_workloads.py NAME [INTERVAL_US] [process] [parts]."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+NAME, FLAGS = sys.argv[1], sys.argv[2:]
+INTERVAL = next((flag for flag in FLAGS if flag.isdigit()), None)
+if INTERVAL:
+    sys.setswitchinterval(int(INTERVAL) / 1e6)
+TURNS_PER_MS = 20_000
+
+
+def compute(ms):
+    for _ in range(int(ms * TURNS_PER_MS)):
+        pass
+
+
+def hog(ms):
+    """A thread that computes, or a process that does."""
+    if "process" in FLAGS:
+        subprocess.Popen([sys.executable, __file__, "alone", str(ms)])
+        return []
+    return [threading.Thread(target=compute, args=(ms,), name="hog")]
+
+
+def run(*threads):
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def echo(requests, think, rate=None):
+    """A server thread, whose client is another process: it sends when the answer is there, or at a rate."""
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("127.0.0.1", 0))
+    port = str(server.getsockname()[1])
+    subprocess.Popen([sys.executable, __file__, "client", port, str(requests), f"think={think}", f"rate={rate or 0}"])
+    _, client = server.recvfrom(100)
+
+    def serve():
+        for _ in range(requests):
+            data, address = server.recvfrom(100)
+            server.sendto(data, address)
+
+    threads = [*hog(1000), threading.Thread(target=serve, name="server")]
+    for thread in threads:
+        thread.start()
+    server.sendto(b"go", client)
+    for thread in threads:
+        thread.join()
+
+
+def client():
+    port, requests = int(sys.argv[2]), int(sys.argv[3])
+    think, rate = (float(flag.split("=")[1]) for flag in sys.argv[4:6])
+    peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    peer.connect(("127.0.0.1", port))
+    peer.settimeout(10)
+    peer.send(b"hello")
+    peer.recv(100)
+    began = time.perf_counter()
+    for number in range(requests):
+        if rate:
+            time.sleep(max(0, began + number / rate - time.perf_counter()))
+        peer.send(b"x")
+        if not rate:
+            peer.recv(100)
+            time.sleep(think)
+
+
+def sleepers(count):
+    def sleep():
+        for _ in range(50):
+            time.sleep(0.003)
+            compute(0.05)
+
+    run(*hog(800), *(threading.Thread(target=sleep, name=f"sleeper-{i}") for i in range(count)))
+
+
+def c_calls():
+    parts = 10 if "parts" in FLAGS else 1
+    text = json.dumps([{"a": i, "b": [i, str(i)]} for i in range(30_000 // parts)])
+
+    def load():
+        for _ in range(20 * parts):
+            json.loads(text)
+
+    def beat():
+        for _ in range(100):
+            time.sleep(0.005)
+            compute(0.02)
+
+    run(threading.Thread(target=beat, name="beat"), threading.Thread(target=load, name="load"))
+
+
+def computing(count):
+    run(*(threading.Thread(target=compute, args=(1000 / count,), name=f"worker-{i}") for i in range(count)))
+
+
+def locked():
+    lock = threading.Lock()
+
+    def work():
+        for _ in range(120):
+            with lock:
+                compute(0.5)
+            time.sleep(0.001)
+
+    run(*(threading.Thread(target=work, name=f"worker-{i}") for i in range(4)))
+
+
+if NAME == "alone":
+    compute(int(FLAGS[0]))
+elif NAME == "client":
+    client()
+elif NAME == "echo":
+    echo(150, 0.0005)
+elif NAME == "echo-rate":
+    echo(40, 0, rate=40)
+elif NAME == "sleepers":
+    sleepers(4)
+elif NAME == "many-sleepers":
+    sleepers(16)
+elif NAME == "c-calls":
+    c_calls()
+elif NAME == "two-computing":
+    computing(2)
+elif NAME == "four-computing":
+    computing(4)
+elif NAME == "locked":
+    locked()
+else:
+    sys.exit(f"{NAME}: no such workload in {os.path.basename(__file__)}")
