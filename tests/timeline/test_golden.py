@@ -6,11 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 
 import tracekit
 from tests.conftest import GOLDEN, trace_file
+from tracekit.model.schemas import TABLES
 from tracekit.reporters.json import as_dict
+from tracekit.writers import parquet
+from tracekit.writers.tablestream import TableStream
 
 EXPECTED: dict[str, Any] = {
     **json.loads((GOLDEN / "expected.json").read_text()),
@@ -101,6 +105,8 @@ def test_sql_and_folders_have_them_too(table: str, tmp_path: Path, core: str) ->
     expected = getattr(tracekit.analyze(path), table).to_pylist()
     assert expected
     assert tracekit.read(path).sql(f"select * from {table}", arrow=True).to_pylist() == expected
-    assert run("convert", str(path), "-o", str(folder)).exit_code == 0
+    with TableStream(path) as stream:
+        folder.mkdir()
+        parquet.write_tables(stream, folder, TABLES)
     assert pyarrow.parquet.read_table(folder / f"{table}.parquet").to_pylist() == expected
     assert tracekit.query(folder, f"select * from {table}", arrow=True).to_pylist() == expected
