@@ -143,18 +143,18 @@ def run_contender(name: str, trace: Path) -> Run:
 def take_turns(contenders: Mapping[str, str], trace: Path, events: int, runs: int) -> dict[str, Runs]:
     """Runs A B C A B C ...; a contender that fails is reported and left out."""
     warm(trace)
-    found: dict[str, list[Run]] = {label: [] for label in contenders}
+    runs_of: dict[str, list[Run]] = {label: [] for label in contenders}
     for turn in range(runs):
         for label, name in contenders.items():
-            if label not in found:
+            if label not in runs_of:
                 continue
             note(f"{trace.name}: {label}, run {turn + 1} of {runs}")
             try:
-                found[label].append(run_contender(name, trace))
+                runs_of[label].append(run_contender(name, trace))
             except RuntimeError as error:
-                del found[label]
+                del runs_of[label]
                 print(f"{label}: left out, {error}\n")
-    return {label: Runs(done, events) for label, done in found.items()}
+    return {label: Runs(done, events) for label, done in runs_of.items()}
 
 
 def warm(trace: Path) -> None:
@@ -181,8 +181,8 @@ class Goals:
     def __init__(self) -> None:
         self.rows: list[tuple[str, str, str, str]] = []
 
-    def add(self, what: str, goal: str, found: str, met: bool) -> None:
-        self.rows.append((what, goal, found, "meets" if met else "misses"))
+    def add(self, what: str, goal: str, measured: str, met: bool) -> None:
+        self.rows.append((what, goal, measured, "meets" if met else "misses"))
 
 
 class Bench:
@@ -201,17 +201,17 @@ class Bench:
         return path
 
     def limits(self, trace: Path) -> None:
-        found = take_turns(LIMITS, trace, self.events, self.runs)
+        measured = take_turns(LIMITS, trace, self.events, self.runs)
         rows = [
             (label, f"{runs.runs[0].amount / runs.seconds / 1e9:.2f}", f"{runs.rate / 1e6:.0f}")
-            for label, runs in found.items()
+            for label, runs in measured.items()
         ]
         print_table("The limit: one thread, from the page cache", ["", "GB/s", "million events/s"], rows)
 
     def reading(self, trace: Path, title: str, contenders: Mapping[str, str], goal: float) -> None:
-        found = take_turns(contenders, trace, self.events, self.runs)
+        measured = take_turns(contenders, trace, self.events, self.runs)
         own_label = next(iter(contenders))
-        own = found.get(own_label)
+        own = measured.get(own_label)
         rows = [
             (
                 label,
@@ -220,23 +220,23 @@ class Bench:
                 f"{runs.peak:,.0f}",
                 f"{own.rate / runs.rate:.1f}" if own and label != own_label else "",
             )
-            for label, runs in found.items()
+            for label, runs in measured.items()
         ]
         heads = ["", "million events/s", "least to most", "peak MB", "tracekit is × as fast"]
         print_table(f"{title}, {self.events:,} events", heads, rows)
-        for label, runs in found.items():
+        for label, runs in measured.items():
             if any(run.amount != self.events for run in runs.runs):
                 print(f"{label}: read {runs.runs[0].amount:,} events, not {self.events:,}\n")
-        others = {label: runs.rate for label, runs in found.items() if label != own_label}
+        others = {label: runs.rate for label, runs in measured.items() if label != own_label}
         if own and others:
             best = max(others, key=others.__getitem__)
             ratio = own.rate / others[best]
             self.goals.add(f"{title}: × the fastest other ({best})", f">= {goal}", f"{ratio:.1f}", ratio >= goal)
 
     def analysis(self, trace: Path, full: bool) -> None:
-        found = take_turns(ANALYSIS, trace, self.events, self.runs)
-        own, other, without = (found.get(label) for label in ANALYSIS)
-        sized = [(label, runs) for label, runs in found.items()]
+        measured = take_turns(ANALYSIS, trace, self.events, self.runs)
+        own, other, without = (measured.get(label) for label in ANALYSIS)
+        sized = [(label, runs) for label, runs in measured.items()]
         if full:
             sized += take_turns(
                 {"tracekit.analyze": "tracekit_analyze"}, self.trace("plain", 100_000_000), 100_000_000, self.runs

@@ -61,10 +61,10 @@ def raw_newlines(path: str) -> Job:
 
     def job() -> Result:
         buffer, total, lines = np.empty(READ_BYTES, np.uint8), 0, 0
-        found = np.empty(READ_BYTES, np.bool_)
+        matches = np.empty(READ_BYTES, np.bool_)
         descriptor = os.open(path, os.O_RDONLY)
         while got := os.readv(descriptor, [buffer]):
-            lines += int(np.count_nonzero(np.equal(buffer[:got], 10, out=found[:got])))
+            lines += int(np.count_nonzero(np.equal(buffer[:got], 10, out=matches[:got])))
             total += got
         os.close(descriptor)
         return Result(total, lines)
@@ -286,9 +286,9 @@ def tracekit_analyze(path: str) -> Job:
     import tracekit
 
     def job() -> Result:
-        found = tracekit.analyze(path)
-        rows = found.threads.select(["thread", "held", "waited"]).to_pylist()
-        return Result(found.events, {row["thread"]: [row["held"], row["waited"]] for row in rows})
+        analysis = tracekit.analyze(path)
+        rows = analysis.threads.select(["thread", "held", "waited"]).to_pylist()
+        return Result(analysis.events, {row["thread"]: [row["held"], row["waited"]] for row in rows})
 
     return job
 

@@ -93,9 +93,9 @@ def cluster(workers: int) -> Iterator[tuple[str, list[int]]]:
 
 
 def wait_for(condition: Callable[[], Any]) -> Any:
-    while not (found := condition()):
+    while not (answer := condition()):
         time.sleep(0.05)
-    return found
+    return answer
 
 
 def wait_for_workers(address: str, workers: int) -> None:

@@ -72,8 +72,8 @@ def measure(python: str, case: Workload, runs: int, folder: Path) -> list[tuple[
     pairs = []
     for number in range(runs):
         order = (False, True) if number % 2 else (True, False)
-        found = {record: run(python, case.name, folder, record) for record in order}
-        pairs.append((found[False], found[True]))
+        measured = {record: run(python, case.name, folder, record) for record in order}
+        pairs.append((measured[False], measured[True]))
     return pairs
 
 

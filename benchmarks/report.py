@@ -50,13 +50,13 @@ def make(bench: Bench, shape: str, events: int) -> tuple[Path, list[str], float]
         "report": [sys.executable, "-m", "tracekit", "report", str(trace), "-o", str(page)],
     }
     warm(trace)
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+    measured: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
     for turn in range(bench.runs):
         for name, command in commands.items():
             note(f"{trace.name}: {name}, run {turn + 1} of {bench.runs}")
-            found[name].append(execute(command)[1:])
-    analyze, report = (median(seconds for seconds, _ in found[name]) for name in ("analyze", "report"))
-    peak, size = max(peak for _, peak in found["report"]), page.stat().st_size / 1e6
+            measured[name].append(execute(command)[1:])
+    analyze, report = (median(seconds for seconds, _ in measured[name]) for name in ("analyze", "report"))
+    peak, size = max(peak for _, peak in measured["report"]), page.stat().st_size / 1e6
     goals = bench.goals
     goals.add(f"{shape}: report takes × analyze", f"<= {RATIO_GOAL}", f"{report / analyze:.2f}",
               report <= RATIO_GOAL * analyze)  # fmt: skip

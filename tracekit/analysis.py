@@ -313,8 +313,8 @@ def _analyze(
     file: BinaryIO | None = None,
 ) -> Analysis:
     if not isinstance(trace, (str, os.PathLike)):
-        found = trace.run(options, limits)
-        return _analysis(trace.path, trace, found, trace.metadata, trace.summary, trace.bad_lines, options)
+        result = trace.run(options, limits)
+        return _analysis(trace.path, trace, result, trace.metadata, trace.summary, trace.bad_lines, options)
     with open_trace(trace, strict=strict, file=file) as stream:
         return analyze_stream(stream, trace, options, progress, limits)
 
@@ -330,25 +330,25 @@ def analyze_stream(
 
     source: where the same can be read again. limits: those of the picture, if one is wanted at once.
     """
-    found = timeline.run(stream, options, progress, limits)
-    require_events(stream, found.totals.events)
-    summary = summarise(stream.bad_lines, stream.ignored, stream.truncated, found.totals, stream.first_line)
-    found = replace(found, tables=hide_all(found.tables, stream.metadata))
-    return _analysis(stream.path, source, found, stream.metadata, summary, stream.bad_lines.total, options)
+    result = timeline.run(stream, options, progress, limits)
+    require_events(stream, result.totals.events)
+    summary = summarise(stream.bad_lines, stream.ignored, stream.truncated, result.totals, stream.first_line)
+    result = replace(result, tables=hide_all(result.tables, stream.metadata))
+    return _analysis(stream.path, source, result, stream.metadata, summary, stream.bad_lines.total, options)
 
 
 def _analysis(
     path: str,
     source: Trace | str | os.PathLike[str],
-    found: Timeline,
+    result: Timeline,
     metadata: dict[str, str],
     diagnostics: tuple[Diagnostic, ...],
     bad_lines: int,
     options: Options,
 ) -> Analysis:
     return Analysis(
-        path, found.unit, found.totals, metadata, found.tables, found.groups, diagnostics, bad_lines, options, source,
-        found.picture,
+        path, result.unit, result.totals, metadata, result.tables, result.groups, diagnostics, bad_lines, options,
+        source, result.picture,
     )  # fmt: skip
 
 

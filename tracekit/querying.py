@@ -64,7 +64,7 @@ def open_database(
             pieces: dict[str, list[pa.Table]] = {table: [] for table in tables}
             for table, piece in stream.pieces(*tables):
                 pieces[table].append(piece)
-        return {table: pa.concat_tables(found) for table, found in pieces.items()}
+        return {table: pa.concat_tables(kept) for table, kept in pieces.items()}
 
     if path != "-" and not os.path.exists(path):
         Source(path)  # says so

@@ -93,18 +93,18 @@ class Trace:
     @cached_property
     def timeline(self) -> Timeline:
         """Totals and all tables but the diagnostics."""
-        found = timeline.run_kept(self._batches, self._threads, self._names, self._definitions, self._interval)
-        return replace(found, tables=hide_all(found.tables, self.metadata))
+        result = timeline.run_kept(self._batches, self._threads, self._names, self._definitions, self._interval)
+        return replace(result, tables=hide_all(result.tables, self.metadata))
 
     def run(self, options: Options, limits: PictureLimits | None = None) -> Timeline:
         """The trace through the state machine again, with other thresholds, for totals and findings.
 
         limits: those of the picture, if one is wanted.
         """
-        found = timeline.run_batches(
+        result = timeline.run_batches(
             self._batches, self._threads, self._names, self._definitions, self._interval, options, limits
         )
-        return replace(found, tables=hide_all(found.tables, self.metadata))
+        return replace(result, tables=hide_all(result.tables, self.metadata))
 
     @property
     def unit(self) -> str:
@@ -218,14 +218,14 @@ class Trace:
         return Database(self._tables)
 
     def _tables(self, tables: Sequence[str]) -> dict[str, pa.Table]:
-        found = None
+        rows = None
         made = {}
         for table in tables:
             if table in schemas.TRACE_TABLES:
                 made[table] = getattr(self, table)
             else:
-                found = found or self.run(Options(worst=2**61))
-                made[table] = found.tables[table]
+                rows = rows or self.run(Options(worst=2**61))
+                made[table] = rows.tables[table]
         return made
 
     def __repr__(self) -> str:

@@ -225,11 +225,11 @@ def check_layout(structure: str, size: int, fields: Mapping[str, tuple[int, int]
 
 
 def _layouts_in(core: c.CDLL) -> dict[str, dict[str, tuple[int, int]]]:
-    found: dict[str, dict[str, tuple[int, int]]] = {}
+    layouts: dict[str, dict[str, tuple[int, int]]] = {}
     rows = core.tk_layouts(count := c.c_int64())
     for row in rows[: count.value]:
-        found.setdefault(row.structure.decode(), {})[row.field.decode()] = row.offset, row.size
-    return found
+        layouts.setdefault(row.structure.decode(), {})[row.field.decode()] = row.offset, row.size
+    return layouts
 
 
 library = load(Path(__file__).with_name("_core.so"))

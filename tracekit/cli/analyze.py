@@ -119,10 +119,10 @@ def _kinds(option: str, listed: str | None, otherwise: tuple[str, ...]) -> tuple
 
 def _failures(analysis: Analysis, kinds: tuple[str, ...], max_cost: float | None) -> list[str]:
     """A sentence for each of these kinds of which there is too much."""
-    found = [(ANALYZERS[kind].words, *analysis.found(kind)) for kind in kinds]
+    counted = [(ANALYZERS[kind].words, *analysis.found(kind)) for kind in kinds]
     limit = "" if max_cost is None else f", more than {max_cost:g} %"
     return [
         f"{analysis.path}: {number:,} {kind}, {percent(cost)} of the trace{limit} (--fail-on)."
-        for kind, number, cost in found
+        for kind, number, cost in counted
         if number and (max_cost is None or 100 * cost > max_cost)
     ]

@@ -43,10 +43,10 @@ Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad li
 
 def say_faults(analysis: Analysis) -> None:
     """Faults of the trace where the output does not tell them to whoever sits at the terminal."""
-    for found in analysis.diagnostics:
-        if found.severity == "error":
-            where = f"{analysis.path}:{found.first_line}" if found.first_line else analysis.path
-            say(printable(f"{where}: {found.count:,} {found.code}: {found.meaning}."))
+    for diagnostic in analysis.diagnostics:
+        if diagnostic.severity == "error":
+            where = f"{analysis.path}:{diagnostic.first_line}" if diagnostic.first_line else analysis.path
+            say(printable(f"{where}: {diagnostic.count:,} {diagnostic.code}: {diagnostic.meaning}."))
 
 
 def as_text(parts: list[RenderableType], output: Path | None, wide: bool = False) -> str:

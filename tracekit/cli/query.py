@@ -90,18 +90,18 @@ def _answer(database: Database, sql: str, chosen: str, output: Path | None, trac
     """Runs the SQL and writes what it finds."""
     if chosen == "parquet" and output is None and sys.stdout and sys.stdout.isatty():
         raise OptionError("--format parquet is nothing for a terminal.", "Name a file with -o.")
-    found = database.stream(sql, as_text=chosen != "parquet")
+    result = database.stream(sql, as_text=chosen != "parquet")
     if chosen == "table":
         from tracekit.reporters import rows
 
         width = _terminal_width() if output is None else None
-        write(as_text([rows.render(found, width)], output, wide=True), output, [trace])
+        write(as_text([rows.render(result, width)], output, wide=True), output, [trace])
     elif output is None:
         with standard_output() as out:
-            ROW_FORMATS[chosen](found, out)
+            ROW_FORMATS[chosen](result, out)
     else:
         with beside(output, [trace]) as path, path.open("wb") as file:
-            ROW_FORMATS[chosen](found, file)
+            ROW_FORMATS[chosen](result, file)
 
 
 def _schema_of(name: str, tables: Mapping[str, str]) -> str:

@@ -5,6 +5,7 @@ A thread is its place in the threads table, and `NOBODY` where the GIL was free.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -34,6 +35,29 @@ class Drawable(Protocol):
     def names(self) -> dict[str, str]: ...
     @property
     def picture(self) -> Picture: ...
+
+
+CAUSES = {
+    "convoy": ("convoy", "It needs the GIL only briefly between blocking calls, and waits much longer than it works."),
+    "battle": ("battle", "It was woken again and again, only to find that the GIL had been taken back."),
+    "long_hold": ("long hold", "Another thread kept the GIL for long, as C code does that never lets go of it."),
+    "saturation": (
+        "saturation",
+        "It was made to stop, and wants to go on computing: too much work for one core.",
+    ),
+    "queueing": ("queueing", "It comes back from a blocking call, and others are before it, none of them for long."),
+    "preemption": ("preemption", "The thread that held the GIL was not running: the system had taken its CPU away."),
+    "scheduling": ("scheduling", "The GIL was free, and the thread that wants it not yet running."),
+}
+"""Each cause of the table `causes`, in the order in which it is drawn: what it is called, and what it means."""
+
+
+@dataclass(frozen=True)
+class Causes:
+    """Why threads waited, and for how long: thread, place in CAUSES, duration; place in CAUSES, holder, duration."""
+
+    threads: list[tuple[int, int, int]]
+    holders: list[tuple[int, int, int]]
 
 
 @dataclass(frozen=True)
@@ -68,6 +92,18 @@ class Waiters:
     """For how long how many waited at once."""
 
     rows: list[tuple[int, int]]
+
+
+def causes(analysis: Drawable) -> Causes:
+    table = analysis.tables["causes"]
+    waiters, holders, durations = (each.tolist() for each in _codes(table, "thread", "holder", "duration"))
+    places = [list(CAUSES).index(cause) for cause in table.column("cause").to_pylist()]
+    by_thread: Counter[tuple[int, int]] = Counter()
+    by_holder: Counter[tuple[int, int]] = Counter()
+    for waiter, place, holder, length in zip(waiters, places, holders, durations, strict=True):
+        by_thread[waiter, place] += length
+        by_holder[place, holder] += length
+    return Causes([(*key, length) for key, length in by_thread.items()], [(*k, n) for k, n in by_holder.items()])
 
 
 def label(analysis: Drawable, thread: int) -> str:
@@ -135,9 +171,9 @@ def _codes(table: pa.Table, *names: str) -> list[npt.NDArray[Any]]:
 
 def _of_kind(analysis: Drawable, table: str, kind: str, *names: str) -> Iterable[tuple[int, ...]]:
     """The rows of a kind. Without Arrow's compute functions, whose import takes longer than all of this."""
-    found = analysis.tables[table]
-    kinds = found.column("kind").combine_chunks().dictionary.to_pylist()
-    code, *columns = _codes(found, "kind", *names)
+    table_rows = analysis.tables[table]
+    kinds = table_rows.column("kind").combine_chunks().dictionary.to_pylist()
+    code, *columns = _codes(table_rows, "kind", *names)
     inside = code == (kinds.index(kind) if kind in kinds else NULL)
     return list(zip(*(column[inside].tolist() for column in columns), strict=True))
 
@@ -162,10 +198,10 @@ def _tell_threads(analysis: Drawable) -> str:
     return f"Of the trace's time {'; '.join(shares)}."
 
 
-def _largest(found: Matrix, most: int = 4) -> list[tuple[int, int, int]]:
+def _largest(matrix: Matrix, most: int = 4) -> list[tuple[int, int, int]]:
     """The largest cells: two threads and their number."""
-    cells = sorted(found.cells, key=lambda cell: -cell[2])[:most]
-    return [(found.rows[y], found.columns[x], value) for y, x, value in cells]
+    cells = sorted(matrix.cells, key=lambda cell: -cell[2])[:most]
+    return [(matrix.rows[y], matrix.columns[x], value) for y, x, value in cells]
 
 
 def _tell_blame(analysis: Drawable) -> str:

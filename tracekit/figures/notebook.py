@@ -25,9 +25,9 @@ class Summarised(Drawable, Protocol):
 def render(analysis: Summarised) -> str:
     """HTML of a few lines, without script or style sheet."""
     findings = [
-        f"<li><b>{found.severity.upper()} {percent(found.cost)}</b> {escape(found.title)}<br>"
-        f"<small>&rarr; {escape(found.advice)}</small></li>"
-        for found in analysis.findings
+        f"<li><b>{finding.severity.upper()} {percent(finding.cost)}</b> {escape(finding.title)}<br>"
+        f"<small>&rarr; {escape(finding.advice)}</small></li>"
+        for finding in analysis.findings
     ]
     told = f"<ul>{''.join(findings)}</ul>" if findings else "<p>No contention worth naming.</p>"
     return f"<p><b>{escape(repr(analysis)[1:-1])}</b></p>{told}{_threads(analysis)}"

@@ -18,7 +18,7 @@ from tracekit.figures.content import Drawable, Matrix, Spread
 from tracekit.words import duration, percent
 
 COLUMNS = 600  # of the timeline
-COLOURS = {"held": "#2a9d8f", "entering": "#ddd6a6", "busy": "#f0c04c", "retried": "#84191f", "off": "#c9d3dc"}
+COLOURS = {"held": "#2a9d8f", "entering": "#ddd6a6", "busy": "#f0c04c", "retried": "#7a1419", "off": "#c9d3dc"}
 _WORDS = {
     "held": "holds the GIL", "entering": "wants it, not yet refused", "busy": "waits, found it taken",
     "retried": "waits, tried in vain",

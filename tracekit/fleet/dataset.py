@@ -68,19 +68,19 @@ def write(spool: Spool, folder: Path) -> None:
 def _write_part(rows: Sequence[Mapping[str, bytes | None]], folder: Path, number: int) -> None:
     """These traces' rows in all tables. The first part is there even if without a row."""
     for table, name in FOLDERS.items():
-        found = [unpacked(blob) for row in rows if (blob := row[table]) is not None]
-        if found or not number:
+        pieces = [unpacked(blob) for row in rows if (blob := row[table]) is not None]
+        if pieces or not number:
             schema = schemas.load(table).arrow("row")
-            whole = pa.concat_tables([schema.empty_table(), *found]).unify_dictionaries().combine_chunks()
+            whole = pa.concat_tables([schema.empty_table(), *pieces]).unify_dictionaries().combine_chunks()
             pq.write_table(whole, folder / name / f"part-{number:05}.parquet", compression="zstd")
 
 
 def parts(folder: Path, table: str, columns: list[str]) -> Iterator[pa.Table]:
     """Some columns of one of the tables, part by part. Raises TracekitError where there is no such dataset."""
-    found = sorted((folder / FOLDERS[table]).glob("part-*.parquet"))
-    if not found:
+    files = sorted((folder / FOLDERS[table]).glob("part-*.parquet"))
+    if not files:
         raise TracekitError(f"{folder}: holds no results of tracekit fleet.", "Name the folder that -o named.")
-    return (pq.read_table(part, columns=columns) for part in found)
+    return (pq.read_table(part, columns=columns) for part in files)
 
 
 def read(folder: Path, table: str, columns: list[str]) -> pa.Table:

@@ -52,10 +52,10 @@ def find(named: Iterable[str], leave_out: Path) -> tuple[list[Place], dict[str, 
     for name in named:
         if name == "-":
             raise OptionError("-: a fleet cannot be read from standard input.", "Name files, folders or addresses.")
-        found = 0
+        matched = 0
         try:
             for place in _below(name, leave_out.resolve()):
-                found += 1
+                matched += 1
                 if _encodes(place.trace):
                     places[place.trace] = place
                 else:
@@ -67,7 +67,7 @@ def find(named: Iterable[str], leave_out: Path) -> tuple[list[Place], dict[str, 
         except Exception as error:  # each store has exceptions of its own
             missing[name] = Failure("unreadable", f"{printable(name)}: cannot be read: {reason(error)}.", _NAME_HINT)
             continue
-        if not found:
+        if not matched:
             missing[name] = Failure("not-found", f"{printable(name)}: there is no such file.", _NAME_HINT)
     return sorted(places.values()), {name: failure for name, failure in missing.items() if name not in places}
 
@@ -133,20 +133,20 @@ def _file(path: str) -> Place:
 def _stored(address: str) -> Iterator[Place]:
     system, path = _file_system(address)
     if any(sign in path for sign in _MAGIC):
-        found = system.glob(path, detail=True)
+        matches = system.glob(path, detail=True)
     elif system.isdir(path):
-        found = {
+        matches = {
             where: about
             for where, about in system.find(path, detail=True).items()
             if not any(map(_beside, where.removeprefix(path).split("/")))
         }
     elif system.exists(path):
-        found = {path: system.info(path)}
+        matches = {path: system.info(path)}
     else:
         return
     begins, inside, _ = address.partition(path)  # what stands before the path may name a server
     begins = begins if inside else f"{address.split('://')[0]}://"
-    for where, about in found.items():
+    for where, about in matches.items():
         if about["type"] == "file":
             yield Place(begins + where, about.get("size"), _modified(about))
 
@@ -179,8 +179,8 @@ def _file_system(address: str) -> tuple[Any, str]:
         # Only what stands before the path is taken as an address: `?` in a glob would begin its options.
         root, _, inside = path.partition("/")
         patience = "?retry_limit_seconds=30" if scheme.startswith("g") else ""  # else it tries for 15 minutes
-        found, _ = FileSystem.from_uri(f"{scheme}://{root}{patience}")
-        return ArrowFSWrapper(found), path if scheme in STORES else f"/{inside}"
+        arrow_system, _ = FileSystem.from_uri(f"{scheme}://{root}{patience}")
+        return ArrowFSWrapper(arrow_system), path if scheme in STORES else f"/{inside}"
     except ImportError as error:
         raise OptionError(
             f"{scheme}:// cannot be read here: {reason(error)}.", "Install what fsspec needs for it."

@@ -59,35 +59,35 @@ def run(
     """
     watcher = watcher or Watcher()
     cluster.require_dask()
-    found, missing = places.find(named, folder)
-    if not found and not missing:
+    places_found, missing = places.find(named, folder)
+    if not places_found and not missing:
         raise TracekitError("No trace is named.", "Name files, folders or addresses.")
     begun = not dataset.prepare(folder, resume)
     spool = Spool(folder)
     try:
-        spool.want(place.trace for place in found)
+        spool.want(place.trace for place in places_found)
         spool.want(missing)
         for trace, failure in missing.items():
             spool.fail(trace, failure)
-        jobs = _jobs(spool, found, checksum)
+        jobs = _jobs(spool, places_found, checksum)
         with ExitStack() as stack:
             if jobs and not client:
                 client = stack.enter_context(cluster.connected(scheduler, len(jobs)))
             begun = True
             try:
                 if client:
-                    _work(client, jobs, spool, len(found) - len(jobs), len(found), watcher)
+                    _work(client, jobs, spool, len(places_found) - len(jobs), len(places_found), watcher)
             finally:
                 dataset.write(spool, folder)
-        return Outcome(len(found) + len(missing), *spool.counts())
+        return Outcome(len(places_found) + len(missing), *spool.counts())
     finally:
         spool.close(remove=not begun)
 
 
-def _jobs(spool: Spool, found: Iterable[Place], checksum: bool) -> list[Job]:
+def _jobs(spool: Spool, places_found: Iterable[Place], checksum: bool) -> list[Job]:
     """What remains to be done, the largest traces first: so no worker has to wait for a large one at the end."""
     done, jobs = spool.done(), []
-    for place in found:
+    for place in places_found:
         size, modified, known = done.get(place.trace, (None, None, None))
         same = place.trace in done and (place.size, place.modified) == (size, modified) and modified is not None
         if checksum or not same:

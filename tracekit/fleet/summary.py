@@ -207,8 +207,8 @@ _COLUMNS = {
 def _read(folder: Path, table: str) -> pd.DataFrame:
     import pandas as pd
 
-    found = dataset.read(folder, table, _COLUMNS[table])
-    frame: pd.DataFrame = found.to_pandas(strings_to_categorical=False, types_mapper=_nullable().get)
+    rows = dataset.read(folder, table, _COLUMNS[table])
+    frame: pd.DataFrame = rows.to_pandas(strings_to_categorical=False, types_mapper=_nullable().get)
     for name in frame.columns:
         if isinstance(frame[name].dtype, pd.CategoricalDtype):
             frame[name] = frame[name].astype(object)
@@ -250,21 +250,21 @@ def _process(row: dict[str, Any]) -> Process:
 
 def _causes(causes: pd.DataFrame) -> tuple[Cause, ...]:
     """The one that costs most in all processes together first."""
-    found = []
+    grouped = []
     for key, rows in causes.groupby(["kind", "thread", "hog"], dropna=False, sort=True):
         kind, thread, hog = (None if name != name else str(name) for name in key)
         worst = rows.sort_values(["cost", "trace"], ascending=[False, True]).iloc[0]
         cost, count = float(rows["cost"].mean()), int(rows["count"].sum())
         text = str(worst["text"])
-        found.append(
+        grouped.append(
             Cause(str(kind), thread, hog, text, len(rows), count, cost, float(worst["cost"]), str(worst["trace"]))
         )
-    return tuple(sorted(found, key=lambda cause: (-cause.cost * cause.processes, cause.text)))
+    return tuple(sorted(grouped, key=lambda cause: (-cause.cost * cause.processes, cause.text)))
 
 
 def _outliers(traces: pd.DataFrame) -> tuple[Outlier, ...]:
     """The farthest first. Against the median, since the mean moves with what it should show."""
-    found: list[Outlier] = []
+    outliers: list[Outlier] = []
     if len(traces) < LEAST_FOR_OUTLIERS:
         return ()
     for share in SHARES:
@@ -272,11 +272,11 @@ def _outliers(traces: pd.DataFrame) -> tuple[Outlier, ...]:
         median = float(values.median())
         far = max(_LEAST_OUTLYING, _OUTLYING * float((values - median).abs().median()))
         rows = traces[values > median + far]
-        found += [
+        outliers += [
             Outlier(str(trace), share, float(value), median)
             for trace, value in zip(rows["trace"], rows[share], strict=True)
         ]
-    return tuple(sorted(found, key=lambda outlier: (outlier.median - outlier.value, outlier.trace)))
+    return tuple(sorted(outliers, key=lambda outlier: (outlier.median - outlier.value, outlier.trace)))
 
 
 def _worst_waits(folder: Path) -> list[int]:
@@ -296,27 +296,27 @@ def _pooled(folder: Path) -> tuple[Pooled, ...]:
         counts = rows[rows["unit"] == "ns"].groupby(["kind", "low", "high"], observed=True)["count"].sum()
         for (kind, low, high), count in counts.items():
             sums.setdefault(kind, Counter())[int(low), int(high)] += int(count)
-    found = []
+    pooled = []
     for kind in (kind for kind in DISTRIBUTIONS if kind in sums):
         buckets = tuple((low, high, count) for (low, high), count in sorted(sums[kind].items()))
         ends = list(accumulate(count for _, _, count in buckets))
         p50, p90, p99 = (buckets[bisect_left(ends, share * ends[-1])][1] - 1 for share in (0.5, 0.9, 0.99))
-        found.append(Pooled(kind, ends[-1], p50, p90, p99, buckets))
-    return tuple(found)
+        pooled.append(Pooled(kind, ends[-1], p50, p90, p99, buckets))
+    return tuple(pooled)
 
 
 def _spreads(traces: pd.DataFrame, worst_waits: list[int]) -> tuple[Spread, ...]:
     import numpy as np
 
-    found = []
+    spreads = []
     for share, name in SHARES.items():
         values = traces[share].dropna().astype(float).to_numpy()
         if len(values):
             bins = np.histogram(values.clip(0, 1), BINS, (0, 1))[0].tolist()
-            found.append(_spread(name, "share", values, tuple(bins)))
+            spreads.append(_spread(name, "share", values, tuple(bins)))
     if worst_waits:
-        found.append(_spread("contended waits: p99 of the worst thread", "ns", worst_waits, ()))
-    return tuple(found)
+        spreads.append(_spread("contended waits: p99 of the worst thread", "ns", worst_waits, ()))
+    return tuple(spreads)
 
 
 def _spread(name: str, unit: str, values: Any, bins: tuple[int, ...]) -> Spread:
@@ -328,11 +328,11 @@ def _spread(name: str, unit: str, values: Any, bins: tuple[int, ...]) -> Spread:
 
 def _sides(traces: pd.DataFrame, column: str) -> tuple[Side, ...]:
     """Those with the most processes first."""
-    found = []
+    sides = []
     for name, rows in traces.groupby(column, dropna=False, sort=True):
         lost = rows["lost"].dropna().astype(float)
         causes = rows["cause"].dropna().mode()
-        found.append(
+        sides.append(
             Side(
                 name=None if name != name else str(name),
                 processes=len(rows),
@@ -342,4 +342,4 @@ def _sides(traces: pd.DataFrame, column: str) -> tuple[Side, ...]:
                 cause=str(causes.iloc[0]) if len(causes) else None,
             )
         )
-    return tuple(sorted(found, key=lambda side: (-side.processes, side.name or "")))
+    return tuple(sorted(sides, key=lambda side: (-side.processes, side.name or "")))

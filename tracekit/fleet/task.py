@@ -75,8 +75,8 @@ def examine(job: Job) -> Result:
         return Result(place, failure=unreadable(place.trace, error))
     finally:
         _native.at_most.reset(limit)
-    found = tables(analysis, place, checksum)
-    return Result(place, checksum, {name: packed(table) for name, table in found.items()}, _cut_short(analysis))
+    results = tables(analysis, place, checksum)
+    return Result(place, checksum, {name: packed(table) for name, table in results.items()}, _cut_short(analysis))
 
 
 def version(_: object = None) -> str:
@@ -89,10 +89,10 @@ def unreadable(trace: str, error: BaseException) -> Failure:
 
 
 def _cut_short(analysis: Analysis) -> Failure | None:
-    for found in analysis.diagnostics:
-        if found.code == "truncated-input":
-            message = f"{printable(analysis.path)}: {found.detail}; what came before is analyzed."
-            return Failure(found.code, message, "Fetch or record it again.")
+    for diagnostic in analysis.diagnostics:
+        if diagnostic.code == "truncated-input":
+            message = f"{printable(analysis.path)}: {diagnostic.detail}; what came before is analyzed."
+            return Failure(diagnostic.code, message, "Fetch or record it again.")
     return None
 
 
@@ -201,7 +201,9 @@ def _trace(analysis: Analysis, place: Place, checksum: str | None) -> dict[str, 
     waited = analysis.threads["waited"].to_pylist()
     longest = max(waited, default=0)
     worst = analysis.findings[0] if analysis.findings else None
-    truncated = next((found.detail for found in analysis.diagnostics if found.code == "truncated-input"), None)
+    truncated = next(
+        (diagnostic.detail for diagnostic in analysis.diagnostics if diagnostic.code == "truncated-input"), None
+    )
     counts: dict[str, int | None] = {
         "size": place.size,
         "modified": place.modified,
@@ -259,16 +261,16 @@ def _losses(analysis: Analysis, kind: str) -> Iterable[Loss]:
 
 
 def _findings(analysis: Analysis) -> dict[str, Any]:
-    found = analysis.findings
+    findings = analysis.findings
     return {
-        "kind": words_as_categories([finding.kind for finding in found]),
-        "severity": words_as_categories([finding.severity for finding in found]),
-        "cost": ratios([finding.cost for finding in found]),
-        "title": strings([finding.title for finding in found]),
-        "explanation": words_as_categories([finding.explanation for finding in found]),
-        "advice": words_as_categories([finding.advice for finding in found]),
-        "start_seq": optional_integers([finding.start_seq for finding in found]),
-        "end_seq": optional_integers([finding.end_seq for finding in found]),
+        "kind": words_as_categories([finding.kind for finding in findings]),
+        "severity": words_as_categories([finding.severity for finding in findings]),
+        "cost": ratios([finding.cost for finding in findings]),
+        "title": strings([finding.title for finding in findings]),
+        "explanation": words_as_categories([finding.explanation for finding in findings]),
+        "advice": words_as_categories([finding.advice for finding in findings]),
+        "start_seq": optional_integers([finding.start_seq for finding in findings]),
+        "end_seq": optional_integers([finding.end_seq for finding in findings]),
     }
 
 
@@ -282,10 +284,10 @@ def _costliest(blame: pa.Table) -> pa.Table:
 
 
 def _diagnostics(analysis: Analysis) -> dict[str, Any]:
-    found = analysis.diagnostics
+    diagnostics = analysis.diagnostics
     return {
-        "code": words_as_categories([one.code for one in found]),
-        "severity": words_as_categories([one.severity for one in found]),
-        "count": integers(np.array([one.count for one in found], np.int64)),
-        "first_line": optional_integers([one.first_line for one in found]),
+        "code": words_as_categories([one.code for one in diagnostics]),
+        "severity": words_as_categories([one.severity for one in diagnostics]),
+        "count": integers(np.array([one.count for one in diagnostics], np.int64)),
+        "first_line": optional_integers([one.first_line for one in diagnostics]),
     }

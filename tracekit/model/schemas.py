@@ -127,36 +127,36 @@ def table(name: str, unit: str, columns: Mapping[str, pa.Array | pa.ChunkedArray
     return validate(pa.Table.from_arrays(arrays, names=schema.names).replace_schema_metadata(schema.metadata), name)
 
 
-def to_pandas(found: pa.Table) -> pd.DataFrame:
+def to_pandas(rows: pa.Table) -> pd.DataFrame:
     """A DataFrame with categories for names and codes, and Int64 for the integers that may be null."""
     import pandas as pd
 
     nullable = {pa.int64(): pd.Int64Dtype()}.get
     columns = {
-        name: found.column(name).to_pandas(types_mapper=nullable if found.schema.field(name).nullable else None)
-        for name in found.column_names
+        name: rows.column(name).to_pandas(types_mapper=nullable if rows.schema.field(name).nullable else None)
+        for name in rows.column_names
     }
     return pd.DataFrame(columns, copy=False)
 
 
-def validate(found: pa.Table, name: str) -> pa.Table:
+def validate(rows: pa.Table, name: str) -> pa.Table:
     """The same table with the schema's nullability set, once it is known to follow schema `name`.
 
     Raises SchemaError.
     """
-    unit = (found.schema.metadata or {}).get(b"tracekit.unit", b"ticks").decode()
+    unit = (rows.schema.metadata or {}).get(b"tracekit.unit", b"ticks").decode()
     schema = load(name).arrow(unit)
-    stamp = (found.schema.metadata or {}).get(b"tracekit.schema", b"").decode()
+    stamp = (rows.schema.metadata or {}).get(b"tracekit.schema", b"").decode()
     if stamp != f"{name}/{VERSION}":
         raise SchemaError(f"This table is stamped {stamp or 'with no schema'}, not {name}/{VERSION}.", _HINT)
-    for field, there in zip(schema, found.schema, strict=False):
+    for field, there in zip(schema, rows.schema, strict=False):
         if field.name != there.name or field.type != there.type:
             raise SchemaError(f"Column {there.name} of {name} is {there.type}, not {field.name}: {field.type}.", _HINT)
-        if not field.nullable and found.column(field.name).null_count:
+        if not field.nullable and rows.column(field.name).null_count:
             raise SchemaError(f"Column {field.name} of {name} has nulls.", _HINT)
-    if len(schema) != len(found.schema):
-        raise SchemaError(f"The table {name} has {len(found.schema)} columns, not {len(schema)}.", _HINT)
-    return pa.Table.from_arrays(found.columns, schema=schema)
+    if len(schema) != len(rows.schema):
+        raise SchemaError(f"The table {name} has {len(rows.schema)} columns, not {len(schema)}.", _HINT)
+    return pa.Table.from_arrays(rows.columns, schema=schema)
 
 
 _HINT = "See docs/tables.md for the columns of each table; a later tracekit may have written it."

@@ -192,10 +192,10 @@ class EventStream(ABC):
 
     def take_comment(self, text: str, before_first_event: bool, line: int) -> None:
         """Keeps what a comment says: `# KEY: VALUE`, `# lost: N`, `# thread: ID = NAME`, or a definition."""
-        found = _METADATA.fullmatch(text)
-        if not found:
+        match = _METADATA.fullmatch(text)
+        if not match:
             return
-        key, value = found[1], (found[2] or "").strip(" \t")
+        key, value = match[1], (match[2] or "").strip(" \t")
         thread, equals, name = value.partition(" = ")
         if key == "thread" and equals:
             self._keep_name(thread.strip(" \t"), name.strip(" \t")[:NAME_LIMIT], line)

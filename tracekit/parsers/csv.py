@@ -70,4 +70,4 @@ def open_stream(source: Source, strict: bool, whole: bool) -> EventStream:
 
 def _with_lines(message: str, before: int) -> str:
     """Lines of the file instead of rows of a block, before which there are so many."""
-    return re.sub(r"Row #(\d+)", lambda found: f"line {int(found[1]) + before}", message)
+    return re.sub(r"Row #(\d+)", lambda match: f"line {int(match[1]) + before}", message)

@@ -55,9 +55,9 @@ class GeckoProfile(RangeEvents):
         threads: list[_Thread] = []
         kinds: dict[int, int] = {}
         with self.json_may_end():
-            found = events(self.chunks())
-            if next(found)[0] == "start_map":
-                self._profile(found, threads, kinds)
+            parsed = events(self.chunks())
+            if next(parsed)[0] == "start_map":
+                self._profile(parsed, threads, kinds)
         for thread in threads:
             if thread.tid is not None and thread.label:
                 self.names[str(thread.tid)] = thread.label
@@ -65,47 +65,47 @@ class GeckoProfile(RangeEvents):
                 if name in kinds:
                     self.add(kinds[name], thread.pid, thread.tid, 1e6 * start, 1e6 * end)
 
-    def _profile(self, found: Events, threads: list[_Thread], kinds: dict[int, int]) -> None:
-        for key, event, _ in members(found):
+    def _profile(self, parsed: Events, threads: list[_Thread], kinds: dict[int, int]) -> None:
+        for key, event, _ in members(parsed):
             if (key, event) == ("meta", "start_map"):
-                self._meta(found)
+                self._meta(parsed)
             elif (key, event) == ("threads", "start_array"):
-                for element, _ in elements(found):
+                for element, _ in elements(parsed):
                     if element == "start_map":
-                        threads.append(_thread(found))
+                        threads.append(_thread(parsed))
                     else:
-                        skip(found, element)
+                        skip(parsed, element)
             elif (key, event) == ("shared", "start_map"):
-                for inner, inner_event, _ in members(found):
+                for inner, inner_event, _ in members(parsed):
                     if (inner, inner_event) == ("stringArray", "start_array"):
-                        kinds.update(_kinds(found))
+                        kinds.update(_kinds(parsed))
                     else:
-                        skip(found, inner_event)
+                        skip(parsed, inner_event)
             else:
-                skip(found, event)
+                skip(parsed, event)
 
-    def _meta(self, found: Events) -> None:
-        for key, event, value in members(found):
+    def _meta(self, parsed: Events) -> None:
+        for key, event, value in members(parsed):
             if key == "interval" and event == "number" and 0 < value < 1e9:
                 self.metadata["sampled-every-us"] = f"{1000 * value:.0f}"
             elif key == "importedFrom" and event == "string" and value.isprintable():
                 self.metadata["source"] = value[:80]
-            skip(found, event)
+            skip(parsed, event)
 
 
-def _kinds(found: Events) -> dict[int, int]:
+def _kinds(parsed: Events) -> dict[int, int]:
     """Where in the table of strings the markers' names stand."""
     kinds = {}
-    for place, (event, value) in enumerate(elements(found)):
+    for place, (event, value) in enumerate(elements(parsed)):
         if event == "string" and value in _KINDS:
             kinds[place] = _KINDS[value]
-        skip(found, event)
+        skip(parsed, event)
     return kinds
 
 
-def _thread(found: Events) -> _Thread:
+def _thread(parsed: Events) -> _Thread:
     thread = _Thread()
-    for key, event, value in members(found):
+    for key, event, value in members(parsed):
         if key == "tid":
             thread.tid = _integer(value)
         elif key == "pid":
@@ -113,22 +113,22 @@ def _thread(found: Events) -> _Thread:
         elif key == "name" and event == "string":
             thread.label = value
         elif (key, event) == ("markers", "start_map"):
-            _markers(found, thread)
+            _markers(parsed, thread)
             continue
-        skip(found, event)
+        skip(parsed, event)
     return thread
 
 
-def _markers(found: Events, thread: _Thread) -> None:
-    for key, event, _ in members(found):
+def _markers(parsed: Events, thread: _Thread) -> None:
+    for key, event, _ in members(parsed):
         if event == "start_array" and key in ("name", "startTime", "endTime"):
             column = getattr(thread, key)
-            for element, value in elements(found):
+            for element, value in elements(parsed):
                 number = value if element == "number" and abs(value) < 2**62 else math.nan
                 column.append(number if key != "name" else int(number) if number == number else -1)
-                skip(found, element)
+                skip(parsed, element)
         else:
-            skip(found, event)
+            skip(parsed, event)
 
 
 def _integer(value: Any) -> int | None:

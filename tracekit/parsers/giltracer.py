@@ -62,28 +62,28 @@ class GilTracer(RangeEvents):
                 self.add(WAITING, *thread, 1000 * self._wanted.pop(thread), 1000 * start)
 
 
-def _records(found: Events) -> Iterator[dict[str, Any]]:
+def _records(parsed: Events) -> Iterator[dict[str, Any]]:
     """The scalars of each object in the file's array of events."""
-    event, _ = next(found)
+    event, _ = next(parsed)
     if event == "start_array":
-        yield from _objects(found)
+        yield from _objects(parsed)
     elif event == "start_map":
-        for key, value_event, _ in members(found):
+        for key, value_event, _ in members(parsed):
             if key == "traceEvents" and value_event == "start_array":
-                yield from _objects(found)
+                yield from _objects(parsed)
             else:
-                skip(found, value_event)
+                skip(parsed, value_event)
 
 
-def _objects(found: Events) -> Iterator[dict[str, Any]]:
-    for event, _ in elements(found):
+def _objects(parsed: Events) -> Iterator[dict[str, Any]]:
+    for event, _ in elements(parsed):
         if event != "start_map":
-            skip(found, event)
+            skip(parsed, event)
             continue
         record = {}
-        for key, value_event, value in members(found):
+        for key, value_event, value in members(parsed):
             record[key] = value
-            skip(found, value_event)
+            skip(parsed, value_event)
         yield record
 
 

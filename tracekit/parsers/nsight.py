@@ -104,15 +104,15 @@ class NsightExport(RangeEvents):
 
     def _tables(self, database: sqlite3.Connection) -> dict[str, set[str]]:
         """The columns of each table that is needed. Views and virtual tables could run forever, and have no page."""
-        found = {
+        tables = {
             name: {row[1] for row in database.execute(f"PRAGMA table_info({name})")}
             for (name,) in database.execute(
                 f"SELECT name FROM sqlite_master WHERE type = 'table' AND rootpage > 0 AND name IN {_TABLES}"
             ).fetchall()
         }
-        if not {"start", "end", "globalTid", "text"} <= found.get("NVTX_EVENTS", set()):
+        if not {"start", "end", "globalTid", "text"} <= tables.get("NVTX_EVENTS", set()):
             raise self.damaged("it has no table NVTX_EVENTS with start, end, globalTid and text", _HINT)
-        return found
+        return tables
 
 
 _TABLES = ("NVTX_EVENTS", "StringIds", "ThreadNames")

@@ -33,10 +33,10 @@ _HINT = (
 
 def sniff(head: bytes) -> float:
     """How sure it is: a record of take_gil or drop_gil, any other record, or perf's header."""
-    found = [line[:_RECORD_BYTES].strip() for line in head.split(b"\n")[:1000]]
-    if any(_GIL.match(line) for line in found):
+    lines = [line[:_RECORD_BYTES].strip() for line in head.split(b"\n")[:1000]]
+    if any(_GIL.match(line) for line in lines):
         return 1.0
-    if any(_ANY.match(line) for line in found) or any(line.startswith(b"# perf version :") for line in found):
+    if any(_ANY.match(line) for line in lines) or any(line.startswith(b"# perf version :") for line in lines):
         return 0.5
     return 0.0
 

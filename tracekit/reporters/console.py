@@ -106,11 +106,11 @@ def _findings(analysis: Analysis, kinds: Sequence[str]) -> list[RenderableType]:
     told = not_observed(analysis)
     if told:
         lines.append(Text(printable(told), style="dim"))
-    cut = [kind for kind, found in analysis.totals.found.items() if kind in kinds and found.kept < found.count]
+    cut = [kind for kind, total in analysis.totals.found.items() if kind in kinds and total.kept < total.count]
     for kind in cut:
-        found = analysis.totals.found[kind]
+        total = analysis.totals.found[kind]
         which = ANALYZERS[kind].words
-        note = f"--json lists the {found.kept:,} costliest of {found.count:,} {which}; what is said here counts all."
+        note = f"--json lists the {total.kept:,} costliest of {total.count:,} {which}; what is said here counts all."
         lines.append(Text(note, style="dim"))
     return lines
 
@@ -202,9 +202,9 @@ def _distributions(analysis: Analysis) -> RenderableType:
 
 def _diagnostics(analysis: Analysis) -> list[Text]:
     lines = []
-    for found in analysis.diagnostics:
-        where = f", first at line {found.first_line:,}" if found.first_line else ""
-        text = Text(f"  {found.severity:5}  ", style="red" if found.severity == "error" else "dim")
-        text.append(f"{found.count:,} × {found.code}{where}: {found.meaning}.", style="none")
+    for diagnostic in analysis.diagnostics:
+        where = f", first at line {diagnostic.first_line:,}" if diagnostic.first_line else ""
+        text = Text(f"  {diagnostic.severity:5}  ", style="red" if diagnostic.severity == "error" else "dim")
+        text.append(f"{diagnostic.count:,} × {diagnostic.code}{where}: {diagnostic.meaning}.", style="none")
         lines.append(text)
     return lines

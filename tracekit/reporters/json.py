@@ -62,8 +62,8 @@ def _found(analysis: Analysis, kind: str) -> dict[str, float | None]:
 
 def render(analyses: Sequence[Analysis], kinds: Sequence[str] = KINDS, as_list: bool = False) -> str:
     """JSON text: an object, or a list of them. kinds: only findings of these."""
-    found = [as_dict(analysis, kinds) for analysis in analyses]
-    return _text(found if as_list else found[0])
+    dicts = [as_dict(analysis, kinds) for analysis in analyses]
+    return _text(dicts if as_list else dicts[0])
 
 
 def render_comparison(comparison: Comparison) -> str:

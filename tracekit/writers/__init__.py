@@ -90,18 +90,18 @@ def writer_for(
     packing = _PACKED.get(path.suffix.lower())
     file_name = (path.name.removesuffix(path.suffix) if packing else path.name).lower()
     fitting = [(len(ending), writer) for writer in WRITERS for ending in writer.endings if file_name.endswith(ending)]
-    found = max(fitting, key=lambda found: found[0])[1] if fitting else otherwise
+    fit = max(fitting, key=lambda fit: fit[0])[1] if fitting else otherwise
     if name is not None:
-        found = next((writer for writer in WRITERS if writer.name == name), None)
-        if not found:
+        fit = next((writer for writer in WRITERS if writer.name == name), None)
+        if not fit:
             raise OptionError(f"--to: there is no format {name!r}.", f"There are {known}.")
-    if not found:
+    if not fit:
         raise OptionError(f"{path}: its ending tells no format.", f"Say --to FORMAT. There are {known}.")
     if not packing:
-        return found
-    if isinstance(found, FolderWriter):
-        raise OptionError(f"{path}: {found.description} cannot be packed.", f"Leave out {path.suffix}.")
-    return replace(found, write=partial(_pack, found, packing))
+        return fit
+    if isinstance(fit, FolderWriter):
+        raise OptionError(f"{path}: {fit.description} cannot be packed.", f"Leave out {path.suffix}.")
+    return replace(fit, write=partial(_pack, fit, packing))
 
 
 def _pack(writer: Writer, packing: str, trace: TableStream, out: BinaryIO) -> None:

@@ -80,8 +80,8 @@ def write(trace: TableStream, out: BinaryIO) -> None:
     """Keeps all slices in memory first, column by column."""
     strings = {"": 0, HOLDS: 1, WAITS: 2}
     markers, flows = _collect(trace, strings)
-    found = list(findings(trace.analysis))
-    for finding in found:
+    slices = list(findings(trace.analysis))
+    for finding in slices:
         strings.setdefault(finding.name, len(strings))
     writer = _Json(out)
     zero = start_of(trace.analysis)
@@ -106,13 +106,13 @@ def write(trace: TableStream, out: BinaryIO) -> None:
         writer.text(f'"length":{length}}}}}')
     about = _thread(FINDINGS, FINDINGS, pid, name, False, (last - zero) / 1e6)
     writer.text(",", about[:-1], ',"markers":{')
-    writer.column("data", (_words(finding.facts, finding.track) for finding in found))
-    writer.column("name", (strings[finding.name] for finding in found))
-    writer.column("startTime", column(finding.start for finding in found))
-    writer.column("endTime", column(finding.end for finding in found))
-    writer.column("phase", (_INTERVAL for _ in found))
-    writer.column("category", (_FOUND for _ in found))
-    writer.text(f'"length":{len(found)}}}}}],"counters":[', json.dumps(_counter(pid))[:-1], ',"samples":{')
+    writer.column("data", (_words(finding.facts, finding.track) for finding in slices))
+    writer.column("name", (strings[finding.name] for finding in slices))
+    writer.column("startTime", column(finding.start for finding in slices))
+    writer.column("endTime", column(finding.end for finding in slices))
+    writer.column("phase", (_INTERVAL for _ in slices))
+    writer.column("category", (_FOUND for _ in slices))
+    writer.text(f'"length":{len(slices)}}}}}],"counters":[', json.dumps(_counter(pid))[:-1], ',"samples":{')
     clocks, counts = array("q"), array("q")
     for clock, count in waiters(trace):
         clocks.append(clock)

@@ -132,9 +132,11 @@ class TableStream:
                 yield "diagnostics", self._diagnostics(stream, np.concatenate(faults))
 
     def _diagnostics(self, stream: EventStream, faults: Rows) -> pa.Table:
-        found = self.analysis
+        analysis = self.analysis
         lines = stream.line_numbers()
-        return diagnostics_table(stream.bad_lines.lines, faults, lines, self.threads, found.diagnostics, found.unit)
+        return diagnostics_table(
+            stream.bad_lines.lines, faults, lines, self.threads, analysis.diagnostics, analysis.unit
+        )
 
     def close(self) -> None:
         if self._spool:

@@ -9,7 +9,7 @@ from typing import Any
 from tracekit.analysis import Analysis
 from tracekit.analyzers import ANALYZERS, COLLECTED
 from tracekit.comparison import Comparison
-from tracekit.figures.content import CONTENTS, THREADS_SHOWN, Drawing
+from tracekit.figures.content import CAUSES, CONTENTS, THREADS_SHOWN, Drawing, causes
 from tracekit.model import schemas
 from tracekit.model.rows import Options
 from tracekit.reporters.html import payload
@@ -41,6 +41,7 @@ def content(analysis: Analysis) -> dict[str, Any]:
         "mostWaiting": max(
             (row["waiters"] for row in analysis.tables["waiting"].to_pylist() if row["duration"]), default=0
         ),
+        "causes": _causes(analysis),
         "findings": _findings(analysis, spans),
         "healthy": None if analysis.findings else healthy(analysis),
         "kinds": {kind: {"label": analyzer.words, "colour": analyzer.colour} for kind, analyzer in ANALYZERS.items()},
@@ -63,6 +64,13 @@ def content(analysis: Analysis) -> dict[str, Any]:
     }
 
 
+def _causes(analysis: Analysis) -> dict[str, Any]:
+    """Why the threads waited, each cause with its words; durations by thread and cause, and by cause and holder."""
+    found = causes(analysis)
+    words = [{"name": cause, "label": label, "about": about} for cause, (label, about) in CAUSES.items()]
+    return {"words": words, "threads": found.threads, "holders": found.holders}
+
+
 def _about(analysis: Analysis, name: str) -> str:
     threads, shown = analysis.threads.num_rows, THREADS_SHOWN
     cut = f" The {shown} busiest of {threads:,} threads." if threads > shown and name != "waiting" else ""
@@ -77,11 +85,19 @@ def _drawn(analysis: Analysis, drawing: Drawing) -> dict[str, Any] | None:
 
 def _threads(analysis: Analysis) -> list[dict[str, Any]]:
     columns = {
-        "id": "thread", "held": "held", "waited": "waited", "failedRetries": "failed_retries",
+        "id": "thread", "name": "name", "held": "held", "waited": "waited", "failedRetries": "failed_retries",
     }  # fmt: skip
     rows = [analysis.threads.column(name).to_pylist() for name in columns.values()]
     threads = [dict(zip(columns, row, strict=True)) for row in zip(*rows, strict=True)]
-    return [thread | {"id": printable(thread["id"]), "label": analysis.names[thread["id"]]} for thread in threads]
+    return [
+        thread
+        | {
+            "id": printable(thread["id"]),
+            "name": thread["name"] and printable(thread["name"]),
+            "label": analysis.names[thread["id"]],
+        }
+        for thread in threads
+    ]
 
 
 def _codes(analysis: Analysis) -> dict[str, int]:

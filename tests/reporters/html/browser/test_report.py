@@ -248,6 +248,7 @@ def many_threads(path: Path, threads: int = 512, rounds: int = 12) -> Path:
 def test_512_lanes(open_report: Open, tmp_path: Path) -> None:
     opened = open_report(many_threads(tmp_path / "many.log"))
     page = opened.page
+    opened.page.get_by_role("button", name="Show each of w*").click()
     opened.draw()
     assert opened.run("page => page.timelines[0].list.rows().length") == 512
     labels = page.locator(".lane-label")

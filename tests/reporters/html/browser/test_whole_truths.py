@@ -159,7 +159,7 @@ def test_a_selection_tells_of_every_thread(open_report: Open, tmp_path: Path) ->
 def test_on_paper_everything_is_there(open_report: Open, tmp_path: Path) -> None:
     opened = open_report(many_threads(tmp_path / "many.log", threads=33), theme="dark")
     opened.page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert opened.run("page => page.timelines[0].rows.length") == 33
+    assert opened.run("page => page.timelines[0].rows.length") == 33  # none folded into a group
     assert opened.run("page => page.timelines[0].element.getBoundingClientRect().width") == 700
     assert opened.run("page => page.timelines[0].palette.paper") == "#fdfdfb"
     assert opened.page.locator(".finding .why").evaluate_all("all => all.every(each => !each.hidden)")

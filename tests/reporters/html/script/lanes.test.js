@@ -76,3 +76,27 @@ test("colours", () => {
   assert.equal(pixel("#010203"), 0xff030201);
   assert.deepEqual([tall(0, 1, 10), tall(0, 0, 10), tall(0.26, 1, 10), tall(1, 1, 10)], [1, 0, 3, 10]);
 });
+
+test("of many lanes those of one folded name are one row, until unfolded or searched for", () => {
+  const many = Array.from({ length: 30 }, (_, thread) => ({
+    thread,
+    trace: null,
+    info: { id: `t${thread}`, name: thread < 2 ? null : `worker-${thread}`, label: `worker-${thread}`, held: 1, waited: 2, failedRetries: 0 },
+  }));
+  const list = new LaneList(many);
+  const [group] = list.groups;
+  assert.equal(list.groups.length, 1);
+  assert.equal(group.info.label, "worker-*: 28 threads");
+  assert.equal(group.info.waited, 56);
+  assert.deepEqual(threads(list).sort((a, b) => a - b), [group.thread, 0, 1]);
+  list.toggle("pinned", 5);
+  assert.equal(list.rows()[0].lane.thread, 5);
+  list.toggle("pinned", 5);
+  list.toggleGroup(7);
+  assert.equal(list.rows().length, 30);
+  list.toggleGroup(group.thread);
+  assert.equal(list.rows().length, 3);
+  list.filter = "worker-2";
+  assert.equal(list.rows().length, 11);
+  assert.equal(new LaneList(many.slice(0, 20)).groups.length, 0);
+});

@@ -2,7 +2,7 @@
 
 import { Columns } from "./bins.js";
 import { fitCanvas, pixelRatio } from "./dom.js";
-import { fillColumns, longestHold, longestWait } from "./hover.js";
+import { fillColumns, fillGroup, longestHold, longestWait } from "./hover.js";
 import { drawArrow, drawEvents, drawFlag, drawLabels, drawNote, drawSignals, eventNames } from "./marks.js";
 import { CLOCK } from "./model.js";
 import { paintLane } from "./raster.js";
@@ -33,7 +33,7 @@ export class Drawing {
       const bottom = Math.min(down, Math.round((row.y + row.height) * ratio));
       if (bottom <= top) continue;
       this.columns.clear();
-      fillColumns(this.columns, row.lane, this.timeline.view.axis, this.timeline.view.from, this.timeline.view.to);
+      (row.lane.members ? fillGroup : fillColumns)(this.columns, row.lane, this.timeline.view.axis, this.timeline.view.from, this.timeline.view.to);
       paintLane(this.raster, across, top, bottom - top, this.columns, this.timeline.pixels, ratio);
     }
     context.putImageData(this.image, 0, 0);
@@ -43,10 +43,11 @@ export class Drawing {
     const frame = { view: this.timeline.view, width, palette: this.timeline.palette, x: (at) => this.timeline.x(at) };
     this.drawBands(context, height);
     if (this.timeline.model.exact(...this.timeline.clocks())) {
-      for (const row of this.timeline.rows) drawEvents(context, row, frame);
-      drawSignals(context, this.timeline.rows, frame, this.timeline.named);
+      const single = this.timeline.rows.filter(({ lane }) => !lane.members);
+      for (const row of single) drawEvents(context, row, frame);
+      drawSignals(context, single, frame, this.timeline.named);
       frame.names = this.timeline.named ? eventNames(this.timeline.model.lanes, this.timeline.view) : null;
-      for (const row of this.timeline.rows) drawLabels(context, row, frame);
+      for (const row of single) drawLabels(context, row, frame);
     }
     this.drawFlags(context, frame);
     this.drawArrows(context);
@@ -86,7 +87,8 @@ export class Drawing {
   involved(band) {
     const runs = [];
     for (const row of this.timeline.rows) {
-      if (band.threads?.length && !band.threads.includes(row.lane.thread)) continue;
+      const threads = row.lane.members?.map(({ thread }) => thread) ?? [row.lane.thread];
+      if (band.threads?.length && !threads.some((thread) => band.threads.includes(thread))) continue;
       const run = runs.at(-1);
       if (run && run[1].place === row.place - 1) run[1] = row;
       else runs.push([row, row]);
@@ -100,7 +102,7 @@ export class Drawing {
     const whole = this.timeline.view.span >= this.timeline.view.extent;
     for (const [name, find] of [["wait", longestWait], ["hold", longestHold]]) {
       let best = null;
-      for (const { lane } of this.timeline.list.rows()) {
+      for (const lane of this.timeline.list.rows().flatMap((row) => row.lane.members ?? row.lane)) {
         const found = find(lane, this.timeline.view.axis, this.timeline.view.from, this.timeline.view.to);
         if (found && (!best || found.length > best.length)) best = found;
       }
@@ -108,7 +110,7 @@ export class Drawing {
     }
     const best = this.longest.wait;
     if (!best || best.length <= 0) return;
-    const row = this.timeline.rows.find((each) => each.lane === best.lane);
+    const row = this.timeline.rowOf(best.lane.thread);
     const [left, right] = [this.timeline.x(best.begin), this.timeline.x(best.end)];
     // Where the wait is long on the screen it is plain to see, and says its length itself.
     if (!row || right - left > this.timeline.width / 12 || (!whole && right - left > 60)) return;
@@ -122,7 +124,7 @@ export class Drawing {
     if (view.axis !== CLOCK) return;
     const kept = timeline.panel.item;
     const waits = kept?.table === "waits" ? [kept] : [];
-    if (this.arrows) for (const { lane } of rows) waits.push(...waitsIn(lane, view.from, view.to));
+    if (this.arrows) for (const { lane } of rows.filter((row) => !row.lane.members)) waits.push(...waitsIn(lane, view.from, view.to));
     const byLane = new Map(rows.map((row) => [row.lane, row]));
     let drawn = 0;
     for (const wait of waits) {
@@ -142,7 +144,7 @@ export class Drawing {
   drawNotes(context) {
     const { timeline } = this;
     timeline.notes.all.forEach((note, i) => {
-      const row = timeline.rows.find(({ lane }) => lane.thread === note.thread);
+      const row = timeline.rowOf(note.thread);
       const at = timeline.x(timeline.notes.place(note));
       if (row && at >= 0 && at <= timeline.width) drawNote(context, String(i + 1), at, row, timeline.palette);
     });
@@ -152,7 +154,7 @@ export class Drawing {
   drawLock(context) {
     const { timeline } = this;
     const { item } = timeline.panel;
-    const row = item && timeline.rows.find(({ lane }) => lane === item.lane);
+    const row = item && timeline.rowOf(item.lane.thread);
     if (!row) return;
     const [begin, end] = placeOf(item, timeline.view.axis).map((at) => timeline.x(at));
     const [left, right] = [Math.max(-3, begin), Math.min(timeline.width + 3, end)];

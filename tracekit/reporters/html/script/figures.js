@@ -1,11 +1,13 @@
 // The figures beside the timeline, as small SVG: a bar a thread, a value where two threads meet, how long things took.
 
 import { el, svg, textWidth } from "./dom.js";
+import { utilisation } from "./utilisation.js";
 import { count, duration, integer, percent, short } from "./words.js";
 
 const ROW = 24; // pixels a row of a figure
 const ZERO = 0.1; // where a log axis shows 0
 const QUANTILES = [["median", 2], ["99th percentile", 3], ["longest", 4]]; // of a spread's rows: name, place
+const SHOWN = 24; // threads
 export const NOBODY = -1;
 
 export function threadName(model, thread) {
@@ -154,10 +156,73 @@ function drawWaiting(model, { rows }, width) {
     return [
       svg("rect", { x: from + step * 0.12, y: Math.min(y(length / whole), top + high - 1), width: Math.max(1, step * 0.76), height: Math.max(1, top + high - y(length / whole)), class: number ? "busy" : "idle" },
         svg("title", {}, `${count(number, "thread")} waiting for ${duration(length, model.unit)}, ${percent(length / whole)} of the time`)),
-      number % every ? null : text(from + step / 2, top + high + 15, integer(number), { "text-anchor": "middle" }),
+      number % every && number !== most ? null : text(from + step / 2, top + high + 15, integer(number), { "text-anchor": "middle" }),
     ];
   });
   return frame(width, top + high + 36, axis, bars, text(left, top + high + 31, "threads waiting at once"));
+}
+
+/** A line a thread over the lengths of windows, its name where it ends. */
+function drawUtilisation(model, { lengths, rows }, width) {
+  const [top, left, high] = [10, 48, 180];
+  const names = rows.map(({ thread }) => short(threadName(model, thread), 18));
+  const right = width - Math.max(...names.map(textWidth)) - 18;
+  const [first, last] = [Math.log10(lengths[0]), Math.log10(lengths.at(-1))];
+  const x = (length) => left + ((Math.log10(length) - first) / Math.max(0.01, last - first)) * (right - left);
+  const y = (part) => top + high * (1 - part);
+  const axis = [0, 0.5, 1].flatMap((part) => [
+    svg("line", { x1: left, x2: right, y1: y(part), y2: y(part), class: "grid" }),
+    text(left - 8, y(part), `${100 * part} %`, { "text-anchor": "end", "dominant-baseline": "central" }),
+  ]);
+  lengths.forEach((length, i) => {
+    if (i % 4 === 0 || (lengths.length < 5 && width > 300)) axis.push(text(x(length), top + high + 16, duration(length, model.unit).replace(/\.0+ /, " "), { "text-anchor": "middle" }));
+  });
+  // Names keep their distance, in the order of their lines' ends.
+  const ends = rows.map(({ shares }, i) => ({ i, at: y(shares.at(-1)) })).sort((a, b) => a.at - b.at);
+  ends.forEach((end, i) => { if (i) end.at = Math.max(end.at, ends[i - 1].at + 14); });
+  const over = Math.max(0, ends.at(-1).at - (top + high));
+  const lines = ends.flatMap(({ i, at }) => {
+    const points = rows[i].shares.map((part, k) => `${x(lengths[k]).toFixed(1)},${y(part).toFixed(1)}`);
+    return [
+      svg("polyline", { points: points.join(" "), class: `line line${i}` }, svg("title", {}, names[i])),
+      lengths.length === 1 ? svg("circle", { cx: left, cy: y(rows[i].shares[0]), r: 3, class: `dot line${i}` }) : null,
+      svg("line", { x1: right, x2: right + 8, y1: y(rows[i].shares.at(-1)), y2: at, class: `line line${i}` }),
+      text(right + 12, at, names[i], { class: "name", "dominant-baseline": "central" }),
+    ];
+  });
+  return frame(width, top + high + 36 + over, axis, lines, text(left, top + high + 32, "length of the window"));
+}
+
+/** Why each thread waited: bars as long as its waiting, a part for each cause. */
+function drawCauses(model, { rows }, width) {
+  const top = 4;
+  const bottom = top + rows.length * ROW;
+  const whole = model.duration || 1;
+  const { left, nodes } = rowNames(rows.map(({ thread }) => threadName(model, thread)), width, top, ROW);
+  const numbers = width > 520 ? 100 : 0;
+  const right = width - numbers - 6;
+  const bars = rows.flatMap(({ thread, parts, sum }, i) => {
+    let from = left;
+    const y = top + i * ROW + 4;
+    const rects = parts.map(({ words, place, length }) => {
+      const wide = (length / whole) * (right - left);
+      const rect = svg("rect", { x: from, y, width: Math.max(0.5, wide), height: ROW - 8, class: `cause${place}` }, svg("title", {}, `${threadName(model, thread)}: ${words.label} ${duration(length, model.unit)}, ${percent(length / whole)} of the trace`));
+      from += wide;
+      return rect;
+    });
+    return [svg("rect", { x: left, y, width: right - left, height: ROW - 8, class: "off" }), ...rects, numbers ? text(right + 10, y + ROW / 2 - 4, `waited ${percent(sum / whole)}`, { "dominant-baseline": "central" }) : null];
+  });
+  return frame(width, bottom + 20, shareAxis(left, right, top, bottom), nodes, bars);
+}
+
+/** The threads that waited most, each with its causes. */
+function causesByThread(model) {
+  const { words, threads } = model.about.causes;
+  const byThread = new Map();
+  for (const [thread, place, length] of threads) byThread.set(thread, [...(byThread.get(thread) ?? []), { words: words[place], place, length }]);
+  const rows = [...byThread].map(([thread, parts]) => ({ thread, parts: parts.sort((a, b) => a.place - b.place), sum: parts.reduce((all, { length }) => all + length, 0) }));
+  const shown = rows.filter(({ sum }) => sum > 0).sort((a, b) => b.sum - a.sum).slice(0, SHOWN);
+  return shown.length ? { rows: shown, words } : null;
 }
 
 const share = (model, length) => percent(length / (model.duration || 1));
@@ -180,6 +245,17 @@ const FIGURES = {
     columns: ["from", "to", "times"],
     cells: (model, { rows, columns, cells }) => cells.map(([y, x, value]) => [threadName(model, rows[y]), threadName(model, columns[x]), integer(value)]),
   },
+  causes: {
+    draw: drawCauses,
+    legendOf: ({ words, rows }) => words.map(({ label }, place) => [`cause${place}`, label]).filter((_, place) => rows.some(({ parts }) => parts.some((part) => part.place === place))),
+    columns: ["thread", "cause", "waited", "of the trace"],
+    cells: (model, { rows }) => rows.flatMap(({ thread, parts }) => parts.map(({ words, length }) => [threadName(model, thread), words.label, duration(length, model.unit), share(model, length)])),
+  },
+  utilisation: {
+    draw: drawUtilisation,
+    columns: ["thread", "window", "not kept waiting, at least"],
+    cells: (model, { lengths, rows }) => rows.flatMap(({ thread, shares }) => shares.map((part, i) => [threadName(model, thread), duration(lengths[i], model.unit), percent(part)])),
+  },
   waiting: {
     draw: drawWaiting,
     columns: ["threads waiting at once", "for", "of the time"],
@@ -196,15 +272,29 @@ const SPREAD = {
   cells: (model, { rows }) => rows.map(([thread, number, ...lengths]) => [threadName(model, thread), integer(number), ...lengths.map((length) => duration(length, model.unit))]),
 };
 
-function legendOf(kind) {
+/** The figures that the page makes of what it knows, beside those that it is given. */
+export function ownFigures(model) {
+  const threads = model.about.threads.length > SHOWN ? ` The ${SHOWN} threads that waited most.` : "";
+  return [
+    { name: "causes", title: "Why they waited", about: `Each thread's waiting by its cause, as shares of the trace's time.${threads}`, text: "Nobody waited.", content: causesByThread(model) },
+    {
+      name: "utilisation", title: "Minimum utilisation", content: utilisation(model),
+      about: "However one puts a window of this length on the trace: at least this share of it a thread was not kept waiting for the GIL. Low at short windows only: short stalls. Low at long ones: starved.",
+      text: "The trace is shorter than a window of 1 ms or 1,000 ticks, or nobody waited.",
+    },
+  ];
+}
+
+function legendOf(kind, content) {
   const symbol = (name) => (SHAPES[name] ? svg("svg", { viewBox: "-9 -9 18 18", width: 16, height: 16, "aria-hidden": "true" }, mark(name, 0, 0, name)) : el("i", { class: `swatch ${name}` }));
-  return kind.legend ? el("p", { class: "figure-legend" }, kind.legend.map(([name, words]) => el("span", { class: "key" }, symbol(name), words ?? name))) : null;
+  const legend = kind.legend ?? kind.legendOf?.(content);
+  return legend ? el("p", { class: "figure-legend" }, legend.map(([name, words]) => el("span", { class: "key" }, symbol(name), words ?? name))) : null;
 }
 
 /** A figure of the page: its title, the drawing, and the same in numbers; words alone where there is nothing to draw. */
 export class FigureBox {
   constructor(model, { name, title, about, text: words, content }, whose, glossary) {
-    Object.assign(this, { model, name, content });
+    Object.assign(this, { model, name, content, title: whose ? `${title}, ${whose}` : title });
     this.kind = FIGURES[name] ?? SPREAD;
     const heading = el("h3", {}, whose ? el("span", { class: "badge" }, whose) : null, title);
     if (!content) {
@@ -213,7 +303,7 @@ export class FigureBox {
     }
     this.plot = el("div", { class: "plot", role: "img", "aria-label": `${title}. ${words}`, "data-figure": name });
     this.numbers = el("details", { ontoggle: () => this.fill() }, el("summary", {}, "in numbers"));
-    this.element = el("figure", {}, heading, el("p", { class: "quiet" }, glossary.explain(about)), legendOf(this.kind), this.plot, this.numbers);
+    this.element = el("figure", {}, heading, el("p", { class: "quiet" }, glossary.explain(about)), legendOf(this.kind, content), this.plot, this.numbers);
     new ResizeObserver(() => this.drawn && this.draw()).observe(this.plot);
   }
 
@@ -231,7 +321,7 @@ export class FigureBox {
     this.filled = true;
     const head = el("tr", {}, this.kind.columns.map((name) => (name ? el("th", { scope: "col" }, name) : el("td"))));
     const rows = this.kind.cells(this.model, this.content).map(([first, ...cells]) => el("tr", {}, el("th", { scope: "row" }, first), cells.map((cell) => el("td", {}, cell))));
-    this.numbers.append(el("div", { class: "numbers", tabindex: 0, role: "region", "aria-label": "The figure in numbers" }, el("table", {}, el("thead", {}, head), el("tbody", {}, rows))));
+    this.numbers.append(el("div", { class: "numbers", tabindex: 0, role: "region", "aria-label": `${this.title}, in numbers` }, el("table", {}, el("thead", {}, head), el("tbody", {}, rows))));
   }
 }
 

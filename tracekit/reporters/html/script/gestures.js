@@ -98,6 +98,7 @@ export class Gestures {
     const row = this.rowAt(event.offsetY);
     const told = row && describe(row.lane, timeline.view.axis, timeline.at(event.offsetX), timeline.view.span / timeline.width / 2);
     if (row) timeline.current = row.lane.thread;
+    if (row?.lane.members) timeline.list.toggleGroup(row.lane.thread);
     timeline.panel.lock(told?.item ?? null);
     if (!told?.item) timeline.selection.select(null);
   }
@@ -146,7 +147,7 @@ export class Gestures {
   /** Steps to the next span of the current lane, or the one before, and tells of it. */
   step(by) {
     const row = this.currentRow();
-    if (!row || !this.timeline.model.exact(...this.timeline.clocks())) return;
+    if (!row || row.lane.members || !this.timeline.model.exact(...this.timeline.clocks())) return;
     const { axis } = this.timeline.view;
     const places = [row.lane.heldSpans(axis), row.lane.waitSpans(axis)].flatMap(({ begin, end }) => {
       const now = this.pointer?.lane === row.lane ? this.pointer.told.begin ?? this.pointer.at : by > 0 ? this.timeline.view.from - 1 : this.timeline.view.to;
@@ -212,8 +213,10 @@ export class Gestures {
   }
 
   toggleCurrent(which) {
-    const row = this.currentRow();
-    if (row) this.timeline.list.toggle(which, row.lane.thread);
+    const { list, current } = this.timeline;
+    const group = which === "folded" && (current < 0 || (list.groupOf(current) && list.unfolded.has(list.groupOf(current).thread))) ? list.toggleGroup(current) : null;
+    if (group) this.timeline.current = list.unfolded.has(group.thread) ? group.members[0].thread : group.thread;
+    else if (current >= 0) list.toggle(which, current);
     this.timeline.changed();
   }
 }

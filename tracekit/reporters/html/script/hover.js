@@ -44,10 +44,39 @@ export function fillColumns(columns, lane, axis, from, to) {
 }
 
 /**
+ * The same for a group: in the lower half how much of the time one of its threads held the GIL, in the upper how much of
+ * their time they waited, on average.
+ */
+export function fillGroup(columns, group, axis, from, to) {
+  const { trace, members } = group;
+  if (!trace.whole) addCells(columns, group.cells, trace.width, from, to);
+  else {
+    for (const lane of members) {
+      addSpans(columns, lane.heldSpans(axis), from, to);
+      addSpans(columns, lane.waitSpans(axis), from, to);
+    }
+  }
+  const { shares } = columns;
+  for (let i = 0; i < shares.length; i++) shares[i] *= i % STATES === HELD ? 0.5 : 0.5 / members.length;
+}
+
+function describeGroup(group, axis, from, to) {
+  const [begin, end] = [Math.max(0, from), Math.min(group.trace.extent(axis), to)];
+  const columns = new Columns(1);
+  fillGroup(columns, group, axis, begin, end);
+  const waited = 2 * (columns.shares[ENTERING] + columns.shares[BUSY] + columns.shares[RETRIED]);
+  const facts = [["one of them held", percent(Math.min(1, 2 * columns.shares[HELD]))], ["each waited on average", percent(waited)]];
+  if (axis === CLOCK) facts.push(["around", moment(group.trace, (begin + end) / 2)]);
+  const stretch = axis === CLOCK ? duration(end - begin, group.trace.unit) : count(Math.round(end - begin), "event");
+  return { title: group.info.label, state: null, words: `in these ${stretch}; a click unfolds them`, facts, begin: null, end: null };
+}
+
+/**
  * What a lane shows at a place, `reach` to either side: `{title, state, facts: [[name, text]], begin, end, item}`.
  * Begin and end are null where it is no single span; `item` is the hold or wait, where it is one.
  */
 export function describe(lane, axis, at, reach) {
+  if (lane.members) return describeGroup(lane, axis, at - reach, at + reach);
   const { trace } = lane;
   const single = trace.exact(axis === CLOCK ? at - reach : 0, axis === CLOCK ? at + reach : 0);
   if (!single || crowded(lane, axis, at, reach)) return describeStretch(lane, axis, at - reach, at + reach);

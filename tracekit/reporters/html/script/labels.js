@@ -23,9 +23,9 @@ export class LaneLabels {
       label.classList.toggle("low", height < 12);
       label.classList.toggle("tall", height >= 40);
       label.classList.toggle("current", lane.thread === this.timeline.current);
-      const [pin, fold] = label.querySelectorAll("button");
-      pin.setAttribute("aria-pressed", String(pinned));
-      fold.setAttribute("aria-expanded", String(!this.timeline.list.folded.has(lane.thread)));
+      const [pin, fold] = [".pin", ".fold"].map((name) => label.querySelector(name));
+      pin?.setAttribute("aria-pressed", String(pinned));
+      fold?.setAttribute("aria-expanded", String(!this.timeline.list.folded.has(lane.thread)));
       if (!label.isConnected) this.element.append(label);
     }
     for (const [thread, label] of known) if (!shown.has(thread)) label.remove();
@@ -34,13 +34,17 @@ export class LaneLabels {
   makeLabel(lane) {
     const { label, held, waited } = lane.info;
     const whole = this.timeline.model.duration;
-    const shares = whole ? `held ${percent(held / whole)}, waited ${percent(waited / whole)}` : "";
+    const each = lane.members ? lane.members.length : 1;
+    const shares = whole && lane.members ? `held ${percent(held / whole)} together, waited ${percent(waited / whole / each)} each` : whole ? `held ${percent(held / whole)}, waited ${percent(waited / whole)}` : "";
     return el(
       "div",
-      { class: "lane-label", "data-thread": lane.thread, title: `${label}: ${shares}` },
+      { class: lane.members ? "lane-label sums" : "lane-label", "data-thread": lane.thread, title: `${label}: ${shares}` },
       el("span", { class: "lane-name" }, el("b", {}, label), el("small", {}, shares)),
-      button("⌃", () => { this.timeline.list.toggle("pinned", lane.thread); this.timeline.changed(); }, { class: "pin", tabindex: -1, title: "Pin to the top (p)", "aria-label": `Pin ${label}` }),
-      button("▾", () => { this.timeline.list.toggle("folded", lane.thread); this.timeline.changed(); }, { class: "fold", tabindex: -1, title: "Fold (c)", "aria-label": `Fold ${label}` }),
+      lane.members || this.timeline.list.groupOf(lane.thread)
+        ? button(lane.members ? "▸" : "▴", () => { this.timeline.list.toggleGroup(lane.thread); this.timeline.changed(); }, { class: "group", tabindex: -1, title: lane.members ? "Show each of them (c)" : "Fold the group (c)", "aria-label": lane.members ? `Show each of ${label}` : `Fold the group of ${label}` })
+        : null,
+      lane.members ? null : button("⌃", () => { this.timeline.list.toggle("pinned", lane.thread); this.timeline.changed(); }, { class: "pin", tabindex: -1, title: "Pin to the top (p)", "aria-label": `Pin ${label}` }),
+      lane.members || this.timeline.list.groupOf(lane.thread) ? null : button("▾", () => { this.timeline.list.toggle("folded", lane.thread); this.timeline.changed(); }, { class: "fold", tabindex: -1, title: "Fold (c)", "aria-label": `Fold ${label}` }),
     );
   }
 }

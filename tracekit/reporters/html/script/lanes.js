@@ -9,9 +9,55 @@ export const ORDERS = {
 };
 const HEIGHTS = [3, 6, 10, 14, 20, 28, 40, 56, 76];
 const FOLDED = 5;
+const GROUP_HEIGHT = 56;
 
 function usualHeight(lanes) {
   return [[3, 56], [6, 40], [14, 28], [40, 20]].find(([most]) => lanes <= most)?.[1] ?? 14;
+}
+
+const MANY = 24; // lanes, from which on those of one folded name are shown as one
+const LEAST_GROUP = 4;
+
+/** The lanes of one folded name, such as `worker-*`, as one lane of sums. */
+export class Group {
+  constructor(key, members, place) {
+    this.key = key;
+    this.members = members;
+    this.thread = -2 - place; // no thread has it
+    this.trace = members[0].trace;
+    const sum = (name) => members.reduce((all, { info }) => all + info[name], 0);
+    this.info = { label: `${key}: ${members.length} threads`, held: sum("held"), waited: sum("waited"), failedRetries: sum("failedRetries") };
+  }
+
+  /** The cells of all members, summed; made once. */
+  get cells() {
+    this.summed ??= this.sumCells();
+    return this.summed;
+  }
+
+  sumCells() {
+    const states = ["held", "entering", "busy", "retried"];
+    const sums = new Map();
+    for (const { cells } of this.members) {
+      for (let i = 0; i < cells.rows; i++) {
+        const sum = sums.get(cells.bin[i]) ?? [0, 0, 0, 0];
+        states.forEach((state, place) => { sum[place] += cells[state][i]; });
+        sums.set(cells.bin[i], sum);
+      }
+    }
+    const bins = [...sums.keys()].sort((a, b) => a - b);
+    const columns = states.map((state, place) => [state, Float64Array.from(bins, (bin) => sums.get(bin)[place])]);
+    return { rows: bins.length, bin: Float64Array.from(bins), ...Object.fromEntries(columns) };
+  }
+}
+
+function groupsOf(lanes) {
+  const byName = new Map();
+  for (const lane of lanes) {
+    const key = (lane.info.name ?? lane.info.id).replace(/\d+/g, "*");
+    byName.set(key, [...(byName.get(key) ?? []), lane]);
+  }
+  return [...byName].filter(([, members]) => members.length >= LEAST_GROUP).map(([key, members], i) => new Group(key, members, i));
 }
 
 export class LaneList {
@@ -22,6 +68,8 @@ export class LaneList {
     this.filter = "";
     this.pinned = new Set();
     this.folded = new Set();
+    this.groups = lanes.length > MANY ? groupsOf(lanes) : [];
+    this.unfolded = new Set(); // groups, by their numbers
     this.height = this.usual.height;
     this.room = false;
   }
@@ -29,19 +77,36 @@ export class LaneList {
   /** The lanes from the top, pinned ones first: `{lane, top, height, pinned}`. */
   rows() {
     const wanted = this.filter.toLowerCase();
-    const shown = this.lanes.filter((lane) => this.pinned.has(lane.thread) || lane.info.label.toLowerCase().includes(wanted));
-    const sorted = shown.sort(ORDERS[this.order][1]);
+    const hidden = new Set(wanted ? [] : this.foldedGroups.flatMap(({ members }) => members));
+    const shown = this.lanes.filter((lane) => this.pinned.has(lane.thread) || (!hidden.has(lane) && lane.info.label.toLowerCase().includes(wanted)));
+    const sorted = [...shown, ...(wanted ? [] : this.foldedGroups)].sort(ORDERS[this.order][1]);
     const rows = [];
     let top = 0;
     for (const pinned of [true, false]) {
       for (const lane of sorted) {
         if (this.pinned.has(lane.thread) !== pinned) continue;
-        const height = this.folded.has(lane.thread) ? Math.min(FOLDED, this.height) : this.height;
+        const height = lane.members ? Math.max(GROUP_HEIGHT, this.height) : this.folded.has(lane.thread) ? Math.min(FOLDED, this.height) : this.height;
         rows.push({ lane, top, height, pinned });
         top += height + this.gap;
       }
     }
     return rows;
+  }
+
+  get foldedGroups() {
+    return this.groups.filter(({ thread }) => !this.unfolded.has(thread));
+  }
+
+  /** The group in which a thread's lane is, or null. */
+  groupOf(thread) {
+    return this.groups.find(({ members }) => members.some((lane) => lane.thread === thread)) ?? null;
+  }
+
+  /** Shows a group's lanes, or folds them again: of a group itself or of one of its members. */
+  toggleGroup(thread) {
+    const group = this.groups.find((each) => each.thread === thread) ?? this.groupOf(thread);
+    if (group && !this.unfolded.delete(group.thread)) this.unfolded.add(group.thread);
+    return group;
   }
 
   /** Between two lanes; `room` where what happens between threads is drawn there. */
@@ -77,15 +142,18 @@ export class LaneList {
       filter: this.filter || null,
       pin: [...this.pinned].join(".") || null,
       fold: [...this.folded].join(".") || null,
+      unfold: [...this.unfolded].map((thread) => -2 - thread).join(".") || null,
       height: this.height === this.usual.height ? null : this.height,
     };
   }
 
-  restore({ sort, filter, pin, fold, height }) {
+  restore({ sort, filter, pin, fold, unfold, height }) {
     if (Object.hasOwn(ORDERS, sort ?? "")) this.order = sort;
     this.filter = filter ?? "";
     this.pinned = this.threads(pin);
     this.folded = this.threads(fold);
+    const places = (unfold ?? "").split(".").filter(Boolean).map(Number);
+    this.unfolded = new Set(this.groups.filter((_, place) => places.includes(place)).map(({ thread }) => thread));
     if (HEIGHTS.includes(Number(height))) this.height = Number(height);
   }
 

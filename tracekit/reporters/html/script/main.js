@@ -1,8 +1,9 @@
 // Puts the page together from its data.
 
+import { causesBar } from "./causes.js";
 import { comparison } from "./comparison.js";
 import { button, el } from "./dom.js";
-import { FigureBox, drawAll } from "./figures.js";
+import { FigureBox, drawAll, ownFigures } from "./figures.js";
 import { Glossary } from "./glossary.js";
 import { KEYS, keysDialog } from "./keys.js";
 import { restore, stateOf } from "./link.js";
@@ -180,7 +181,7 @@ class Page {
 
   verdict(model, place) {
     const show = (finding) => this.show(finding, this.timelines[place]);
-    return el("div", { class: "verdict" }, this.several ? el("h3", {}, this.badge(place), model.about.name) : null, verdict(model.about, show, this.glossary));
+    return el("div", { class: "verdict" }, this.several ? el("h3", {}, this.badge(place), model.about.name) : null, verdict(model.about, show, this.glossary), causesBar(model));
   }
 
   /** Takes the timeline to the costliest instance of a finding, or to its threads where it has none. */
@@ -208,12 +209,9 @@ class Page {
   }
 
   figures() {
-    const names = this.models[0].about.figures.map(({ name }) => name);
-    for (const name of names) {
-      this.models.forEach((model, i) => {
-        const found = model.about.figures.find((each) => each.name === name);
-        this.boxes.push(new FigureBox(model, found, this.letter(i), this.glossary));
-      });
+    const all = this.models.map((model) => [...model.about.figures.slice(0, 1), ...ownFigures(model), ...model.about.figures.slice(1)]);
+    for (let place = 0; place < all[0].length; place++) {
+      all.forEach((figures, i) => this.boxes.push(new FigureBox(this.models[i], figures[place], this.letter(i), this.glossary)));
     }
     return el("div", { class: this.several ? "figures" : "figures one" }, this.boxes.map((box) => box.element));
   }

@@ -22,6 +22,7 @@ const COLOURS = [
 ];
 const TALLEST = 0.68; // of the window
 const PAPER = 700; // CSS pixels across A4 or Letter
+const PRINTED = 64; // lanes, up to which groups are unfolded on paper
 const TINY = 400; // events, up to which a trace is first shown in the order of its events
 
 /** The axis on which a trace is first shown. */
@@ -174,6 +175,9 @@ export class Timeline {
 
   /** Drawn for paper: as wide as a page, with all lanes. */
   print(now) {
+    const { list } = this;
+    if (now) this.wasUnfolded = list.unfolded;
+    list.unfolded = now && list.lanes.length <= PRINTED ? new Set(list.groups.map(({ thread }) => thread)) : this.wasUnfolded;
     this.printing = now;
     this.element.style.width = now ? `${PAPER}px` : "";
     drawForPaper(now);
@@ -188,6 +192,8 @@ export class Timeline {
     let rows = this.list.rows();
     if (!rows.some((row) => row.lane.thread === thread)) {
       this.list.filter = "";
+      const group = this.list.groupOf(thread);
+      if (group) this.list.unfolded.add(group.thread);
       rows = this.list.rows();
     }
     this.current = thread;
@@ -244,6 +250,11 @@ export class Timeline {
     return rows
       .map((row, place) => ({ ...row, place, y: row.pinned ? row.top : row.top - scrolled }))
       .filter((row) => row.pinned || (row.y + row.height > fixed && row.y < height));
+  }
+
+  /** The row in which a thread's lane is shown, alone or in its group; null where it is out of sight. */
+  rowOf(thread) {
+    return this.rows.find(({ lane }) => lane.thread === thread || lane.members?.some((each) => each.thread === thread)) ?? null;
   }
 
   x(at) {

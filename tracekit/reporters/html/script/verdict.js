@@ -3,7 +3,7 @@
 import { button, el } from "./dom.js";
 import { count, percent } from "./words.js";
 
-const SHOWN = 3; // findings; the others are folded
+const SHOWN = matchMedia("(max-width: 720px)").matches ? 1 : 3; // findings; the others are folded
 
 /** A button that opens and closes what stands below it. */
 export function disclosure(closed, opened, content, open = false) {
