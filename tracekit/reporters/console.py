@@ -63,7 +63,12 @@ def render_comparison(comparison: Comparison) -> RenderableType:
         rise = _metric(metric.change, metric.unit, change=True)
         sign = "+" if metric.change and metric.change > 0 and not rise.startswith("0.0 ") else ""
         table.add_row(metric.name, *values, sign + rise)
-    return Group(*parts, Text(), table)
+    parts += [Text(), table]
+    if comparison.lines:
+        parts.append(Text("Waited while the GIL was held at", style="bold"))
+    for line in comparison.lines:
+        parts.append(Text(printable(f"  {line.where}: {percent(line.before)} -> {percent(line.after)}")))
+    return Group(*parts)
 
 
 def _metric(value: float | None, unit: str, change: bool = False) -> str:

@@ -85,6 +85,7 @@ def render_comparison(comparison: Comparison) -> str:
                 }
                 for change in comparison.findings
             ],
+            "lines": [vars(line) for line in comparison.lines],
             "regression": comparison.regression,
         }
     )
