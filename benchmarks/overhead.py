@@ -1,10 +1,11 @@
-"""What recording costs: the same workloads with the recorder and without, in alternation.
+"""What recording costs: the same workloads without the recorder, with it, and with it but without stacks, in turn.
 
     python benchmarks/overhead.py [--runs 15] [--python EXE]... [--only NAME]
 
 Each run is a process of its own that reports its own figure, so starting the recorder and writing the trace afterwards
-are not counted. A workload's cost is the median, over the pairs, of recorded against not recorded; beside it the best
-run of all against the best.
+are not counted. A workload's cost is the median, over the rounds, of recorded against not recorded; beside it the best
+run of all against the best, and the median of recorded with stacks against recorded without. Memory is the most that
+the process had, size that of the raw recording's records and definitions.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tracekit
+from tracekit.model.source import Source
+from tracekit.parsers.raw import RawRecording
 from tracekit.recorder import BOOTSTRAP, require_library
 
 WORKLOADS = Path(__file__).with_name("overhead_workloads.py")
@@ -44,46 +47,65 @@ CASES = (
     Workload("io4", "four threads that sleep 0.2 ms", "s", 3),
     Workload("pool", "a thread pool, short tasks: CPU time", "s", 3),
     Workload("single", "single-threaded (n-body, JSON, dictionaries, strings): CPU time", "s", 1),
+    Workload("server", "two threads 20 calls deep that release the GIL every 50 µs: CPU time", "s", 3),
     Workload("pipe", "worst case, one byte through a pipe: CPU time per release", "ns", 20, per_release=True),
 )
 ALSO = {"echo_p50": "echo", "echo_alone_p50": "echo_alone"}
 
 
-def run(python: str, workload: str, folder: Path, record: bool) -> dict[str, float]:
+PLAIN, STACKS, NO_STACKS = "plain", "stacks", "no stacks"
+Round = dict[str, dict[str, float]]
+
+
+def run(python: str, workload: str, folder: Path, how: str) -> dict[str, float]:
     command = [python]
     told = os.open(os.devnull, os.O_WRONLY)
-    if record:
+    if how != PLAIN:
         base = folder / "overhead"
-        command += [str(BOOTSTRAP), require_library(), str(base), str(told), "0", "1", "script"]
+        with_stacks = str(int(how == STACKS))
+        command += [str(BOOTSTRAP), require_library(), str(base), str(told), "0", with_stacks, "1", "script"]
     done = subprocess.run(
         [*command, str(WORKLOADS), workload], capture_output=True, text=True, check=True, timeout=300, pass_fds=[told]
     )
     os.close(told)
     figures: dict[str, float] = json.loads(done.stdout)
-    if record:
+    if how != PLAIN:
         raw = folder / "overhead.raw"
         figures["events"] = tracekit.analyze(raw).events
+        figures["bytes"] = used_bytes(raw)
         raw.unlink()
     return figures
 
 
-def measure(python: str, case: Workload, runs: int, folder: Path) -> list[tuple[dict[str, float], dict[str, float]]]:
-    """Pairs (without, with), the order within a pair turning."""
-    pairs = []
-    for number in range(runs):
-        order = (False, True) if number % 2 else (True, False)
-        measured = {record: run(python, case.name, folder, record) for record in order}
-        pairs.append((measured[False], measured[True]))
-    return pairs
+def used_bytes(raw: Path) -> int:
+    """What its records take; the file has room for more."""
+    recording = RawRecording(Source(str(raw)))
+    sizes = {1: 16, 2: 128, 3: 16}
+    return sum(int(head["count"]) * sizes[int(head["kind"])] for _, head in recording._chunks)
 
 
-def row(case: Workload, pairs: list[tuple[dict[str, float], dict[str, float]]]) -> str:
+def measure(python: str, case: Workload, runs: int, folder: Path) -> list[Round]:
+    """Rounds of one run each way, their order turning."""
+    ways = [PLAIN, STACKS, NO_STACKS]
+    return [
+        {way: run(python, case.name, folder, way) for way in ways[number % 3 :] + ways[: number % 3]}
+        for number in range(runs)
+    ]
+
+
+def row(case: Workload, rounds: list[Round]) -> str:
     key = "p50" if case.name.endswith("_p50") else "figure"
-    off = [without[key] for without, _ in pairs]
-    on = [with_it[key] for _, with_it in pairs]
+    off, on, bare = ([one[way][key] for one in rounds] for way in (PLAIN, STACKS, NO_STACKS))
     costs = sorted(100 * (b / a - 1) for a, b in zip(off, on, strict=True))
     low, high = costs[len(costs) // 4], costs[-1 - len(costs) // 4]
-    events = statistics.median(with_it["events"] for _, with_it in pairs)
+    of_stacks = statistics.median(100 * (b / a - 1) for a, b in zip(bare, on, strict=True))
+    events = statistics.median(one[STACKS]["events"] for one in rounds)
+    memory = statistics.median((one[STACKS]["memory"] - one[NO_STACKS]["memory"]) / 1024 for one in rounds)
+    size = statistics.median(
+        100
+        * ((one[STACKS]["bytes"] / one[STACKS]["events"]) / (one[NO_STACKS]["bytes"] / one[NO_STACKS]["events"]) - 1)
+        for one in rounds
+    )
     per_event = (
         f"{statistics.median(b - a for a, b in zip(off, on, strict=True)) / 3:.0f} ns" if case.per_release else ""
     )
@@ -91,7 +113,7 @@ def row(case: Workload, pairs: list[tuple[dict[str, float], dict[str, float]]]) 
     return (
         f"| {case.what} | {statistics.median(off):.4g} {case.unit} | {statistics.median(on):.4g} {case.unit} "
         f"| {statistics.median(costs):+.1f} % | {low:+.1f} to {high:+.1f} % | {100 * (min(on) / min(off) - 1):+.1f} % "
-        f"| {goal} | {events:,.0f} | {per_event} |"
+        f"| {goal} | {events:,.0f} | {per_event} | {of_stacks:+.1f} % | {memory:+.1f} MB | {size:+.0f} % |"
     )
 
 
@@ -108,18 +130,21 @@ def main() -> None:
                 [python, "-c", "import sys; print(sys.version.split()[0])"], capture_output=True, text=True, check=True
             ).stdout.strip()
             print(
-                f"\nPython {version}, {len(os.sched_getaffinity(0))} cores, {platform.machine()}, {given.runs} pairs\n"
+                f"\nPython {version}, {len(os.sched_getaffinity(0))} cores, {platform.machine()}, {given.runs} rounds\n"
             )
-            print("|  | off | recorded | cost | middle half of the pairs | best to best | goal | events | an event |")
-            print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
-            pairs: dict[str, list[tuple[dict[str, float], dict[str, float]]]] = {}
+            print(
+                "|  | off | recorded | cost | middle half of the rounds | best to best | goal | events | an event "
+                "| stacks alone | memory | size |"
+            )
+            print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+            measured: dict[str, list[Round]] = {}
             for case in CASES:
                 source = ALSO.get(case.name, case.name)
                 if given.only and source not in given.only:
                     continue
-                if source not in pairs:
-                    pairs[source] = measure(python, case, given.runs, Path(folder))
-                print(row(case, pairs[source]), flush=True)
+                if source not in measured:
+                    measured[source] = measure(python, case, given.runs, Path(folder))
+                print(row(case, measured[source]), flush=True)
 
 
 if __name__ == "__main__":

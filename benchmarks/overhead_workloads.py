@@ -73,6 +73,7 @@ def echo(beside=True):
             before = after
         client.sendto(b"end", server.getsockname())
         figures = {"figure": 1e6 * sum(waits) / len(waits), "p50": 1e6 * sorted(waits)[len(waits) // 2]}
+        figures["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         sys.stdout.write(json.dumps(figures))
         sys.stdout.flush()
         os._exit(0)
@@ -118,6 +119,20 @@ def single():
     return timed(work)
 
 
+def server():
+    def serve():
+        reader, writer = os.pipe()
+        for _ in range(6000):
+            count(1000)
+            os.write(writer, b"x")
+            os.read(reader, 1)
+
+    def at_depth(calls):
+        return at_depth(calls - 1) if calls else serve()
+
+    return timed(lambda: together(*(threading.Thread(target=at_depth, args=(20,)) for _ in range(2))))
+
+
 def pipe():
     reader, writer = os.pipe()
 
@@ -133,4 +148,5 @@ def pipe():
 if __name__ == "__main__":
     found = globals()[sys.argv[1]]()
     if found:
+        found["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         print(json.dumps(found))

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,3 +40,28 @@ def require_native() -> None:
         if "CI" in os.environ:
             pytest.fail("the native core was not built")
         pytest.skip("the native core was not built")
+
+
+NEEDS = {"tests/fleet": ("distributed", "fleet"), "tests/reporters/html/browser": ("playwright", "browser")}
+"""Which tests need a package of which extra: who works on a parser needs neither a cluster nor a browser."""
+
+
+class _Missing(pytest.Module):
+    """The tests of a file that cannot run here."""
+
+    reason = ""
+
+    def collect(self) -> Iterator[Any]:
+        if "CI" in os.environ:
+            pytest.fail(self.reason)
+        pytest.skip(self.reason, allow_module_level=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    for folder, (package, extra) in NEEDS.items():
+        if module_path.is_relative_to(ROOT / folder) and find_spec(package) is None:
+            missing: _Missing = _Missing.from_parent(parent, path=module_path)
+            missing.reason = f"{package} is not installed: pip install -e '.[{extra}]'"
+            return missing
+    return None

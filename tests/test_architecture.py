@@ -34,7 +34,12 @@ ROOMS = [
 ]
 """The folders and the modules beside them, from the ground up; "" is `tracekit/__init__.py`."""
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
-RECORDER_MAY_IMPORT = {"recorder": {"errors"}, "recorder.bootstrap": set(), "recorder.launch": {"errors"}}
+RECORDER_MAY_IMPORT = {
+    "recorder": {"errors"},
+    "recorder.bootstrap": set(),
+    "recorder.stacks": set(),
+    "recorder.launch": {"errors"},
+}
 """What runs in or starts the recorded program; only `recorder.recording` knows the rest of tracekit."""
 
 MAX_LINES = 500

@@ -34,8 +34,8 @@ from tests.mutation.operators import Mutant, mutants
 ROOT = Path(__file__).parents[2]
 EQUIVALENT = Path(__file__).with_name("equivalent.txt")
 ROOMS = {
-    "tracekit/analyzers/": ["tests/analyzers"],
-    "tracekit/parsers/": ["tests/parsers", "tests/writers/test_convert.py"],
+    "tracekit/analyzers/": ["tests/analyzers", "tests/timeline"],
+    "tracekit/parsers/": ["tests/parsers", "tests/writers/test_convert.py", "tests/timeline/test_golden.py"],
     "tracekit/writers/": ["tests/writers"],
     "tracekit/comparison.py": ["tests/test_comparison.py"],
     "tracekit/checks.py": ["tests/test_checks.py"],
@@ -92,14 +92,15 @@ class Recorder:
 
 
 class Chosen:
-    """A plugin: only these tests, in their order; and which one failed."""
+    """A plugin: only these tests (None: all), in their order; and which one failed."""
 
-    def __init__(self, names: list[str]) -> None:
-        self.order = {name: index for index, name in enumerate(names)}
+    def __init__(self, names: list[str] | None) -> None:
+        self.order = None if names is None else {name: index for index, name in enumerate(names)}
         self.failed = ""
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items[:] = sorted((item for item in items if item.nodeid in self.order), key=lambda i: self.order[i.nodeid])
+        if (order := self.order) is not None:
+            items[:] = sorted((item for item in items if item.nodeid in order), key=lambda item: order[item.nodeid])
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:

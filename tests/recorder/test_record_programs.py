@@ -172,7 +172,7 @@ asyncio.run(main())
 
 
 def test_subinterpreters_with_their_own_gil_are_left_alone(tmp_path: Path) -> None:
-    from recorded import INTERPRETERS
+    from tests.recorder.recorded import INTERPRETERS
 
     own_gil = [path for path in INTERPRETERS if any(part.startswith(("3.12", "3.13")) for part in path.parts)]
     if not own_gil:

@@ -184,6 +184,7 @@ enum { TK_UNKNOWN_RELEASE, TK_CHECK_RELEASE, TK_BLOCKING_RELEASE };
    clocks from its first tick clock. */
 typedef struct {
     int64_t start_seq, end_seq, start, end, start_ticks, end_ticks, waited; /* waited: TK_NULL without a wait */
+    int64_t cpu;                                                                   /* TK_NULL: not told */
     int32_t thread;
     uint8_t release, open, truncated, padding;
 } tk_hold;
@@ -191,6 +192,7 @@ typedef struct {
 typedef struct {
     int64_t entry_seq, busy_seq, end_seq, start, busy, end, start_ticks, busy_ticks, end_ticks;
     int64_t failed_retries, lost_rounds, timeouts, hand_overs, passes;
+    int64_t stack; /* the first that its rows tell; 0: none */
     int32_t thread, rival;
     uint8_t contended, open, truncated, padding[5];
 } tk_wait;

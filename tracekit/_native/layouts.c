@@ -75,14 +75,14 @@ static const tk_field fields[] = {
 #undef STRUCT
 #define STRUCT tk_hold
     WHOLE SAME(start_seq) SAME(end_seq) NAMED(start, "start_clock") NAMED(end, "end_clock")
-    NAMED(start_ticks, "start_tick_clock") NAMED(end_ticks, "end_tick_clock") SAME(waited) SAME(thread)
+    NAMED(start_ticks, "start_tick_clock") NAMED(end_ticks, "end_tick_clock") SAME(waited) SAME(cpu) SAME(thread)
     NAMED(release, "release_kind") SAME(open) SAME(truncated)
 #undef STRUCT
 #define STRUCT tk_wait
     WHOLE SAME(entry_seq) SAME(busy_seq) SAME(end_seq) NAMED(start, "entry_clock") NAMED(busy, "busy_clock")
     NAMED(end, "end_clock") NAMED(start_ticks, "entry_tick_clock") NAMED(busy_ticks, "busy_tick_clock")
     NAMED(end_ticks, "end_tick_clock") SAME(failed_retries) SAME(lost_rounds) SAME(timeouts) SAME(hand_overs)
-    SAME(passes) SAME(thread) SAME(rival) SAME(contended) SAME(open) SAME(truncated)
+    SAME(passes) SAME(stack) SAME(thread) SAME(rival) SAME(contended) SAME(open) SAME(truncated)
 #undef STRUCT
 #define STRUCT tk_switch
     WHOLE SAME(seq) SAME(gap) SAME(clock) NAMED(ticks, "tick_clock") NAMED(from, "from_thread") NAMED(to, "to_thread")

@@ -61,8 +61,9 @@ typedef struct {
     int64_t acquires_at_busy;
     int64_t acquires_at_mark, reacquires_at_mark; /* at its last BUSY or RETRY */
     int64_t failed_retries, lost_rounds, timeouts, hand_overs;
+    int64_t stack;               /* the first that its rows tell */
     int64_t hold, hold_timeouts; /* its timeouts in that hold */
-    int32_t stack;
+    int32_t stack_code;
     taken *taken;
 } wait;
 
@@ -94,8 +95,11 @@ typedef struct { int64_t held, acquires; uint32_t held_by, back; } run;
 typedef struct { int64_t first, before, end, last_held; uint32_t last_held_by, last_back; int32_t last_stack; } stretch;
 
 /* What the row tells beside its columns. */
-typedef struct { int64_t cpu; int32_t stack, sample; } row_attributes;
-static const row_attributes NOTHING_TOLD = {TK_NULL, NO_STACK, NO_STACK};
+typedef struct {
+    int64_t cpu, stack; /* TK_NULL, NO_STACK: it does not */
+    int32_t stack_code, sample;
+} row_attributes;
+static const row_attributes NOTHING_TOLD = {TK_NULL, NO_STACK, NO_STACK, NO_STACK};
 
 /* Of a hold: for so long its thread was there. */
 typedef struct { int64_t held; int32_t stack; } hold_part;
@@ -550,7 +554,7 @@ static void note_sample(tk_timeline *t, int32_t sample) {
 
 /* A hold of a trace that tells stacks has ended. */
 static void add_held_parts(tk_timeline *t, int class) {
-    if (t->sample == NO_STACK) t->sample = t->told.stack;
+    if (t->sample == NO_STACK) t->sample = t->told.stack_code;
     end_part(t);
     for (size_t i = 0; i < t->parts.count; i++) add_held(t, t->parts.items[i].held, class, t->parts.items[i].stack);
     t->parts.count = 0;
@@ -571,9 +575,10 @@ static void open_wait(tk_timeline *t, int32_t thread, int64_t seq, bool truncate
     w->run_held = held_in_run(t);
     w->free_wanted = t->totals.free_wanted;
     w->after_check = t->threads[thread].after_check;
-    w->stack = NO_STACK;
+    w->stack_code = NO_STACK;
     w->failed_retries = w->lost_rounds = w->timeouts = w->hand_overs = w->hold_timeouts = 0;
     w->hold = NO_SEQ;
+    w->stack = NO_STACK;
     w->place = (uint32_t)t->open_waits.count;
     KEEP(t->open_waits, thread);
 }
@@ -649,7 +654,7 @@ static void close_wait(tk_timeline *t, int32_t thread, int64_t end_seq) {
     t->hold_blame = since(t, w);
     t->unsettled = waited > nobody;
     t->hold_after_check = w->after_check;
-    t->hold_wait_stack = w->stack;
+    t->hold_wait_stack = w->stack_code;
     t->hold_behind = waited - nobody;
     t->hold_waited = waited;
     t->hold_contended = w->contended;
@@ -671,8 +676,8 @@ static void close_wait(tk_timeline *t, int32_t thread, int64_t end_seq) {
         if (t->keep_rows)
             KEEP(t->waits, (tk_wait){w->entry_seq, w->busy_seq, end_seq, w->start, w->contended ? w->busy : 0, t->clock,
                                      w->start_ticks, w->contended ? w->busy_ticks : 0, tick_clock(t),
-                                     w->failed_retries, w->lost_rounds, w->timeouts, w->hand_overs, passes(t, w), thread,
-                                     rival, w->contended, end_seq == NO_SEQ, w->truncated, {0}});
+                                     w->failed_retries, w->lost_rounds, w->timeouts, w->hand_overs, passes(t, w),
+                                     w->stack, thread, rival, w->contended, end_seq == NO_SEQ, w->truncated, {0}});
     }
     spare_taken(t, &t->hold_taken);
     t->hold_taken = w->taken;
@@ -1008,7 +1013,7 @@ static inline __attribute__((always_inline)) void close_hold(tk_timeline *t, int
     }
     if (t->keep_rows)
         KEEP(t->holds, (tk_hold){t->hold_start_seq, end_seq, t->hold_start, t->clock, t->hold_start_ticks,
-                                 tick_clock(t), t->hold_waited, thread, (uint8_t)kind, end_seq == NO_SEQ, truncated,
+                                 tick_clock(t), t->hold_waited, t->told.cpu, thread, (uint8_t)kind, end_seq == NO_SEQ, truncated,
                                  0});
 }
 
@@ -1082,6 +1087,7 @@ static void contend(tk_timeline *t, int32_t thread, int64_t seq, bool retry, boo
         fault(t, TK_MISSING_ENTRY, !first_row, thread, seq);
         open_wait(t, thread, seq, true);
     }
+    if (w->stack == NO_STACK) w->stack = t->told.stack;
     if (retry) {
         tk_thread_totals *totals = &t->thread_totals[thread];
         totals->failed_retries++;
@@ -1124,7 +1130,7 @@ static void contend(tk_timeline *t, int32_t thread, int64_t seq, bool retry, boo
     }
     w->acquires_at_mark = t->acquires;
     w->reacquires_at_mark = t->reacquires;
-    if (w->stack == NO_STACK) w->stack = t->told.stack;
+    if (w->stack_code == NO_STACK) w->stack_code = t->told.stack_code;
     if (t->told.sample != NO_STACK) note_sample(t, t->told.sample);
 }
 
@@ -1241,13 +1247,14 @@ static inline bool reacquire_at_once(tk_timeline *t, const tk_columns *c, int64_
 static const tk_attribute *read_attributes(tk_timeline *t, const tk_attribute *next, const tk_attribute *end,
                                            int64_t row) {
     for (; next < end && next->row <= row; next++) {
-        if (next->row < row) continue;
+        if (next->row != row) continue;
         if (next->key == TK_CPU) t->told.cpu = next->value;
+        if (next->key == TK_STACK) t->told.stack = next->value;
         if (next->key != TK_STACK && next->key != TK_SAMPLE) continue;
         if (!t->stacks_told) begin_stacks(t);
         const int32_t code = stacks_code(&t->stacks, next->value);
         if (code < 0) t->out_of_memory = true;
-        *(next->key == TK_STACK ? &t->told.stack : &t->told.sample) = code;
+        *(next->key == TK_STACK ? &t->told.stack_code : &t->told.sample) = code;
     }
     return next;
 }

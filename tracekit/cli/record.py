@@ -68,6 +68,9 @@ def record(
     max_size: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Keep only the newest events, in so many bytes: e.g. 100M.")
     ] = None,
+    no_stacks: Annotated[
+        bool, typer.Option("--no-stacks", help="Without the lines of code that wait, and that others wait for.")
+    ] = False,
     analyze_it: Annotated[bool, typer.Option("--analyze", help="Analyze the trace right after.")] = False,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write its HTML report into this file right after.")
@@ -83,7 +86,8 @@ def record(
         trace_writer(trace)
         if not to_run.is_module and trace.exists() and os.path.samefile(trace, to_run.target):
             raise OptionError(f"{trace}: -o names the program itself.", "Name another file with -o.")
-        code = run(to_run, str(trace), max_bytes=size_of("--max-size", max_size) or 0, version=VERSION)
+        limit = size_of("--max-size", max_size) or 0
+        code = run(to_run, str(trace), max_bytes=limit, stacks=not no_stacks, version=VERSION)
         traces, running = write_recordings(trace)
         for written in traces:
             _say_written(written)

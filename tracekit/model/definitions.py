@@ -176,14 +176,18 @@ class Definitions:
     def lines(self) -> Iterator[str]:
         """Each as it stands in a comment behind the `#`; what one uses comes before it."""
         for number, code in self.codes.items():
-            function = _BLANK_OR_CONTROL.sub(_escape, code.function)
-            yield f"code: {number} = {code.first_line} {function} {_escaped(code.file)}"
+            yield f"code: {number} = {code_words(code)}"
         stacks = self._stacks
         for start in range(0, len(stacks), _FIELDS):
             number, above, code_number, line, _ = stacks[start : start + _FIELDS]
             yield f"stack: {number} = {0 if above < 0 else stacks[above * _FIELDS]} {code_number} {line}"
         for number, name in self.regions.items():
             yield f"region: {number} = {_escaped(name)}"
+
+
+def code_words(code: Code) -> str:
+    """What stands behind the `ID = ` of a code's definition."""
+    return f"{code.first_line} {_BLANK_OR_CONTROL.sub(_escape, code.function)} {_escaped(code.file)}"
 
 
 def _remember(dropped: set[int], number: int) -> None:

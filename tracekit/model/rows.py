@@ -55,12 +55,12 @@ SHARED_ROW = _layout(waits="i8", set="i4", row="i4")
 such rows become one, these waits are not to be counted twice."""
 HOLD_ROW = _layout(
     start_seq="i8", end_seq="i8", start_clock="i8", end_clock="i8", start_tick_clock="i8", end_tick_clock="i8",
-    waited="i8", thread="i4", release_kind="u1", open="u1", truncated="u1",
+    waited="i8", cpu="i8", thread="i4", release_kind="u1", open="u1", truncated="u1",
 )  # fmt: skip
 WAIT_ROW = _layout(
     entry_seq="i8", busy_seq="i8", end_seq="i8", entry_clock="i8", busy_clock="i8", end_clock="i8",
     entry_tick_clock="i8", busy_tick_clock="i8", end_tick_clock="i8",
-    failed_retries="i8", lost_rounds="i8", timeouts="i8", hand_overs="i8", passes="i8",
+    failed_retries="i8", lost_rounds="i8", timeouts="i8", hand_overs="i8", passes="i8", stack="i8",
     thread="i4", rival="i4", contended="u1", open="u1", truncated="u1",
 )  # fmt: skip
 SWITCH_ROW = _layout(seq="i8", gap="i8", clock="i8", tick_clock="i8", from_thread="i4", to_thread="i4")

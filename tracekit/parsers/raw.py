@@ -14,11 +14,13 @@ import pyarrow as pa
 
 from tracekit.errors import SourceError
 from tracekit.model.arrays import categories, optional_integers, strings
+from tracekit.model.attributes import BELONGS, FIELDS, LEAST, SPARSE, columns, with_attributes
+from tracekit.model.definitions import Code, code_words
 from tracekit.model.source import Source
-from tracekit.model.stream import BATCH_SCHEMA, THREAD_LIMIT, EventStream, event_column
+from tracekit.model.stream import BATCH_SCHEMA, EVENTS, THREAD_LIMIT, EventStream, event_column
 
 MAGIC = b"TKGILRAW"
-VERSION = 1
+VERSIONS = (1, 2)
 _HEADER = np.dtype(
     [
         ("magic", "S8"), ("version", "<u4"), ("header_bytes", "<u4"), ("chunk_bytes", "<u4"), ("old_gil", "<u4"),
@@ -27,14 +29,24 @@ _HEADER = np.dtype(
         ("metadata_bytes", "<u4"), ("padding", "<u4"),
     ]
 )  # fmt: skip
+_HEADER_2 = np.dtype(
+    [("first", _HEADER), ("stacks_lost", "<u8"), ("stacks_cut", "<u8"), ("stacks_missed", "<u8"), ("unused", "<u8", 5)]
+)
 _CHUNK = np.dtype(
     [("kind", "<u4"), ("padding", "<u4"), ("order", "<u8"), ("checks", "<u8"), ("count", "<u8"), ("unused", "<u8", 4)]
 )
 _RECORD = np.dtype([("stamp", "<u8"), ("thread", "<u4"), ("ticks", "<i4")])
 _THREAD = np.dtype([("kind", "<u4"), ("thread", "<u4"), ("tid", "<u4"), ("length", "<u4"), ("text", "V112")])
-_EVENTS, _THREADS = 1, 2
+_DEFINITION = np.dtype([("kind", "<u4"), ("first", "<u4"), ("second", "<u4"), ("third", "<u4")])
+_EVENTS, _THREADS, _DEFINITIONS = 1, 2, 3
+_CODE, _STACK = 1, 2
+_ENTRY = 1
 _NEW_THREAD, _NAME, _SYSTEM_NAME = 1, 2, 3
 _CHECK = 8
+_ATTRIBUTE = 16
+_CPU, _STACKS = 16, 17
+"""Attributes belong to the event before them; their value stands where that has its clock, a second one in `ticks`."""
+_KEYS = {_CPU: ("cpu", None), _STACKS: ("stack", "sample")}
 _NO_TICKS = -(2**31)
 _SORTED_TOGETHER = 1 << 12  # events: an ENTRY is written late, but never by so many
 _EVENT_CODES = np.full(256, -1, np.int8)
@@ -63,14 +75,17 @@ class RawRecording(EventStream):
         header = self._bytes.one(_HEADER, 0)
         if header is None:
             raise self._damaged("it ends within its head")
-        if header["version"] != VERSION:
+        if header["version"] not in VERSIONS:
             raise SourceError(
-                f"{self.path}: is a raw recording of version {header['version']}; this tracekit reads {VERSION}.",
+                f"{self.path}: is a raw recording of version {header['version']}; "
+                f"this tracekit reads up to {VERSIONS[-1]}.",
                 "Read it with the tracekit that recorded it.",
             )
         (first, first_ns), (last, last_ns) = header["anchors"].tolist()
         self._rate = (last_ns - first_ns) / (last - first) if last > first else 0.0
-        room = int(header["header_bytes"]) - _HEADER.itemsize
+        self._more = self._bytes.one(_HEADER_2, 0) if header["version"] > 1 else None
+        self._metadata_at = (_HEADER if self._more is None else _HEADER_2).itemsize
+        room = int(header["header_bytes"]) - self._metadata_at
         if (
             not 0 <= header["metadata_bytes"] <= room
             or header["metadata_bytes"] > _METADATA_LIMIT
@@ -82,9 +97,11 @@ class RawRecording(EventStream):
         self.header = header
         self._read = 0
         self._numbers: dict[int, str] = {}
+        self._attributes = _Attributes()
         self._chunks = self._find_chunks()
         self._take_metadata()
         self._name_threads()
+        self._define()
 
     def _damaged(self, what: str) -> SourceError:
         return SourceError(f"{self.path}: this raw recording is damaged: {what}.", _HINT)
@@ -103,7 +120,7 @@ class RawRecording(EventStream):
             if head is None:
                 self.truncated = f"the file ends before the last {count - number} of its chunks"
                 break
-            record = {_EVENTS: _RECORD, _THREADS: _THREAD}.get(int(head["kind"]))
+            record = {_EVENTS: _RECORD, _THREADS: _THREAD, _DEFINITIONS: _DEFINITION}.get(int(head["kind"]))
             rows = int(head["count"])
             if record is None and not rows:
                 continue  # the program ended while it was being made
@@ -121,7 +138,7 @@ class RawRecording(EventStream):
 
     def _take_metadata(self) -> None:
         header = self.header
-        text = self._bytes.at(_HEADER.itemsize, int(header["metadata_bytes"])).decode("utf-8", "replace")
+        text = self._bytes.at(self._metadata_at, int(header["metadata_bytes"])).decode("utf-8", "replace")
         for line in text.splitlines():
             self.take_comment(f"# {line}", True, 0)
         self.metadata["pid"] = str(header["pid"])
@@ -132,6 +149,9 @@ class RawRecording(EventStream):
         self.metadata["lost"] = str(header["lost"])
         if header["overwritten"]:
             self.metadata["overwritten"] = str(header["overwritten"])
+        for name in ("lost", "cut", "missed"):
+            if self._more is not None and self._more[f"stacks_{name}"]:
+                self.metadata[f"stacks-{name}"] = str(self._more[f"stacks_{name}"])
 
     def _name_threads(self) -> None:
         """Ids are the system's; where it used one again, the later threads' have a number behind it."""
@@ -159,14 +179,44 @@ class RawRecording(EventStream):
                 else:
                     early[tid] = name
 
+    def _define(self) -> None:
+        """Codes and stacks are numbered from 1, in their order."""
+        codes = stacks = 0
+        for start, head in self._chunks:
+            if head["kind"] != _DEFINITIONS:
+                continue
+            rows = self._records(start, head, _DEFINITION)
+            content, place = rows.tobytes(), 0
+            while place < len(content):
+                kind, first, second, third = rows[place // rows.itemsize].tolist()
+                place += rows.itemsize
+                function, end = place + second, place + second + third
+                if kind == _STACK:
+                    stacks += 1
+                    self._take_definition("stack", f"{stacks} = {first} {second} {third}")
+                elif kind == _CODE and end <= len(content):
+                    codes += 1
+                    texts = (content[place:function], content[function:end])
+                    code = Code(first, *(text.decode("utf-8", "replace") or "?" for text in texts))
+                    self._take_definition("code", f"{codes} = {code_words(code)}")
+                    place = -(-end // rows.itemsize) * rows.itemsize
+                elif self.truncated:
+                    return
+                else:
+                    raise self._damaged("it has a definition that there is not")
+
+    def _take_definition(self, kind: str, told: str) -> None:
+        if why := self.definitions.take(kind, told):
+            self.ignored.take(why, 0)
+
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         checks, first = 0, True
         codes = np.full(len(self._numbers), -1, np.int64)
-        for piece in self._sorted():
+        for records, before in self._sorted():
             if first:
-                checks, first = piece[1], False
-            batch, checks = self._batch(piece[0], checks, codes)
-            yield batch
+                checks, first = before, False
+            batch, checks = self._batch(records, checks, codes)
+            yield with_attributes(batch, self._attributes.columns(records))
 
     def _sorted(self) -> Iterator[tuple[Record, int]]:
         """The events by time, in pieces, each with the checks before its chunk.
@@ -182,7 +232,7 @@ class RawRecording(EventStream):
             if not len(kept):
                 before = int(head["checks"])
             self._read += records.nbytes
-            records = np.concatenate([kept, records])
+            records = np.concatenate([kept, self._attributes.split(records)])
             records = records[np.argsort(records["stamp"] >> np.uint64(8), kind="stable")]
             whole, kept = records[: -_SORTED_TOGETHER or None], records[-_SORTED_TOGETHER:]
             if len(whole):
@@ -213,7 +263,7 @@ class RawRecording(EventStream):
             for number in numbers[np.argsort(first)].tolist():
                 codes[number] = self.add_thread(self._numbers[number])
         ticks = records["ticks"]
-        columns = [
+        told = [
             categories(codes[threads], strings(self.threads)),
             optional_integers([None if tick == _NO_TICKS else tick for tick in ticks.tolist()])
             if self.header["old_gil"]
@@ -222,7 +272,7 @@ class RawRecording(EventStream):
             event_column(events),
             _integers(self._nanoseconds(records["stamp"] >> np.uint64(8))),
         ]
-        return pa.RecordBatch.from_arrays(columns, schema=BATCH_SCHEMA), int(counted[-1])
+        return pa.RecordBatch.from_arrays(told, schema=BATCH_SCHEMA), int(counted[-1])
 
     def _nanoseconds(self, clocks: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
         """Of the monotonic clock, since the recording began."""
@@ -234,6 +284,58 @@ class RawRecording(EventStream):
     def close(self) -> None:
         self._bytes.close()
         self._source.close()
+
+
+class _Attributes:
+    """Attributes on their way from the records to the batches.
+
+    Sorting moves ENTRYs only, and these have none: so an attribute's event is known by its place among the others.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[npt.NDArray[np.int64], Record]] = []
+        self._read = self._given = 0
+
+    def split(self, records: Record) -> Record:
+        """Takes the attributes out of these records."""
+        codes = (records["stamp"] & np.uint64(255)).astype(np.uint8)
+        attribute = codes & _ATTRIBUTE != 0
+        others = np.cumsum((codes != _ENTRY) & ~attribute)
+        before, self._read = self._read, self._read + int(others[-1] if len(others) else 0)
+        if not attribute.any():
+            return records
+        self._waiting.append((before + others[attribute] - 1, records[attribute]))
+        events: Record = records[~attribute]
+        return events
+
+    def columns(self, records: Record) -> dict[str, pa.Array]:
+        """The columns of the batch that these events become."""
+        codes = (records["stamp"] & np.uint64(255)).astype(np.uint8)
+        rows = np.flatnonzero(codes != _ENTRY)
+        before, self._given = self._given, self._given + len(rows)
+        if not self._waiting:
+            return {}
+        places = np.concatenate([places for places, _ in self._waiting])
+        waiting = np.concatenate([attributes for _, attributes in self._waiting])
+        begin, end = np.searchsorted(places, [before, self._given])
+        self._waiting = [(places[end:], waiting[end:])] if end < len(places) else []
+        own = rows[places[begin:end] - before]
+        found = waiting[begin:end]
+        kinds, events = (found["stamp"] & np.uint64(255)).astype(np.uint8), _EVENT_CODES[codes[own]]
+        told = [np.empty(0, SPARSE)]
+        for kind, keys in _KEYS.items():
+            for key, values in zip(keys, (found["stamp"] >> np.uint64(8), found["ticks"]), strict=True):
+                if key is None:
+                    continue
+                belongs = np.isin(events, [EVENTS.index(event) for event in BELONGS[key]])
+                chosen = (
+                    (kinds == kind) & belongs & (values >= LEAST[key]) & (found["thread"] == records["thread"][own])
+                )
+                told.append(np.empty(int(chosen.sum()), SPARSE))
+                told[-1]["row"], told[-1]["value"] = own[chosen], values[chosen].astype(np.int64)
+                told[-1]["key"] = list(FIELDS).index(key)
+        made = np.concatenate(told)
+        return columns(made[np.lexsort((made["key"], made["row"]))], len(records))
 
 
 class _Bytes:

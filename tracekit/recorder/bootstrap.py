@@ -1,17 +1,19 @@
 """Runs inside the program that is recorded, before it: Python 2.7 and 3, standard library only.
 
-    python bootstrap.py LIBRARY BASE STATUS MAX_BYTES VERSION script|module TARGET [ARGS...]
+    python bootstrap.py LIBRARY BASE STATUS MAX_BYTES STACKS VERSION script|module TARGET [ARGS...]
 
 It starts the recorder, says on the descriptor STATUS that it did or why not, and then is out of the way: TARGET runs as
 `__main__`, as if Python had been started with it.
 """
 
+import atexit
 import io
 import os
 import platform
 import sys
 
-ABI = 1
+ABI = 2
+registered = []
 
 
 class Refused(Exception):
@@ -26,7 +28,7 @@ class Recorder(object):
         self._library = load(library)
         self._undo = []
 
-    def start(self, base, max_bytes, metadata):
+    def start(self, base, max_bytes, stacks, metadata):
         """Records into BASE.raw. Raises Refused, OSError: the file cannot be written."""
         import ctypes
 
@@ -35,6 +37,7 @@ class Recorder(object):
             ctypes.PyDLL(None).PyEval_InitThreads()
             if len(os.listdir("/proc/self/task")) > 1:
                 raise Refused("%s: other threads run before the program does, so its GIL cannot be replaced." % name())
+        metadata = metadata + [("stacks", take_stacks(self._library) if stacks else "off")]
         text = as_bytes("".join("%s: %s\n" % item for item in metadata))
         no_file = ctypes.c_int32()
         wrong = self._library.tk_record_start(
@@ -79,6 +82,27 @@ def load(path):
     ]  # fmt: skip
     library.tk_name_thread.argtypes = [ctypes.c_int32, ctypes.c_char_p, ctypes.c_int32]
     return library
+
+
+def take_stacks(library):
+    """Has the recorder take Python stacks, if it can. Returns what the trace's head says of that."""
+    here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "stacks.py")
+    stacks = {"__name__": "tracekit_stacks"}
+    try:
+        with io.open(here, encoding="utf-8") as source:
+            exec(compile(source.read(), here, "exec"), stacks)
+        wrong = stacks["learn"](library)
+    except Exception:
+        wrong = "an error, %s" % sys.exc_info()[1]
+    if wrong:
+        library.tk_stacks_use(0)
+        return "off: %s" % wrong
+    if not registered:
+        # It runs behind all that the program registers: then the threads' states are freed.
+        atexit.register(library.tk_stacks_end)
+        registered.append(True)
+    library.tk_stacks_hide(id(take_stacks.__code__.co_filename))
+    return "on" if library.tk_stacks_of_others() else "own: the system forbids process_vm_readv"
 
 
 def name():
@@ -227,12 +251,12 @@ def hide_own_frames():
 
 
 def main():
-    library, base, status, max_bytes, version, kind, target = sys.argv[1:8]
-    arguments = sys.argv[8:]
+    library, base, status, max_bytes, stacks, version, kind, target = sys.argv[1:9]
+    arguments = sys.argv[9:]
     as_typed = [sys.executable] + (["-m"] if kind == "module" else []) + [target] + arguments
     status = int(status)
     try:
-        Recorder(library).start(base, int(max_bytes), describe(as_typed, version))
+        Recorder(library).start(base, int(max_bytes), int(stacks), describe(as_typed, version))
     except Refused:
         os.write(status, as_bytes(str(sys.exc_info()[1])))
         sys.exit(2)

@@ -24,10 +24,10 @@ class Program:
     is_module: bool = False
 
 
-def run(program: Program, base: str, *, max_bytes: int, version: str) -> int:
+def run(program: Program, base: str, *, max_bytes: int, stacks: bool = True, version: str) -> int:
     """Runs it, recorded into BASE.raw, and returns its exit code; -N if signal N ended it.
 
-    max_bytes: keep only about so many bytes of the newest events; 0 keeps all.
+    max_bytes: keep only about so many bytes of the newest events; 0 keeps all. stacks: take Python stacks.
     Raises RecordError: it cannot be recorded, and did not run.
     """
     library = require_library()
@@ -35,7 +35,7 @@ def run(program: Program, base: str, *, max_bytes: int, version: str) -> int:
     os.set_inheritable(tell, True)
     kind = "module" if program.is_module else "script"
     command = [
-        program.python, str(BOOTSTRAP), library, base, str(tell), str(max_bytes), version,
+        program.python, str(BOOTSTRAP), library, base, str(tell), str(max_bytes), str(int(stacks)), version,
         kind, program.target, *program.arguments,
     ]  # fmt: skip
     with _signals_reach_the_program() as children:

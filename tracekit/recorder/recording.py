@@ -106,10 +106,11 @@ class Recording:
         written: what `stop` wrote: this process' trace, then those of forked processes that have ended (PATH.PID).
     """
 
-    def __init__(self, path: str | os.PathLike[str], max_size: int | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], max_size: int | None = None, stacks: bool = True) -> None:
         self.path = Path(path).absolute()
         self.written: list[Written] = []
         self._max_size = max_size
+        self._stacks = stacks
         self._running: inside.Recorder | None = None
         trace_writer(self.path)
         if max_size is not None and max_size < 1:
@@ -124,7 +125,7 @@ class Recording:
         try:
             recorder = inside.Recorder(require_library())
             metadata = inside.describe([sys.executable, *sys.argv], VERSION)
-            recorder.start(str(self.path), self._max_size or 0, metadata)
+            recorder.start(str(self.path), self._max_size or 0, self._stacks, metadata)
         except inside.Refused as refused:
             raise RecordError(str(refused), "Nothing is recorded.") from None
         self._running, self._pid = recorder, os.getpid()
@@ -149,7 +150,7 @@ class Recording:
         self.stop()
 
 
-def record(path: str | os.PathLike[str], *, max_size: int | None = None) -> Recording:
+def record(path: str | os.PathLike[str], *, max_size: int | None = None, stacks: bool = True) -> Recording:
     """Records what every thread of this process does with the GIL.
 
         with tracekit.record("out.log") as recording:
@@ -158,6 +159,7 @@ def record(path: str | os.PathLike[str], *, max_size: int | None = None) -> Reco
 
     path: where the trace is written when the recording stops, as gzip if it ends in `.gz`.
     max_size: keep only the newest events, in about so many bytes (16 an event, at least 512 KiB).
+    stacks: take the Python stacks of threads that wait, and of those that they wait for.
     Linux only. Raises OptionError; starting and stopping raise RecordError.
     """
-    return Recording(path, max_size)
+    return Recording(path, max_size, stacks)

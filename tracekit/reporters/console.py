@@ -66,8 +66,8 @@ def render_comparison(comparison: Comparison) -> RenderableType:
     parts += [Text(), table]
     if comparison.lines:
         parts.append(Text("Waited while the GIL was held at", style="bold"))
-    for line in comparison.lines:
-        parts.append(Text(printable(f"  {line.where}: {percent(line.before)} -> {percent(line.after)}")))
+    for place in comparison.lines:
+        parts.append(Text(printable(f"  {place.where}: {percent(place.before)} -> {percent(place.after)}")))
     return Group(*parts)
 
 

@@ -308,7 +308,7 @@ class PlainMachine:
         is_open = end_seq == NO_SEQ
         self._keep(
             "holds", hold.seq, end_seq, hold.start, self._clock, hold.start_ticks, self._ticks.now, hold.waited,
-            hold.thread, kind, is_open, truncated,
+            NULL if hold.cpu is None else hold.cpu, hold.thread, kind, is_open, truncated,
         )  # fmt: skip
         if self._picture:
             self._picture.holds.append(self._drawn_hold(hold, end_seq, kind, truncated))
@@ -341,7 +341,7 @@ class PlainMachine:
         self._keep(
             "waits", wait.entry_seq, wait.busy_seq, end_seq, wait.start, wait.busy, self._clock,
             wait.start_ticks, wait.busy_ticks, self._ticks.now,
-            wait.failed_retries, wait.lost_rounds, wait.timeouts, wait.hand_overs, wait.passes.total(),
+            wait.failed_retries, wait.lost_rounds, wait.timeouts, wait.hand_overs, wait.passes.total(), wait.stack,
             wait.thread, wait.rival, wait.contended, end_seq == NO_SEQ, wait.entry_seq == NO_SEQ,
         )  # fmt: skip
         if self._picture:

@@ -28,7 +28,7 @@ from tracekit.model.arrays import (
 )
 from tracekit.model.attributes import FIELDS
 from tracekit.model.definitions import Definitions
-from tracekit.model.rows import CAUSES, DISTRIBUTIONS, NO_SEQ, RELEASE_KINDS, RETRY_KINDS, Machine, Totals
+from tracekit.model.rows import CAUSES, DISTRIBUTIONS, NO_SEQ, NO_STACK, RELEASE_KINDS, RETRY_KINDS, Machine, Totals
 from tracekit.timeline.lines import line_tables
 
 
@@ -144,6 +144,7 @@ class Tables:
                 "end_tick_clock": self._tick_clock(rows["end_tick_clock"]),
                 "duration": integers(rows["end_clock"] - rows["start_clock"]),
                 "waited": integers(rows["waited"], rows["waited"] == NULL),
+                "cpu": integers(rows["cpu"], rows["cpu"] == NULL),
                 "release_kind": categories(rows["release_kind"], strings(RELEASE_KINDS)),
                 "open": flags(rows["open"]),
                 "truncated": flags(rows["truncated"]),
@@ -171,6 +172,7 @@ class Tables:
                 "contended": flags(rows["contended"]),
                 **{name: integers(rows[name]) for name in counts},
                 "rival": self.thread(rows["rival"]),
+                "stack": integers(rows["stack"], rows["stack"] == NO_STACK),
                 "open": flags(rows["open"]),
                 "truncated": flags(rows["truncated"]),
             },

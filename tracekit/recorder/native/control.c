@@ -7,12 +7,13 @@
 #include <stdlib.h>
 
 #include "clock.h"
+#include "cpu.h"
 #include "ending.h"
 #include "new_gil.h"
 #include "old_gil.h"
+#include "stacks.h"
 #include "state.h"
 #include "threads.h"
-#include "writer.h"
 
 static void *(*save_thread)(void);
 static void (*restore_thread)(void *);
@@ -20,7 +21,7 @@ static void (*release_lock)(void), (*acquire_lock)(void);
 static int old_gil;
 
 TK_PUBLIC int32_t tk_recorder_abi(void) {
-    return 1;
+    return 2;
 }
 
 static void let_go_and_take_back(void) {
@@ -37,9 +38,11 @@ static void in_forked_child(void) {
         return;
     tk_the_gil.holder = tk_the_gil.last_holder = NULL;
     tk_the_gil.drop_request = 0;
+    tk_the_gil.waiting = 0;
     tk_the_gil.recording++;
     tk_threads_anew();
     tk_raw_forked();
+    tk_stacks_forked();
     if (old_gil)
         tk_old_gil_forked();
 }
@@ -68,6 +71,7 @@ static const char *find(int old) {
 }
 
 static void forget(void) {
+    tk_stacks_end();
     TK_STORE(tk_the_gil.guard, NULL);
     TK_STORE(tk_the_gil.cond, NULL);
     tk_slots_restore();
@@ -92,6 +96,8 @@ TK_PUBLIC const char *tk_record_start(const char *base, const char *metadata, ui
         forget();
         return wrong;
     }
+    tk_cpu_prepare();
+    tk_stacks_begin();
     if (!prepared) {
         pthread_atfork(NULL, NULL, in_forked_child);
         atexit(tk_finish);
@@ -102,6 +108,7 @@ TK_PUBLIC const char *tk_record_start(const char *base, const char *metadata, ui
     TK_STORE(tk_the_gil.holder, NULL);
     tk_the_gil.last_holder = tk_the_gil.stopper = NULL;
     tk_the_gil.drop_request = 0;
+    tk_the_gil.waiting = 0;
     tk_the_gil.starter = &tk_self;
     if (old)
         tk_old_gil_take_over();

@@ -2,8 +2,8 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include "cpu.h"
 #include "ending.h"
-#include "events.h"
 
 /* The process ends, or this part of it. */
 void tk_finish(void) {
@@ -19,7 +19,7 @@ void tk_finish(void) {
     /* A child of vfork that ends shares all of this with its parent, which goes on. */
     if (tk_the_gil.on && (!tk_out.header || tk_out.header->pid == (uint32_t)getpid())) {
         if (tk_the_gil.holder == &tk_self)
-            tk_event(&tk_self, TK_RELEASE, tk_now(), tk_the_gil.ticker ? *tk_the_gil.ticker : TK_NO_TICKS);
+            tk_release_event(&tk_self, 0, tk_the_gil.ticker ? *tk_the_gil.ticker : TK_NO_TICKS);
         TK_STORE(tk_the_gil.on, 0);
         tk_raw_close(1);
     }

@@ -8,6 +8,7 @@
 #include "writer.h"
 
 int tk_event_room(const tk_thread *self);
+void tk_attribute(const tk_thread *self, uint32_t code, uint64_t value, uint32_t other);
 
 /* Writes an event of the calling thread. `clock`: tk_now() when it happened. */
 static inline void tk_event(tk_thread *self, uint32_t code, uint64_t clock, int32_t ticks) {

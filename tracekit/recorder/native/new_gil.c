@@ -7,9 +7,10 @@
    - signal of the condition: RELEASE. */
 #include <errno.h>
 
+#include "cpu.h"
 #include "ending.h"
-#include "events.h"
 #include "new_gil.h"
+#include "stacks.h"
 
 static struct {
     pthread_mutex_t *mutex;
@@ -65,6 +66,7 @@ static int hook_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct 
         int again = self->recording == tk_the_gil.recording && self->state == TK_WAITING;
         tk_event(self, again ? TK_RETRY : TK_BUSY, tk_now(), TK_NO_TICKS);
         self->state = TK_WAITING;
+        tk_stacks_at_wait(self, again);
     }
     uint64_t switches = tk_the_gil.switches;
     int error = pthread_cond_timedwait(cond, mutex, until);
@@ -86,7 +88,8 @@ static int hook_unlock(pthread_mutex_t *mutex) {
         else if (self->state == TK_DROPPED && self->recording == tk_the_gil.recording)
             self->state = TK_IDLE;
         else if (!tk_the_gil.holder) {
-            tk_event(self, TK_ACQUIRE, tk_now(), TK_NO_TICKS);
+            tk_acquire_event(self, TK_NO_TICKS);
+            tk_stacks_at_acquire(self);
             self->state = TK_IDLE;
             TK_STORE(tk_the_gil.holder, self);
             if (tk_the_gil.last_holder != self) {
@@ -94,6 +97,9 @@ static int hook_unlock(pthread_mutex_t *mutex) {
                 tk_the_gil.switches++;
             }
             tk_the_gil.drop_request = 0;
+            int error = pthread_mutex_unlock(mutex);
+            tk_cpu_begin(self);
+            return error;
         }
     }
     return pthread_mutex_unlock(mutex);
@@ -101,14 +107,16 @@ static int hook_unlock(pthread_mutex_t *mutex) {
 
 static int hook_signal(pthread_cond_t *cond) {
     tk_thread *self = &tk_self;
+    int wanted = 0;
     if (cond != TK_LOAD(tk_the_gil.cond)) {
         if (TK_RARE(self->learning))
             learn_signal(self, cond);
         return pthread_cond_signal(cond);
     }
     if (tk_the_gil.on && tk_the_gil.holder == self) {
-        tk_event(self, TK_RELEASE | (tk_the_gil.drop_request ? TK_CHECK : 0), tk_now(), TK_NO_TICKS);
+        tk_release_event(self, tk_the_gil.drop_request ? TK_CHECK : 0, TK_NO_TICKS);
         self->state = TK_DROPPED;
+        wanted = self->wants_stack;
         TK_STORE(tk_the_gil.holder, NULL);
         tk_the_gil.drop_request = 0;
         if (tk_the_gil.stopper == self)
@@ -116,7 +124,10 @@ static int hook_signal(pthread_cond_t *cond) {
     } else if (TK_RARE(tk_the_gil.starter == self)) {
         TK_STORE(tk_the_gil.on, 1);
     }
-    return pthread_cond_signal(cond);
+    int error = pthread_cond_signal(cond);
+    if (TK_RARE(wanted))       /* who waits is on its way already */
+        tk_stacks_at_release(self);
+    return error;
 }
 
 const tk_hook tk_new_gil_hooks[] = {

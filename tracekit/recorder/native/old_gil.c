@@ -8,9 +8,10 @@
 #include <link.h>
 #include <string.h>
 
+#include "cpu.h"
 #include "ending.h"
-#include "events.h"
 #include "old_gil.h"
+#include "stacks.h"
 
 static int (*real_acquire)(void *, int);
 static void (*real_release)(void *);
@@ -33,18 +34,28 @@ static int acquire(int wait) {
     if (wait || !gil.locked) {
         if (tk_the_gil.on)
             tk_event(self, TK_ENTRY, clock < self->last ? self->last : clock, *tk_the_gil.ticker);
+        uint32_t busy = 0;
         for (uint32_t code = TK_BUSY; gil.locked; code = TK_RETRY) {
-            if (tk_the_gil.on)
+            if (tk_the_gil.on) {
+                tk_the_gil.waiting += !busy;
+                busy = 1;
                 tk_event(self, code, tk_now(), *tk_the_gil.ticker);
+                tk_stacks_at_wait(self, code == TK_RETRY);
+            }
             pthread_cond_wait(&gil.released, &gil.mutex);
         }
         gil.locked = 1;
         wait = 1;
-        if (tk_the_gil.on)
-            tk_event(self, TK_ACQUIRE, tk_now(), *tk_the_gil.ticker);
+        if (tk_the_gil.on) {
+            tk_the_gil.waiting -= busy;
+            tk_acquire_event(self, *tk_the_gil.ticker);
+            tk_stacks_at_acquire(self);
+        }
         TK_STORE(tk_the_gil.holder, self);
     }
     pthread_mutex_unlock(&gil.mutex);
+    if (self->acquired)
+        tk_cpu_begin(self);
     errno = error;
     return wait;
 }
@@ -77,8 +88,12 @@ static void hook_release(void *lock) {
     int check = caller >= eval_start && caller < eval_end;
     int error = errno;
     pthread_mutex_lock(&gil.mutex);
-    if (tk_the_gil.on)
-        tk_event(self, TK_RELEASE | (check ? TK_CHECK : 0), tk_now(), *tk_the_gil.ticker);
+    if (tk_the_gil.on) {
+        tk_release_event(self, check ? TK_CHECK : 0, *tk_the_gil.ticker);
+        /* Between two checks runs what runs at the second; who waits is often too late to see it. */
+        if (TK_RARE(self->wants_stack || (check && tk_the_gil.waiting && !self->sampled)))
+            tk_stacks_at_release(self);
+    }
     if (TK_RARE(tk_the_gil.starter == self)) {
         tk_the_gil.starter = NULL;
         TK_STORE(tk_the_gil.on, 1);

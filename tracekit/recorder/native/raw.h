@@ -8,10 +8,13 @@
 #include <stdint.h>
 
 #define TK_MAGIC "TKGILRAW"
-enum { TK_RAW_VERSION = 1, TK_HEADER_BYTES = 1 << 16, TK_CHUNK_BYTES = 1 << 18, TK_NAME_BYTES = 112 };
+enum { TK_RAW_VERSION = 2, TK_HEADER_BYTES = 1 << 16, TK_CHUNK_BYTES = 1 << 18, TK_NAME_BYTES = 112 };
 enum { TK_ENTRY = 1, TK_ACQUIRE, TK_RELEASE, TK_BUSY, TK_RETRY, TK_CHECK = 8 };  /* TK_CHECK: a bit of a RELEASE */
-enum { TK_EVENTS = 1, TK_THREADS = 2 };
+/* From version 2 on: attributes of the event before them, by the same thread; the value stands where events have the clock. */
+enum { TK_ATTRIBUTE = 16, TK_CPU = TK_ATTRIBUTE, TK_STACKS };  /* TK_STACKS: its own, and in `ticks` the holder's */
+enum { TK_EVENTS = 1, TK_THREADS, TK_DEFINITIONS };
 enum { TK_NEW_THREAD = 1, TK_NAME = 2, TK_SYSTEM_NAME = 3 };
+enum { TK_CODE = 1, TK_STACK = 2 };
 
 typedef struct {
     char magic[8];
@@ -24,6 +27,11 @@ typedef struct {
     uint64_t overwritten;      /* events that newer ones replaced, in a ring */
     uint32_t chunks, stopped;  /* stopped: it did not end in mid-run */
     uint32_t metadata_bytes, padding;
+    /* From version 2 on: */
+    uint64_t stacks_lost;      /* stacks for which there was no room */
+    uint64_t stacks_cut;       /* stacks without their outermost frames */
+    uint64_t stacks_missed;    /* of holders, that changed while they were read */
+    uint64_t unused[5];
     char metadata[];           /* lines `key: value` */
 } tk_header;
 
@@ -32,14 +40,26 @@ typedef struct {
     uint64_t order;            /* of the chunks of a kind: a ring uses them again */
     uint64_t checks;           /* before its first record */
     uint64_t count;
-    uint64_t unused[4];
+    uint64_t attributes;       /* so many of its records are no events */
+    uint64_t unused[3];
 } tk_chunk;
 
 typedef struct {
-    uint64_t stamp;            /* clock << 8 | code */
+    uint64_t stamp;            /* clock or value << 8 | code */
     uint32_t thread;
     int32_t ticks;
 } tk_record;
+
+/* A chunk of definitions counts in these. A code is followed by its function's name and its file's, and zeros to a whole
+   number of them. Codes and stacks are numbered from 1 in their order. parent 0: of an outermost frame. */
+typedef union {
+    struct {
+        uint32_t kind, first_line, function_bytes, file_bytes;
+    } code;
+    struct {
+        uint32_t kind, parent, code, line;
+    } stack;
+} tk_definition;
 
 typedef struct {
     uint32_t kind, thread, tid, length;

@@ -19,10 +19,17 @@ enum { TK_LEARN_NOTHING, TK_LEARN_RELEASE, TK_LEARN_TAKE, TK_LEARN_TAKING, TK_LE
 /* A thread, in its own storage. */
 typedef struct {
     uint64_t last;             /* clock of its last event */
-    uint32_t recording;        /* the rest belongs to this recording */
+    uint64_t acquired;         /* clock of the ACQUIRE of its hold, 0: not known */
+    uint64_t cpu, cpu_clock;   /* its CPU time when it was last read; 0: never */
+    uint32_t recording;        /* the rest, too, belongs to this recording */
     uint32_t number, tid;
     uint8_t state, named, learning;
     uint8_t name_length;
+    uint8_t wants_stack;       /* of its hold: nobody could take a sample of it */
+    uint32_t sample;           /* the last stack that somebody saw it in, in this hold */
+    uint64_t sampled;          /* and when; 0: nobody */
+    void *python_state;        /* what the interpreter knows of it, in this hold */
+    struct tk_trail *trail;    /* the stack that it was last seen in */
     char name[TK_NAME_BYTES];
 } tk_thread;
 
@@ -36,6 +43,7 @@ typedef struct {
     tk_thread *last_holder;
     tk_thread *starter, *stopper;
     uint64_t switches;
+    uint32_t waiting;          /* threads that have found it in use */
     int drop_request;
     const volatile int *ticker;  /* the old GIL's countdown; the new one has none */
     int on;                    /* events are written */

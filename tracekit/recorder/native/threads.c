@@ -1,5 +1,6 @@
 /* Who the threads are: their numbers, their system ids, their names. */
 #define _GNU_SOURCE
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -23,7 +24,7 @@ void tk_thread_begin(tk_thread *self) {
     self->recording = tk_the_gil.recording;
     self->number = numbers++;
     self->tid = (uint32_t)syscall(SYS_gettid);
-    self->last = 0;
+    self->last = self->acquired = self->cpu_clock = 0;
     self->state = TK_IDLE;
     pthread_setspecific(at_end, self);
     tk_thread_tell(self);
@@ -38,6 +39,8 @@ static void thread_ends(void *ending) {
     tk_thread *self = ending;
     pthread_mutex_t *guard = TK_LOAD(tk_the_gil.guard);
     char comm[COMM_BYTES] = "";
+    free(self->trail);         /* it does not hold the GIL, so nobody else uses it */
+    self->trail = NULL;
     if (self->named || !guard || !TK_LOAD(tk_the_gil.on) || prctl(PR_GET_NAME, comm) || !strcmp(comm, process_comm))
         return;
     if (pthread_mutex_lock(guard))

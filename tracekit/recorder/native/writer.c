@@ -36,11 +36,12 @@ static struct {
     size_t metadata_bytes;
     uint64_t session, first_clock;
     int64_t first_ns;
+    double rate;
     int old_gil, forked, full;
     uint32_t parent;
     uint32_t *ring;            /* the numbers of the event chunks, when they are used again */
-    uint64_t ring_size, event_chunks, thread_chunks;
-    tk_chunk *threads;
+    uint64_t ring_size, event_chunks, thread_chunks, definition_chunks;
+    tk_chunk *threads, *definitions;
 } file;
 
 static void note_clock(tk_header *header, int which) {
@@ -61,6 +62,14 @@ static void note_first_clock(tk_header *header) {
         }
     }
     note_clock(header, 1);
+    if (!file.forked)
+        file.rate = (double)(header->anchors[1][1] - file.first_ns) /
+                    (double)(header->anchors[1][0] - header->anchors[0][0]);
+}
+
+/* ns in one step of the records' clock. */
+double tk_raw_rate(void) {
+    return file.rate;
 }
 
 /* Maps a part of the file, which is made longer if that part is new. NULL and errno: cannot be had. */
@@ -120,8 +129,9 @@ static tk_chunk *old_chunk(uint32_t number) {
     tk_chunk *chunk = map_chunk(number, 0);
     if (!chunk)
         return NULL;
-    tk_out.header->overwritten += chunk->count;
+    tk_out.header->overwritten += chunk->count - chunk->attributes;
     __atomic_store_n(&chunk->count, 0, __ATOMIC_RELEASE);
+    chunk->attributes = 0;
     chunk->order = file.event_chunks;
     chunk->checks = tk_out.checks;
     return chunk;
@@ -143,8 +153,8 @@ static int open_file(void) {
         return 0;
     tk_out = (tk_raw){.header = header, .zero = tk_now()};
     tk_out.last = tk_out.zero;
-    file.event_chunks = file.thread_chunks = 0;
-    file.threads = NULL;
+    file.event_chunks = file.thread_chunks = file.definition_chunks = 0;
+    file.threads = file.definitions = NULL;
     header->version = TK_RAW_VERSION;
     header->header_bytes = TK_HEADER_BYTES;
     header->chunk_bytes = TK_CHUNK_BYTES;
@@ -222,10 +232,39 @@ void tk_raw_thread(uint32_t kind, uint32_t number, uint32_t tid, const char *tex
     errno = before;
 }
 
+/* The first of a recording comes after its first event. 0: no room, and there will be none. */
+int tk_raw_define(const tk_definition *definition, const char *function, const char *file_name) {
+    enum { MOST = (TK_CHUNK_BYTES - sizeof(tk_chunk)) / sizeof *definition };
+    int before = errno;
+    int is_code = definition->code.kind == TK_CODE;
+    size_t text = is_code ? definition->code.function_bytes + definition->code.file_bytes : 0;
+    size_t count = 1 + (text + sizeof *definition - 1) / sizeof *definition;
+    if (!tk_out.header || file.full)
+        return 0;
+    if (!file.definitions || file.definitions->count + count > MOST) {
+        tk_chunk *chunk = new_chunk(TK_DEFINITIONS, file.definition_chunks);
+        errno = before;
+        if (!chunk)
+            return 0;
+        if (file.definitions)
+            munmap(file.definitions, TK_CHUNK_BYTES);
+        file.definitions = chunk;
+        file.definition_chunks++;
+    }
+    tk_definition *place = (tk_definition *)(file.definitions + 1) + file.definitions->count;
+    *place = *definition;
+    if (is_code) {
+        memcpy(place + 1, function, definition->code.function_bytes);
+        memcpy((char *)(place + 1) + definition->code.function_bytes, file_name, definition->code.file_bytes);
+    }
+    __atomic_store_n(&file.definitions->count, file.definitions->count + count, __ATOMIC_RELEASE);
+    return 1;
+}
+
 /* In a forked child, which shares nothing of the file. Its own is opened when it has an event. */
 void tk_raw_forked(void) {
     tk_out = (tk_raw){0};
-    file.threads = NULL;
+    file.threads = file.definitions = NULL;
     file.forked = 1;
     file.full = 0;
     file.parent = (uint32_t)getppid();
@@ -266,18 +305,20 @@ void tk_raw_discard(void) {
 
 void tk_raw_close(int stopped) {
     tk_raw old = tk_out;
-    tk_chunk *threads = file.threads;
+    tk_chunk *threads = file.threads, *definitions = file.definitions;
     if (!old.header)
         return;
     note_clock(old.header, 1);
     old.header->stopped = (uint32_t)stopped;
     tk_out = (tk_raw){0};
-    file.threads = NULL;
+    file.threads = file.definitions = NULL;
     file.full = 1;
     if (old.chunk)
         munmap(old.chunk, TK_CHUNK_BYTES);
     if (threads)
         munmap(threads, TK_CHUNK_BYTES);
+    if (definitions)
+        munmap(definitions, TK_CHUNK_BYTES);
     munmap(old.header, TK_HEADER_BYTES);
     free(file.ring);
     free(file.metadata);

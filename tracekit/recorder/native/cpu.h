@@ -1,0 +1,40 @@
+/* The CPU time that a thread used in a hold: an attribute of the hold's RELEASE.
+
+   A thread's CPU clock is a system call, so it is not read at every event but
+   - when a thread has got the GIL, if its last reading is older than `tk_cpu_gap`,
+   - when a hold that lasted longer than that ends.
+   So a hold's beginning was read, or lies close behind a reading; the difference must be small beside the hold. */
+#ifndef TK_CPU_H
+#define TK_CPU_H
+
+#include "events.h"
+
+enum { TK_CPU_GAP_NS = 100000 };
+
+extern uint64_t tk_cpu_gap;    /* by the records' clock */
+void tk_cpu_prepare(void);
+void tk_cpu_read(tk_thread *self);
+void tk_cpu_tell(tk_thread *self, uint64_t released);
+
+/* The calling thread got the GIL. Under the guard; tk_cpu_begin right after it. */
+static inline void tk_acquire_event(tk_thread *self, int32_t ticks) {
+    uint64_t now = tk_now();
+    tk_event(self, TK_ACQUIRE, now, ticks);
+    self->acquired = now;
+}
+
+static inline void tk_cpu_begin(tk_thread *self) {
+    if (self->acquired - self->cpu_clock > tk_cpu_gap)
+        tk_cpu_read(self);
+}
+
+/* It gives it up. check: TK_CHECK or 0. Under the guard. */
+static inline void tk_release_event(tk_thread *self, uint32_t check, int32_t ticks) {
+    uint64_t now = tk_now();
+    tk_event(self, TK_RELEASE | check, now, ticks);
+    if (TK_RARE(self->acquired && now - self->acquired > tk_cpu_gap))
+        tk_cpu_tell(self, now);
+    self->acquired = 0;
+}
+
+#endif

@@ -1,0 +1,265 @@
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <string.h>
+
+#include "layout.h"
+#include "memory.h"
+#include "nodes.h"
+#include "state.h"
+#include "writer.h"
+
+enum {
+    MOST_CODES = 1 << 16,
+    MOST_STACKS = 1 << 17,
+    MOST_SPOTS = 1 << 17,
+    CODE_BUCKETS = 1 << 12,
+    STACK_BUCKETS = 1 << 15,
+    MOST_HIDDEN = 8,
+    DEALLOC_OFFSET = 48, NAME_OFFSET = 24,  /* in the type of code objects */
+};
+
+/* Living code objects by address. number: of its definition, which others may share; 0: not told. */
+typedef struct {
+    uintptr_t address, table;
+    int32_t first_line;
+    uint32_t number, serial, next;
+} code_entry;
+
+/* A stack: of its caller's, a code's number and a line. A spot: of its caller's, a code's serial and an instruction. */
+typedef struct {
+    uint32_t parent, code;
+    int32_t place;
+    uint32_t next;
+} node;
+
+/* Entry 0 is none. */
+static code_entry codes[MOST_CODES];
+static node stacks[MOST_STACKS], spots[MOST_SPOTS];
+static uint32_t spot_stacks[MOST_SPOTS];
+static uint64_t texts[MOST_CODES];
+static uint32_t next_text[MOST_CODES], text_buckets[CODE_BUCKETS];
+static uint32_t code_buckets[CODE_BUCKETS], stack_buckets[STACK_BUCKETS], spot_buckets[STACK_BUCKETS];
+static uint32_t code_entries, code_numbers, serials, free_entry, stack_count, spot_count;
+static uint64_t epoch = 1;     /* codes that a trail of an older one knows may be gone */
+static uintptr_t hidden_files[MOST_HIDDEN];
+static size_t hidden_count;
+static void (*free_code)(void *);
+
+static uint32_t mixed(uint64_t a, uint64_t b, uint64_t c) {
+    uint64_t hash = (a * 0x9e3779b97f4a7c15u ^ b) * 0xc2b2ae3d27d4eb4fu ^ c;
+    hash *= 0x165667b19e3779f9u;
+    return (uint32_t)(hash >> 32);
+}
+
+static uint32_t *code_place(uintptr_t address) {
+    uint32_t *place = &code_buckets[mixed(address, 0, 0) % CODE_BUCKETS];
+    while (*place && codes[*place].address != address)
+        place = &codes[*place].next;
+    return place;
+}
+
+/* A code object ends: who comes to lie at its address is another. Called with the GIL held. */
+static void hook_free(void *code) {
+    pthread_mutex_t *guard = TK_LOAD(tk_the_gil.guard);
+    if (TK_LOAD(code_entries) && guard && !pthread_mutex_lock(guard)) {
+        uint32_t *place = code_place((uintptr_t)code), entry = *place;
+        if (entry) {
+            *place = codes[entry].next;
+            codes[entry] = (code_entry){.next = free_entry};
+            free_entry = entry;
+            epoch++;
+        }
+        pthread_mutex_unlock(guard);
+    }
+    free_code(code);
+}
+
+static void **free_slot(void) {
+    return (void **)(tk_the_layout.type + DEALLOC_OFFSET);
+}
+
+const char *tk_codes_can_be_followed(void) {
+    Dl_info type, function;
+    char name[5];
+    const char *at = NULL;
+    if (!tk_memory_read(&at, tk_the_layout.type + NAME_OFFSET, sizeof at) ||
+        !tk_memory_read(name, (uintptr_t)at, sizeof name) || memcmp(name, "code", sizeof name) ||
+        !dladdr((void *)tk_the_layout.type, &type) || !dladdr(*free_slot(), &function) ||
+        (type.dli_fbase != function.dli_fbase && *free_slot() != (void *)hook_free))
+        return "it cannot be seen when its code objects are freed";
+    return NULL;
+}
+
+void tk_nodes_anew(void) {
+    memset(code_buckets, 0, sizeof code_buckets);
+    memset(text_buckets, 0, sizeof text_buckets);
+    memset(stack_buckets, 0, sizeof stack_buckets);
+    memset(spot_buckets, 0, sizeof spot_buckets);
+    code_entries = code_numbers = serials = free_entry = stack_count = spot_count = 0;
+    epoch++;
+}
+
+void tk_nodes_begin(void) {
+    tk_nodes_anew();
+    if (*free_slot() != (void *)hook_free) {
+        free_code = (void (*)(void *))*free_slot();
+        TK_STORE(*free_slot(), (void *)hook_free);
+    }
+}
+
+void tk_nodes_end(void) {
+    if (free_code && *free_slot() == (void *)hook_free)
+        TK_STORE(*free_slot(), (void *)free_code);
+}
+
+/* Code of this file is not shown in stacks. */
+TK_PUBLIC void tk_stacks_hide(int64_t file) {
+    for (size_t i = 0; i < hidden_count; i++)
+        if (hidden_files[i] == (uintptr_t)file)
+            return;
+    if (hidden_count < MOST_HIDDEN)
+        hidden_files[hidden_count++] = (uintptr_t)file;
+}
+
+static int is_hidden(uintptr_t file, const char *function, int32_t bytes) {
+    static const char shim[] = "<shim>", trampoline[] = "<interpreter trampoline>";
+    for (size_t i = 0; i < hidden_count; i++)
+        if (hidden_files[i] == file)
+            return 1;
+    return (bytes == sizeof shim - 1 && !memcmp(function, shim, sizeof shim - 1)) ||
+           (bytes == sizeof trampoline - 1 && !memcmp(function, trampoline, sizeof trampoline - 1));
+}
+
+static uint32_t lost(void) {
+    if (tk_out.header)
+        tk_out.header->stacks_lost++;
+    return 0;
+}
+
+static uint64_t hash_of(uint64_t hash, const char *text, int32_t bytes) {
+    for (int32_t i = 0; i < bytes; i++)
+        hash = (hash ^ (uint8_t)text[i]) * 0x100000001b3u;
+    return (hash ^ (uint32_t)bytes) * 0x9e3779b97f4a7c15u;
+}
+
+/* The number of a definition, which is told if it is new. 0: no room. */
+static uint32_t code_number(int32_t first_line, const char *function, int32_t function_bytes, const char *file,
+                            int32_t file_bytes) {
+    uint64_t text = hash_of(hash_of((uint32_t)first_line, function, function_bytes), file, file_bytes);
+    uint32_t *bucket = &text_buckets[(text >> 32) % CODE_BUCKETS], number = *bucket;
+    while (number && texts[number] != text)
+        number = next_text[number];
+    if (number)
+        return number;
+    tk_definition told = {.code = {TK_CODE, first_line > 0 ? (uint32_t)first_line : 0, (uint32_t)function_bytes,
+                                   (uint32_t)file_bytes}};
+    if (code_numbers + 1 == MOST_CODES || !tk_raw_define(&told, function, file))
+        return 0;
+    texts[++code_numbers] = text;
+    next_text[code_numbers] = *bucket;
+    return *bucket = code_numbers;
+}
+
+/* Reads a code object that is seen for the first time. Returns its entry, 0: it is none, or there is no room. */
+static uint32_t first_sight(uintptr_t address, uint32_t *place) {
+    static char words[TK_CODE_BYTES], function[TK_TEXT_BYTES], file[TK_TEXT_BYTES];
+    const tk_layout *layout = &tk_the_layout;
+    uintptr_t file_object, name_object, type, table;
+    int32_t first_line;
+    if (!tk_memory_read(words, address, layout->code_bytes))
+        return 0;
+    memcpy(&type, words + layout->code_type, sizeof type);
+    memcpy(&file_object, words + layout->code_file, sizeof file_object);
+    memcpy(&name_object, words + layout->code_name, sizeof name_object);
+    memcpy(&table, words + layout->code_table, sizeof table);
+    memcpy(&first_line, words + layout->code_first_line, sizeof first_line);
+    if (type != layout->type)
+        return 0;
+    int32_t function_bytes = tk_text(&layout->text, name_object, function);
+    int32_t file_bytes = tk_text(&layout->text, file_object, file);
+    if (function_bytes < 0 || file_bytes < 0)
+        return 0;
+    uint32_t number = 0;
+    if (!is_hidden(file_object, function, function_bytes) &&
+        !(number = code_number(first_line, function, function_bytes, file, file_bytes)))
+        return lost();
+    uint32_t entry = free_entry;
+    if (entry)
+        free_entry = codes[entry].next;
+    else if (code_entries + 1 < MOST_CODES)
+        entry = code_entries + 1;
+    else
+        return lost();
+    if (entry > code_entries)
+        TK_STORE(code_entries, entry);
+    codes[entry] = (code_entry){address, table, first_line, number, ++serials, *place};
+    *place = entry;
+    return entry;
+}
+
+static uint32_t find(const node *nodes, uint32_t entry, uint32_t parent, uint32_t code, int32_t place) {
+    while (entry && (nodes[entry].parent != parent || nodes[entry].code != code || nodes[entry].place != place))
+        entry = nodes[entry].next;
+    return entry;
+}
+
+static uint32_t stack_at(uint32_t parent, uint32_t code, int32_t line) {
+    uint32_t *bucket = &stack_buckets[mixed(parent, code, (uint32_t)line) % STACK_BUCKETS];
+    uint32_t stack = find(stacks, *bucket, parent, code, line);
+    if (stack)
+        return stack;
+    tk_definition told = {.stack = {TK_STACK, parent, code, (uint32_t)line}};
+    if (stack_count + 1 == MOST_STACKS || !tk_raw_define(&told, NULL, NULL))
+        return lost();
+    stacks[++stack_count] = (node){parent, code, line, *bucket};
+    return *bucket = stack_count;
+}
+
+static uint32_t stack_called(uint32_t parent, const code_entry *code, int32_t instruction) {
+    uint32_t *bucket = &spot_buckets[mixed(parent, code->serial, (uint32_t)instruction) % STACK_BUCKETS];
+    uint32_t spot = find(spots, *bucket, parent, code->serial, instruction);
+    if (spot)
+        return spot_stacks[spot];
+    int32_t line = tk_code_line(&tk_the_layout, code->table, code->first_line, instruction);
+    uint32_t stack = stack_at(parent, code->number, line > 0 ? line : 0);
+    if (!stack)
+        return 0;
+    if (spot_count + 1 == MOST_SPOTS) {
+        memset(spot_buckets, 0, sizeof spot_buckets);
+        spot_count = 0;
+    }
+    spots[++spot_count] = (node){parent, code->serial, instruction, *bucket};
+    spot_stacks[spot_count] = stack;
+    *bucket = spot_count;
+    return stack;
+}
+
+/* The stack of these frames, the innermost first. 0: they are none, or there is no room. */
+uint32_t tk_stack_number(tk_trail *trail, const tk_frame *frames, size_t count) {
+    uint32_t stack = 0;
+    int same = trail->epoch == epoch;
+    for (size_t i = 0; i < count; i++) {
+        const tk_frame *frame = &frames[count - 1 - i];
+        int32_t instruction = frame->instruction < 0 ? 0 : (int32_t)frame->instruction;
+        same = same && i < trail->depth && trail->steps[i].code == frame->code && trail->steps[i].instruction == instruction;
+        if (!same) {
+            if (frame->code != tk_the_layout.none) {
+                uint32_t *place = code_place(frame->code), entry = *place ? *place : first_sight(frame->code, place);
+                if (entry && codes[entry].number)
+                    stack = stack_called(stack, &codes[entry], instruction);
+                if (!entry || (codes[entry].number && !stack)) {
+                    trail->epoch = 0;
+                    return 0;
+                }
+            }
+            trail->steps[i].code = frame->code;
+            trail->steps[i].instruction = instruction;
+            trail->steps[i].stack = stack;
+        }
+        stack = trail->steps[i].stack;
+        trail->steps[i].frame = frame->frame;
+    }
+    trail->depth = (uint32_t)count;
+    trail->epoch = epoch;
+    return stack;
+}

@@ -1,0 +1,3 @@
+import ctypes
+
+def learn(library: ctypes.PyDLL) -> str | None: ...
