@@ -41,7 +41,8 @@ ANALYSIS_TABLES = (
 )  # fmt: skip
 """The tables of an `Analysis`."""
 FLEET_TABLES = (
-    "fleet_traces", "fleet_causes", "fleet_findings", "fleet_threads", "fleet_blame", "fleet_distributions",
+    "fleet_traces", "fleet_causes", "fleet_findings", "fleet_threads", "fleet_blame", "fleet_waited",
+    "fleet_distributions",
     "fleet_histograms", "fleet_diagnostics", "fleet_errors",
 )  # fmt: skip
 """The tables of a fleet's dataset."""
