@@ -3,8 +3,9 @@
     python benchmarks/report.py [--events 30000000] [--dir DIR] [--runs 5]
 
 Needs Chromium and `pip install tracekit[test]`. `tracekit analyze` and `tracekit report` take turns, each a process of
-its own; figures are medians. In the browser: from opening the file to the first timeline drawn, and how long drawing
-it again takes after each of 40 zooms and pans. Nothing fails for being slow; each goal is met or missed.
+its own; figures are medians. In the browser: from opening the file to the first timeline drawn, the longest task that
+blocks the page meanwhile and until all is there, and how long drawing it again takes after each of 40 zooms and pans.
+Nothing fails for being slow; each goal is met or missed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ from compare import Bench, execute, note, print_table, warm
 from playwright.sync_api import Browser, sync_playwright
 
 EVENTS = {"plain": 30_000_000, "timed": 30_000_000, "threads512": 3_000_000}
-RATIO_GOAL, SIZE_GOAL, MEMORY_GOAL, OPEN_GOAL, DRAW_GOAL = 2.0, 15.0, 1000.0, 3.0, 150.0
+RATIO_GOAL, SIZE_GOAL, MEMORY_GOAL, OPEN_GOAL, DRAW_GOAL, TASK_GOAL = 2.0, 1.2, 1000.0, 1.0, 34.0, 100.0
+"""Of redraws 95 % shall take two frames: the one that is waited for, and the one that is painted."""
+TASKS = """globalThis.longTasks = [];
+new PerformanceObserver(list => longTasks.push(...list.getEntries().map(entry => entry.duration)))
+    .observe({ type: "longtask", buffered: true });"""
 # Zooms into the middle, pans there, and zooms out again; each time the whole frame: scripts, layout and paint.
 REDRAW = """async () => {
     const page = globalThis.tracekit, view = page.views[0], found = [];
@@ -61,7 +66,7 @@ def make(bench: Bench, shape: str, events: int) -> tuple[Path, list[str], float]
     goals.add(f"{shape}: report takes × analyze", f"<= {RATIO_GOAL}", f"{report / analyze:.2f}",
               report <= RATIO_GOAL * analyze)  # fmt: skip
     goals.add(f"{shape}: peak memory, MB", f"< {MEMORY_GOAL:.0f}", f"{peak:.0f}", peak < MEMORY_GOAL)
-    goals.add(f"{shape}: size, MB", f"<= {SIZE_GOAL:.0f}", f"{size:.1f}", size <= SIZE_GOAL)
+    goals.add(f"{shape}: size, MB", f"<= {SIZE_GOAL}", f"{size:.1f}", size <= SIZE_GOAL)
     row = [
         shape,
         f"{events:,}",
@@ -74,16 +79,19 @@ def make(bench: Bench, shape: str, events: int) -> tuple[Path, list[str], float]
     return page, row, report / analyze
 
 
-def measure(browser: Browser, page: Path) -> tuple[float, list[float]]:
-    """Seconds until the first timeline is drawn, and milliseconds of each redraw."""
+def measure(browser: Browser, page: Path) -> tuple[float, float, list[float]]:
+    """Seconds until the first timeline is drawn, and milliseconds of the longest task and of each redraw."""
     opened = browser.new_context(viewport={"width": 1600, "height": 1000}).new_page()
     try:
+        opened.add_init_script(TASKS)
         began = time.perf_counter()
         opened.goto(page.as_uri())
         while not opened.evaluate("globalThis.tracekit !== undefined"):
             opened.wait_for_timeout(10)
         opened.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done, 0)))")
-        return time.perf_counter() - began, opened.evaluate(f"({REDRAW})()")
+        ready = time.perf_counter() - began
+        opened.evaluate("globalThis.tracekit.ready")
+        return ready, opened.evaluate("Math.max(0, ...longTasks)"), opened.evaluate(f"({REDRAW})()")
     finally:
         opened.context.close()
 
@@ -105,16 +113,16 @@ def main() -> None:
         for page, (shape, *_), _ in made:
             note(f"{page.name}: in Chromium")
             visits = [measure(browser, page) for _ in range(bench.runs)]
-            opening = median(seconds for seconds, _ in visits)
-            redraws = sorted(one for _, all_of_it in visits for one in all_of_it)
+            opening = median(seconds for seconds, _, _ in visits)
+            longest = median(task for _, task, _ in visits)
+            redraws = sorted(one for _, _, all_of_it in visits for one in all_of_it)
             drawing, slow = median(redraws), redraws[len(redraws) * 95 // 100]
-            rows.append((shape, f"{opening:.2f}", f"{drawing:.0f}", f"{slow:.0f}"))
+            rows.append((shape, f"{opening:.2f}", f"{longest:.0f}", f"{drawing:.0f}", f"{slow:.0f}"))
             bench.goals.add(f"{shape}: opens in, s", f"< {OPEN_GOAL:.0f}", f"{opening:.2f}", opening < OPEN_GOAL)
-            bench.goals.add(
-                f"{shape}: redraws in, ms, median", f"< {DRAW_GOAL:.0f}", f"{drawing:.0f}", drawing < DRAW_GOAL
-            )
+            bench.goals.add(f"{shape}: longest task, ms", f"< {TASK_GOAL:.0f}", f"{longest:.0f}", longest < TASK_GOAL)
+            bench.goals.add(f"{shape}: 95 % of redraws in, ms", f"< {DRAW_GOAL:.0f}", f"{slow:.0f}", slow < DRAW_GOAL)
         browser.close()
-    print_table("In Chromium", ["", "opens in, s", "redraws in, ms", "95 % of them in, ms"], rows)
+    print_table("In Chromium", ["", "opens in, s", "longest task, ms", "redraws in, ms", "95 % of them in, ms"], rows)
     print_table("Goals", ["", "goal", "found", ""], bench.goals.rows)
 
 

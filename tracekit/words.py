@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+INTERRUPTED = "Interrupted before the end. Run it again for all of it."
+
 
 def printable(text: str) -> str:
     """Without what a terminal would obey instead of show."""

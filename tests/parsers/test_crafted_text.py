@@ -16,6 +16,7 @@ import pytest
 import zstandard
 
 import tracekit
+from tests.conftest import require_native
 from tests.parsers.test_crafted_columns import refused
 from tracekit.model.stream import ID_LIMIT, METADATA_LIMIT, NAME_LIMIT
 from tracekit.parsers import raw
@@ -75,6 +76,38 @@ def test_ids_are_bounded_together(core: str, tmp_path: Path) -> None:
 def test_threads_are_bounded(tmp_path: Path) -> None:
     path = packed(tmp_path / "t.zst", (b"t%d 1 1 ENTRY\n" % n for n in range((1 << 20) + 1)))
     assert "more than 1,048,576 threads" in refused(path)
+
+
+# ---- many that wait ----
+
+
+def crowd(waiters: int, holders: int, rounds: int) -> Iterator[bytes]:
+    """So many threads that wait from the beginning, and others that hold, one after the other."""
+    for n in range(waiters):
+        yield b"w%d - 1 ENTRY %d\nw%d - 1 BUSY %d\n" % (n, n, n, n)
+    for n in range(rounds):
+        holder, clock = n % holders, waiters + 10 * n
+        for event, later in ((b"ENTRY", 0), (b"ACQUIRE", 1), (b"RELEASE", 9)):
+            yield b"h%d - %d %s %d\n" % (holder, n, event, clock + later)
+
+
+def test_pairs_are_bounded(tmp_path: Path) -> None:
+    require_native()
+    path = packed(tmp_path / "t.zst", crowd(8000, 8000, 50_000))
+    code, megabytes, _ = limited(path, "native")
+    assert code == 2
+    assert megabytes < 400
+    assert "more than 4,194,304 pairs" in refused(path)
+    assert tracekit.analyze(packed(tmp_path / "t.zst", crowd(3000, 10, 20_000))).events == 66_000
+
+
+@pytest.mark.slow
+def test_twenty_thousand_wait_at_once(tmp_path: Path) -> None:
+    """Twice the rounds take about twice as long."""
+    require_native()
+    times = [limited(packed(tmp_path / "t.zst", crowd(20_000, 50, rounds)), "native") for rounds in (100_000, 300_000)]
+    assert [code for code, _, _ in times] == [0, 0]
+    assert times[1][2] < 4.5 * times[0][2]
 
 
 # ---- metadata ----

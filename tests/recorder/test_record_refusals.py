@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -41,7 +43,7 @@ def test_no_such_program(tmp_path: Path) -> None:
 
 def test_no_such_place(tmp_path: Path) -> None:
     path = script(tmp_path, RUNS)
-    refused(record(tmp_path, path, options=["-o", "no/such/out.log"]), "out.log.raw: cannot be written: No such file")
+    refused(record(tmp_path, path, options=["-o", "no/such/out.log"]), "out.log: cannot be written: No such file")
     refused(record(tmp_path, path, options=["-o", "/proc/out.log"]), "cannot be written")
     refused(record(tmp_path, path, options=["-o", "out.pftrace"]), "Perfetto")
     refused(record(tmp_path, path, options=["-o", path]), "-o names the program itself")
@@ -199,3 +201,42 @@ def test_elsewhere_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorder, "LIBRARY", Path("/no/such.so"))
     with pytest.raises(tracekit.RecordError, match="was not built"):
         recorder.require_library()
+
+
+def test_two_into_one_trace(tmp_path: Path) -> None:
+    """The second does not run; the first is whole."""
+    need_recorder()
+    begun, trace = tmp_path / "begun", tmp_path / "t.log"
+    first = tmp_path / "first.py"
+    first.write_text(f"import time\nopen({str(begun)!r}, 'w').close()\nwhile True:\n    time.sleep(0.01)\n")
+    second = tmp_path / "second.py"
+    second.write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
+    command = [sys.executable, "-m", "tracekit", "record", "-o", str(trace)]
+    with subprocess.Popen([*command, str(first)], stderr=subprocess.PIPE) as process:
+        while not begun.exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        done = subprocess.run([*command, str(second)], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 2
+        assert done.stderr == (
+            f"{trace}: another program is being recorded into it. Wait for its end, or name another file with -o.\n"
+        )
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+    assert not (tmp_path / "ran").exists()
+    assert tracekit.analyze(trace).events
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["begun", "first.py", "second.py", "t.log"]
+
+
+@pytest.mark.parametrize("code", [0, 7])
+def test_the_program_removes_the_folder(code: int, tmp_path: Path) -> None:
+    need_recorder()
+    (tmp_path / "out").mkdir()
+    program = tmp_path / "program.py"
+    program.write_text(f"import shutil, sys\nshutil.rmtree({str(tmp_path / 'out')!r})\nsys.exit({code})\n")
+    trace = tmp_path / "out" / "t.log"
+    command = [sys.executable, "-m", "tracekit", "record", "-o", str(trace), "--analyze", str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == code
+    assert done.stderr.startswith(f"{trace}: the trace is lost: its recording was removed while the program ran. ")
+    assert done.stdout == ""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 LINE_CODES = 9
 TOO_MANY_THREADS = -1
+TOO_MANY_PAIRS = -2
 ROW_CODES = 5
 COLLECTED = 4
 
@@ -161,6 +162,7 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
     "tk_timeline_picture_whole": (c.c_int32, (c.c_void_p,)),
     "tk_timeline_feed": (c.c_int32, (c.c_void_p, c.POINTER(ColumnsStruct), c.c_int32)),
     "tk_timeline_finish": (c.c_int32, (c.c_void_p,)),
+    "tk_timeline_full": (c.c_int32, (c.c_void_p,)),
     "tk_timeline_totals": (None, (c.c_void_p, c.POINTER(TotalsStruct))),
     **{
         f"tk_timeline_{table}": (c.c_void_p, (c.c_void_p, c.POINTER(c.c_int64)))

@@ -21,6 +21,7 @@
 #define TK_ID_LIMIT (1 << 12)    /* bytes of a thread's id; a longer one makes its line bad */
 #define TK_IDS_LIMIT (1 << 26)   /* bytes of all ids together */
 #define TK_THREAD_LIMIT (1 << 20)
+#define TK_TOO_MANY_PAIRS (-2)   /* and: of threads that wait and threads that hold */
 #define TK_TOO_MANY_THREADS (-1) /* an `error` of a pipeline, beside the system's: more of these, or of their ids */
 #define TK_PADDING 64            /* readable bytes behind every block of text */
 #define TK_TEXT_LIMIT 480        /* bytes kept of a bad line: 120 characters */
@@ -259,6 +260,8 @@ TK_EXPORT int32_t tk_timeline_picture_whole(const tk_timeline *timeline);
 /* All threads' codes in the batch must be below `threads`. False: no memory. */
 TK_EXPORT int32_t tk_timeline_feed(tk_timeline *timeline, const tk_columns *columns, int32_t threads);
 TK_EXPORT int32_t tk_timeline_finish(tk_timeline *timeline);
+/* Whether what failed did so because there are too many pairs of a thread that waits and one that holds. */
+TK_EXPORT int32_t tk_timeline_full(const tk_timeline *timeline);
 const tk_totals *tk_timeline_peek(const tk_timeline *timeline);
 TK_EXPORT void tk_timeline_totals(const tk_timeline *timeline, tk_totals *totals);
 /* The rows of a table and their number; they live until the next feed or free. */

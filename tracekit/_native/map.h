@@ -8,6 +8,12 @@
 #include <string.h>
 
 #define MAP_DENSE 2048 /* a dense map of all these takes 16 KB */
+#define MAP_SLOTS ((int64_t)1 << 24) /* of all maps of a trace together */
+
+/* What all maps of the trace that this thread works on have taken. sparse: new room is for hashed maps only. */
+typedef struct { int64_t slots; bool sparse, full; } map_budget;
+
+static _Thread_local map_budget *budget; /* NULL: as much as they like */
 
 typedef struct {
     int64_t *sums;  /* 0: none */
@@ -21,11 +27,16 @@ static inline int32_t map_key(const map *m, uint32_t at) {
     return m->keys ? m->keys[at] : (int32_t)at;
 }
 
-/* Room for this key. False: no memory. */
+/* Room for this key. False: no memory, or no more is to be had. */
 static inline bool map_room(map *m, int32_t key) {
-    const bool hashed = m->keys || key >= MAP_DENSE;
+    const bool hashed = m->keys || key >= MAP_DENSE || (budget && budget->sparse);
     uint32_t room = m->room ? m->room * 2 : 4;
     while (!hashed && room <= (uint32_t)key) room *= 2;
+    if (budget) {
+        budget->full |= budget->slots + room - m->room > MAP_SLOTS;
+        if (budget->full) return false;
+        budget->slots += room - m->room;
+    }
     map larger = {calloc(room, sizeof *m->sums), hashed ? malloc(room * sizeof *m->keys) : NULL, room, 0};
     if (!larger.sums || (hashed && !larger.keys)) {
         free(larger.sums);
@@ -131,6 +142,7 @@ static inline void map_clear(map *m) {
 }
 
 static inline void map_free(map *m) {
+    if (budget) budget->slots -= m->room;
     free(m->sums);
     free(m->keys);
     memset(m, 0, sizeof *m);

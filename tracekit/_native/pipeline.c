@@ -463,7 +463,9 @@ static bool feed_timeline(tk_pipeline *p, worker *w) {
     const tk_block *block = w->block;
     tk_columns columns = {block->events, block->thread, block->ticks, block->checks, block->time, block->event,
                           w->codes, NULL, NULL, block->attributes.items, (int64_t)block->attributes.count};
-    return tk_timeline_feed(p->timeline, &columns, p->names.count);
+    if (tk_timeline_feed(p->timeline, &columns, p->names.count)) return true;
+    if (tk_timeline_full(p->timeline)) p->progress.error = TK_TOO_MANY_PAIRS;
+    return false;
 }
 
 static void note_fault_lines(tk_pipeline *p, const tk_block *block) {

@@ -155,6 +155,7 @@ struct tk_timeline {
     int64_t contended_open; /* of these */
     int64_t *waiting;       /* [n]: how long n threads waited at once */
     size_t waiting_room;
+    map_budget maps; /* what its maps have taken */
     map tally, totalled[HOLD_CLASSES]; /* to work with */
 
     tk_options options;
@@ -1259,8 +1260,12 @@ static const tk_attribute *read_attributes(tk_timeline *t, const tk_attribute *n
     return next;
 }
 
+int32_t tk_timeline_full(const tk_timeline *t) { return t->maps.full; }
+
 int32_t tk_timeline_feed(tk_timeline *t, const tk_columns *c, int32_t threads) {
     if (!add_threads(t, threads)) return false;
+    budget = &t->maps;
+    budget->sparse = t->thread_count > MAP_DENSE;
     if (t->totals.events == 0 && c->events) t->totals.timed = c->time && c->time[0] != TK_NULL;
     const bool both_clocks = t->keep_rows;
     const tk_attribute *next = c->attributes, *const last = next + c->attribute_count;
@@ -1274,7 +1279,9 @@ int32_t tk_timeline_feed(tk_timeline *t, const tk_columns *c, int32_t threads) {
             step(t, c, row++, thread, both_clocks);
         }
         if (told) t->told = NOTHING_TOLD;
+        if (UNLIKELY(t->out_of_memory)) break;
     }
+    budget = NULL;
     return !t->out_of_memory;
 }
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from tracekit.errors import OptionError, TracekitError
-from tracekit.words import printable
+from tracekit.words import INTERRUPTED, printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -32,7 +32,6 @@ PLAIN_WIDTH = 120  # columns where the output is no terminal
 WIDE = 10_000
 PATIENCE = 0.3  # s without a progress bar
 _SIZES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
-_INTERRUPTED = "Interrupted before the end. Run it again for all of it."
 _SHELLS_INTERRUPT = 130  # typer's exit code for Ctrl-C
 _GRACE = 0.6  # s
 
@@ -164,7 +163,7 @@ def ending_by_signals() -> Iterator[None]:
         raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
     def end_late(number: int, frame: FrameType | None) -> None:
-        say(_INTERRUPTED)
+        say(INTERRUPTED)
         os._exit(2)
 
     numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
@@ -175,7 +174,7 @@ def ending_by_signals() -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit) as error:
         if isinstance(error, SystemExit) and not (told and error.code == _SHELLS_INTERRUPT):
             raise
-        say(_INTERRUPTED)
+        say(INTERRUPTED)
         raise SystemExit(2) from None
     finally:
         for number in numbers:
@@ -187,7 +186,7 @@ def ending_soon() -> Iterator[None]:
     """For what may not listen in time: within a second of Ctrl-C or SIGTERM nobody is asked any more."""
 
     def give_up() -> None:
-        say(_INTERRUPTED)
+        say(INTERRUPTED)
         os._exit(2)
 
     def told(number: int, frame: FrameType | None) -> Any:
@@ -216,7 +215,7 @@ def outcome() -> Iterator[None]:
         say_error(error)
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
-        say(_INTERRUPTED)
+        say(INTERRUPTED)
         raise typer.Exit(2) from None
     except MemoryError:
         say("There is not enough memory. Close other programs, or analyze the trace on a larger machine.")

@@ -8,13 +8,13 @@ import shutil
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from tracekit.cli.commands import Command
-from tracekit.cli.common import outcome, say, size_of
-from tracekit.errors import OptionError
+from tracekit.cli.common import outcome, say, say_error, size_of
+from tracekit.errors import OptionError, TracekitError
 from tracekit.recorder.launch import Program, run
 from tracekit.words import count, duration, printable
 
@@ -78,7 +78,7 @@ def record(
 ) -> None:
     """Record the GIL of a program. It runs as ever; what its threads do with the GIL becomes a trace."""
     with outcome():
-        from tracekit.recorder.recording import trace_writer, write_recordings
+        from tracekit.recorder.recording import alone, trace_writer, write_recordings
         from tracekit.version import VERSION
 
         to_run = _program(program or [], module, python)
@@ -87,8 +87,13 @@ def record(
         if not to_run.is_module and trace.exists() and os.path.samefile(trace, to_run.target):
             raise OptionError(f"{trace}: -o names the program itself.", "Name another file with -o.")
         limit = size_of("--max-size", max_size) or 0
-        code = run(to_run, str(trace), max_bytes=limit, stacks=not no_stacks, version=VERSION)
-        traces, running = write_recordings(trace)
+        with alone(trace):
+            code = run(to_run, str(trace), max_bytes=limit, stacks=not no_stacks, version=VERSION)
+            try:
+                traces, running = write_recordings(trace)
+            except TracekitError as error:  # the program ran, and it ends as that did
+                say_error(error)
+                _end_as(code)
         for written in traces:
             _say_written(written)
         for raw in running:
@@ -151,7 +156,7 @@ def _say_written(written: Written) -> None:
     )
 
 
-def _end_as(code: int) -> None:
+def _end_as(code: int) -> NoReturn:
     """Ends as the program did: with its exit code, or by the same signal."""
     if code >= 0:
         raise typer.Exit(code)

@@ -333,6 +333,10 @@ class RawPicture(NamedTuple):
     rows: Mapping[str, Rows]
 
 
+class TooManyPairs(MemoryError):
+    """Of threads that wait and threads that hold: more than a state machine follows."""
+
+
 class Machine(Protocol):
     """The state machine. Splitting the events into batches anywhere changes nothing."""
 

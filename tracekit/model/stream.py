@@ -18,7 +18,7 @@ from tracekit.model import definitions
 from tracekit.model.arrays import strings
 from tracekit.model.attributes import FIELDS
 from tracekit.model.definitions import Definitions
-from tracekit.model.rows import Faults, Machine
+from tracekit.model.rows import Faults, Machine, TooManyPairs
 from tracekit.words import whole_number
 
 EVENTS = ("ENTRY", "ACQUIRE", "RELEASE", "BUSY", "RETRY")
@@ -237,11 +237,20 @@ class EventStream(ABC):
             "No program has so many: what wrote this trace gives a thread a new id again and again.",
         )
 
+    def too_many_pairs(self) -> SourceError:
+        return SourceError(
+            f"{self.path}: too many threads waited for too many others: there are more than 4,194,304 pairs of them.",
+            "No program has so many: what wrote this trace gives a thread a new id again and again.",
+        )
+
     def feed(self, machine: Machine, progress: OnProgress | None = None) -> None:
         """Runs the whole stream through a state machine. Raises what iterating raises."""
         for batch in self:
             self.attributes.update(name for name in batch.schema.names if name in FIELDS)
-            machine.feed(batch)
+            try:
+                machine.feed(batch)
+            except TooManyPairs:
+                raise self.too_many_pairs() from None
             if progress:
                 progress(*self.position())
 

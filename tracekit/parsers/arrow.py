@@ -9,7 +9,7 @@ import pyarrow as pa
 from tracekit.model.header import KEY, from_json
 from tracekit.model.source import Source
 from tracekit.model.stream import EventStream
-from tracekit.parsers.columnar import ColumnarStream, events_columns, unreadable
+from tracekit.parsers.columnar import READ_ERRORS, ColumnarStream, events_columns, unreadable
 
 _FILE, _STREAM = b"ARROW1", b"\xff\xff\xff\xff"
 
@@ -30,7 +30,7 @@ def open_stream(source: Source, strict: bool, whole: bool) -> EventStream:
             file = pa.PythonFile(source.reader(), mode="r")
             reader = pa.ipc.open_stream(file)
             batches = iter(reader)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except READ_ERRORS as error:
         raise unreadable(path, error) from error
     columns = events_columns(reader.schema, path)
     told = (reader.schema.metadata or {}).get(KEY.encode())

@@ -137,7 +137,7 @@ class ColumnarStream(EventStream):
                     rows = min(_PIECE_ROWS, batch.num_rows - start)
                     yield self._checked({name: column.slice(start, rows) for name, column in columns.items()}, rows)
                     self._rows += rows
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        except READ_ERRORS as error:
             raise unreadable(self.path, error) from error
         if not self._rows:
             raise NoEventsError(f"{self.path}: the table of events has no rows.", "Name another trace.")
@@ -297,8 +297,13 @@ def line_of(reader: io.BufferedReader, path: str, limit: int = LINE_LIMIT) -> by
     return line
 
 
+READ_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError)
+"""What Arrow's readers raise; the last two of names that are no UTF-8, and of sizes that cannot be."""
+
+
 def unreadable(path: str, error: Exception) -> SourceError:
-    return SourceError(f"{path}: cannot be read: {_first(error)}.", "It may be damaged or cut short: convert it again.")
+    why = "a part of it is larger than memory, or says so" if isinstance(error, MemoryError) else _first(error)
+    return SourceError(f"{path}: cannot be read: {why}.", "It may be damaged or cut short: convert it again.")
 
 
 def _first(error: Exception) -> str:

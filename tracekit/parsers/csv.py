@@ -10,7 +10,15 @@ import pyarrow as pa
 from tracekit.model.header import KEY, from_json
 from tracekit.model.source import Source
 from tracekit.model.stream import EventStream
-from tracekit.parsers.columnar import COLUMNS, HEADER_LIMIT, ColumnarStream, events_columns, line_of, unreadable
+from tracekit.parsers.columnar import (
+    COLUMNS,
+    HEADER_LIMIT,
+    READ_ERRORS,
+    ColumnarStream,
+    events_columns,
+    line_of,
+    unreadable,
+)
 
 _HEADER = f"# {KEY}: ".encode()
 _BOM = b"\xef\xbb\xbf"
@@ -62,7 +70,7 @@ def open_stream(source: Source, strict: bool, whole: bool) -> EventStream:
 
     try:
         columns = events_columns(table(b"").schema, path)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except READ_ERRORS as error:
         raise unreadable(path, error) from error
     rows = batches(3 if told else 2)
     return ColumnarStream(path, told, rows, lambda: (source.position() or 0, source.size), source.close)

@@ -118,7 +118,15 @@ class NativeText(EventStream):
 
     def _run(self, timeline: int | None) -> None:
         if not self._c.tk_pipeline_start(self._handle, timeline):
+            self._look()
+            self._refuse_limits()
             raise MemoryError
+
+    def _refuse_limits(self) -> None:
+        if self._state.error == _native.TOO_MANY_THREADS:
+            raise self.too_many_threads()
+        if self._state.error == _native.TOO_MANY_PAIRS:
+            raise self.too_many_pairs()
 
     def _finish(self) -> None:
         """All is read, or the run stopped early: what remains to be known."""
@@ -140,8 +148,7 @@ class NativeText(EventStream):
         self._name_threads(state.threads)
         if state.strict_stop:
             raise bad.refuse(self.path)
-        if state.error == _native.TOO_MANY_THREADS:
-            raise self.too_many_threads()
+        self._refuse_limits()
         if state.error:
             raise SourceError(f"{self.path}: cannot be read: {os.strerror(state.error)}.", "Check the file.")
         self._source.finish(state.bytes)

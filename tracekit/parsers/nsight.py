@@ -49,6 +49,8 @@ class NsightExport(RangeEvents):
             if "interrupted" in str(error):  # by Ctrl-C, in the middle of a query
                 raise KeyboardInterrupt from error
             raise self.damaged(f"it cannot be read as an SQLite database ({error})") from error
+        except UnicodeDecodeError as error:  # of SQLite's own message about a name
+            raise self.damaged("a name in its schema is no UTF-8") from error
 
     @contextmanager
     def _file(self) -> Iterator[str]:

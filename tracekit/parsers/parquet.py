@@ -9,7 +9,7 @@ import pyarrow as pa
 from tracekit.model.header import KEY, from_json
 from tracekit.model.source import Source
 from tracekit.model.stream import EventStream
-from tracekit.parsers.columnar import HEADER_LIMIT, ColumnarStream, events_columns, unreadable
+from tracekit.parsers.columnar import HEADER_LIMIT, READ_ERRORS, ColumnarStream, events_columns, unreadable
 
 _BATCH_EVENTS = 1 << 17
 _FOOTER_LIMIT = 2 * HEADER_LIMIT  # it is there twice, once as Arrow's
@@ -31,7 +31,7 @@ def open_stream(source: Source, strict: bool, whole: bool) -> EventStream:
             page_checksum_verification=True,
             thrift_string_size_limit=_FOOTER_LIMIT,
         )
-    except (pa.ArrowException, OSError) as error:
+    except READ_ERRORS as error:
         raise unreadable(path, error) from error
     columns = events_columns(file.schema_arrow, path)
     told = (file.schema_arrow.metadata or {}).get(KEY.encode())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,12 +42,49 @@ def trace_writer(trace: Path) -> Writer | FolderWriter:
     return writer
 
 
+@contextmanager
+def alone(trace: Path) -> Iterator[None]:
+    """While nobody else records into this trace. Raises RecordError: somebody does, or nothing can be written there."""
+    import fcntl
+
+    path = trace.with_name(f".{trace.name}.recording")
+    try:
+        while True:
+            lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(lock), os.stat(path)):
+                    break
+            except FileNotFoundError:
+                pass  # whoever had it is just gone, and took it away
+            except BaseException:
+                os.close(lock)
+                raise
+            os.close(lock)
+    except BlockingIOError:
+        raise RecordError(
+            f"{trace}: another program is being recorded into it.", "Wait for its end, or name another file with -o."
+        ) from None
+    except OSError as error:
+        raise RecordError(f"{trace}: cannot be written: {error.strerror}.", "Name another file with -o.") from None
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(lock)
+
+
 def write_recordings(trace: Path) -> tuple[list[Written], list[Path]]:
     """Turns the raw recording of a trace, and those of forked processes that have ended, into traces.
 
     A forked process' trace is TRACE.PID. Returns what was written, the first process' first, whose raw recordings are
     removed; and the raw recordings of processes that still run. Raises RecordError, SourceError.
     """
+    if not raw_path(trace).exists():
+        raise RecordError(
+            f"{trace}: the trace is lost: its recording was removed while the program ran.",
+            "Name a file with -o that the program leaves alone.",
+        )
     own = _session(raw_path(trace))
     writer = trace_writer(trace)
     written, running = [_convert(raw_path(trace), trace, writer)], []

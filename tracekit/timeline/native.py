@@ -27,6 +27,7 @@ from tracekit.model.rows import (
     PictureLimits,
     RawPicture,
     Rows,
+    TooManyPairs,
     Totals,
 )
 
@@ -81,6 +82,8 @@ class NativeMachine:
             **{name: values.ctypes.data for name, values in columns.items()},
         )
         if not self._c.tk_timeline_feed(self.native_handle, pointers, len(thread.dictionary)):
+            if self._c.tk_timeline_full(self.native_handle):
+                raise TooManyPairs
             raise MemoryError
 
     def finish(self) -> None:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tracekit.errors import OptionError, TracekitError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+_LOCK = ".in-use"
+_ROOM = re.compile("[a-z0-9_]{8}")  # as tempfile names them
 
 
 @contextmanager
@@ -29,7 +41,8 @@ def beside(output: Path, traces: Sequence[str] = (), folder: bool = False) -> It
         _check_replaceable(output, folder)
         umask = _umask()
         mode = output.stat().st_mode & 0o777 if output.exists() else (0o777 if folder else 0o666) & ~umask
-        with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as room:
+        _clear(output)
+        with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as room, _used(Path(room)):
             made = Path(room) / output.name
             if folder:
                 made.mkdir()
@@ -42,6 +55,27 @@ def beside(output: Path, traces: Sequence[str] = (), folder: bool = False) -> It
         raise TracekitError(
             f"{output}: cannot be written: {error.strerror or error}.", "Name another file with -o."
         ) from error
+
+
+@contextmanager
+def _used(room: Path) -> Iterator[None]:
+    """So long as this process lives, others see that the room is in use."""
+    if fcntl is None:
+        yield
+        return
+    with (room / _LOCK).open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+
+
+def _clear(output: Path) -> None:
+    """Removes what a run for this output left, if it was killed."""
+    for room in output.parent.glob(f".{glob.escape(output.name)}.*"):
+        if fcntl is None or not _ROOM.fullmatch(room.name.removeprefix(f".{output.name}.")) or not room.is_dir():
+            continue
+        with suppress(OSError), (room / _LOCK).open("r+b") as lock:  # else it is in use, or somebody else's
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(room)
 
 
 def _check_replaceable(output: Path, folder: bool) -> None:

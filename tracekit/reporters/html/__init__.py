@@ -20,6 +20,7 @@ from tracekit.analysis import Analysis
 from tracekit.comparison import Comparison
 from tracekit.errors import OptionError
 from tracekit.reporters.html.content import comparison_content, content
+from tracekit.words import printable
 
 THEMES = ("auto", "light", "dark")
 SCRIPTS = (
@@ -61,7 +62,7 @@ def render(
     )
     parts = {
         "policy": policy,
-        "title": escape(shown),
+        "title": escape(printable(shown)),
         "theme": theme,
         "style": (_FOLDER / "style.css").read_text(encoding="utf-8"),
         "data": as_json(data),
@@ -87,6 +88,9 @@ def _script() -> str:
 
 
 def _wrapped(name: str, text: str) -> str:
+    """A file without its comments and indentation, a third of it."""
+    lines = [line.strip() for line in text.splitlines()]
+    text = "\n".join(line for line in lines if line and not line.startswith(("//", "/*", "*"))) + "\n"
     body = _EXPORT.sub("", _IMPORT.sub(r"const \1 = from_\2;", text))
     if name == SCRIPTS[-1]:
         return body

@@ -276,9 +276,9 @@ const SPREAD = {
 export function ownFigures(model) {
   const threads = model.about.threads.length > SHOWN ? ` The ${SHOWN} threads that waited most.` : "";
   return [
-    { name: "causes", title: "Why they waited", about: `Each thread's waiting by its cause, as shares of the trace's time.${threads}`, text: "Nobody waited.", content: causesByThread(model) },
+    { name: "causes", title: "Why they waited", about: `Each thread's waiting by its cause, as shares of the trace's time.${threads}`, text: "Nobody waited.", content: () => causesByThread(model) },
     {
-      name: "utilisation", title: "Minimum utilisation", content: utilisation(model),
+      name: "utilisation", title: "Minimum utilisation", content: () => utilisation(model),
       about: "However one puts a window of this length on the trace: at least this share of it a thread was not kept waiting for the GIL. Low at short windows only: short stalls. Low at long ones: starved.",
       text: "The trace is shorter than a window of 1 ms or 1,000 ticks, or nobody waited.",
     },
@@ -291,24 +291,29 @@ function legendOf(kind, content) {
   return legend ? el("p", { class: "figure-legend" }, legend.map(([name, words]) => el("span", { class: "key" }, symbol(name), words ?? name))) : null;
 }
 
-/** A figure of the page: its title, the drawing, and the same in numbers; words alone where there is nothing to draw. */
+/**
+ * A figure of the page: its title, the drawing, and the same in numbers; words alone where there is nothing to draw.
+ * `content`: what it shows, or a function that finds that when it is drawn.
+ */
 export class FigureBox {
   constructor(model, { name, title, about, text: words, content }, whose, glossary) {
-    Object.assign(this, { model, name, content, title: whose ? `${title}, ${whose}` : title });
+    Object.assign(this, { model, name, content, words, title: whose ? `${title}, ${whose}` : title });
     this.kind = FIGURES[name] ?? SPREAD;
     const heading = el("h3", {}, whose ? el("span", { class: "badge" }, whose) : null, title);
-    if (!content) {
-      this.element = el("figure", {}, heading, el("p", { class: "quiet" }, words));
-      return;
-    }
     this.plot = el("div", { class: "plot", role: "img", "aria-label": `${title}. ${words}`, "data-figure": name });
     this.numbers = el("details", { ontoggle: () => this.fill() }, el("summary", {}, "in numbers"));
-    this.element = el("figure", {}, heading, el("p", { class: "quiet" }, glossary.explain(about)), legendOf(this.kind, content), this.plot, this.numbers);
+    this.element = el("figure", {}, heading, el("p", { class: "quiet" }, glossary.explain(about)), this.plot, this.numbers);
     new ResizeObserver(() => this.drawn && this.draw()).observe(this.plot);
   }
 
   draw() {
-    if (!this.content) return;
+    if (typeof this.content === "function") this.content = this.content();
+    if (!this.content) {
+      if (!this.drawn) this.element.replaceChildren(this.element.firstChild, el("p", { class: "quiet" }, this.words));
+      this.drawn = true;
+      return;
+    }
+    if (!this.drawn) this.plot.before(...[legendOf(this.kind, this.content)].filter(Boolean));
     const width = Math.max(240, Math.round(this.plot.clientWidth || 640));
     if (this.drawn === width) return;
     this.drawn = width;

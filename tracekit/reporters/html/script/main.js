@@ -33,9 +33,17 @@ class Page {
     this.boxes = [];
     document.getElementById("page").append(...this.parts());
     this.listen();
-    this.restore();
-    for (const timeline of this.timelines) timeline.draw();
-    this.ready = drawAll(this.boxes);
+    this.restore(); // which draws them
+    this.ready = this.fillIn();
+  }
+
+  /** What is not on the first screen, piece by piece, so that the page answers in between. */
+  async fillIn() {
+    await drawAll(this.boxes);
+    for (const slot of this.slots) {
+      await new Promise((done) => { setTimeout(done, 0); });
+      slot.fill();
+    }
   }
 
   announce(text) {
@@ -107,6 +115,7 @@ class Page {
   /** On paper: light, everything unfolded, all lanes, every figure. */
   print(now) {
     for (const box of this.boxes) box.draw();
+    for (const slot of this.slots) slot.fill();
     if (now) this.folded = [...document.querySelectorAll("section[aria-label=Verdict] .disclosed[hidden], section[aria-label='What changed'] .disclosed[hidden]")];
     for (const content of this.folded) content.hidden = !now;
     for (const timeline of this.timelines) timeline.print(now);
@@ -126,7 +135,7 @@ class Page {
   parts() {
     const { models, data } = this;
     const sides = (children) => el("div", { class: this.several ? "sides two" : "sides" }, children);
-    this.tables = models.map((model, i) => new Tables(model.about, this.timelines[i], this.letter(i), (text) => this.announce(text)));
+    this.slots = models.map((model, i) => this.tablesSlot(model, i));
     this.keys = keysDialog();
     const main = el(
       "main",
@@ -135,9 +144,16 @@ class Page {
       this.section("Timeline", el("div", { id: "timeline" }, this.timelineParts())),
       data.comparison ? this.section("What changed", comparison(data.comparison, this.glossary)) : null,
       this.section("Who, how long, how often", this.figures()),
-      this.section("Tables", ...this.tables.map((tables) => tables.element)),
+      this.section("Tables", ...this.slots.map(({ element }) => element)),
     );
     return [this.masthead(), main, this.footer(), this.keys, this.glossary.note, this.live];
+  }
+
+  /** Where a trace's tables will stand. */
+  tablesSlot(model, place) {
+    const element = el("div");
+    const fill = () => element.childElementCount || element.append(new Tables(model.about, this.timelines[place], this.letter(place), (text) => this.announce(text)).element);
+    return { element, fill };
   }
 
   section(title, ...children) {

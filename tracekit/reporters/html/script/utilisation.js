@@ -19,13 +19,15 @@ export function mostWaited({ begin, end }, length, duration) {
   for (let i = 0; i < begin.length; i++) sums[i + 1] = sums[i] + end[i] - begin[i];
   const waitedUntil = (at, i) => sums[i] + (i < begin.length ? Math.max(0, Math.min(at, end[i]) - begin[i]) : 0); // i: the first that ends later
   let most = 0;
-  let [left, right] = [0, 0];
   // The worst window begins where a wait begins, or ends where one ends.
-  const edges = [...begin, ...Array.from(end, (at) => at - length)].map((at) => Math.max(0, Math.min(at, duration - length))).sort((a, b) => a - b);
-  for (const at of edges) {
-    while (left < end.length && end[left] <= at) left += 1;
-    while (right < end.length && end[right] <= at + length) right += 1;
-    most = Math.max(most, waitedUntil(at + length, right) - waitedUntil(at, left));
+  for (const [edges, shift] of [[begin, 0], [end, length]]) {
+    let [left, right] = [0, 0];
+    for (const edge of edges) {
+      const at = Math.max(0, Math.min(edge - shift, duration - length));
+      while (left < end.length && end[left] <= at) left += 1;
+      while (right < end.length && end[right] <= at + length) right += 1;
+      most = Math.max(most, waitedUntil(at + length, right) - waitedUntil(at, left));
+    }
   }
   return most;
 }

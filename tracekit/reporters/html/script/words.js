@@ -6,6 +6,7 @@ const SIZES = [
   [1e3, "µs"],
 ];
 const whole = new Intl.NumberFormat("en");
+const made = new Map(); // number formats are slow to make
 
 export function integer(value) {
   return whole.format(value);
@@ -15,6 +16,12 @@ export function count(number, one, many = `${one}s`) {
   return `${integer(number)} ${number === 1 ? one : many}`;
 }
 
+/** A number with so many places. */
+function fixed(value, places) {
+  if (!made.has(places)) made.set(places, new Intl.NumberFormat("en", { minimumFractionDigits: places, maximumFractionDigits: places }));
+  return made.get(places).format(value);
+}
+
 /** `12.3 ms`, or `1,234 ticks`. */
 export function duration(value, unit) {
   if (unit === "ticks") return count(Math.round(value), "tick");
@@ -22,7 +29,7 @@ export function duration(value, unit) {
     if (value >= 0.9995 * size) {
       const shown = value / size;
       const places = shown >= 100 ? 0 : shown >= 10 ? 1 : 2;
-      return `${shown.toLocaleString("en", { minimumFractionDigits: places, maximumFractionDigits: places })} ${name}`;
+      return `${fixed(shown, places)} ${name}`;
     }
   }
   return `${Math.round(value)} ns`;
@@ -63,8 +70,7 @@ export function exact(value, step, unit, size) {
   if (value === 0) return "0";
   const [scale, name] = SIZES.find(([least]) => size >= least) ?? [1, "ns"];
   const places = Math.max(0, Math.ceil(Math.log10(scale / step) - 1e-9));
-  const shown = (value / scale).toLocaleString("en", { minimumFractionDigits: places, maximumFractionDigits: places });
-  return `${shown} ${name}`;
+  return `${fixed(value / scale, places)} ${name}`;
 }
 
 /** `text` cut to `most` characters, its end an ellipsis. */
