@@ -122,8 +122,8 @@ def single():
 def server():
     def serve():
         reader, writer = os.pipe()
-        for _ in range(6000):
-            count(1000)
+        for _ in range(4000):
+            count(3000)
             os.write(writer, b"x")
             os.read(reader, 1)
 

@@ -13,18 +13,18 @@ import pyarrow as pa
 
 from tracekit import timeline
 from tracekit.analyzers import ANALYZERS, KINDS, explain
-from tracekit.analyzers.finding import Finding, Group, Loss, Story
+from tracekit.analyzers.finding import Finding, Group, Loss, Story, Waited
 from tracekit.errors import NotObservedError, OptionError, SourceError
 from tracekit.model import schemas
 from tracekit.model.arrays import NULL, int64_values
 from tracekit.model.observed import hide_all, unobserved
-from tracekit.model.rows import Options, PictureLimits, Totals
+from tracekit.model.rows import CAUSES, Options, PictureLimits, Totals
 from tracekit.model.stream import EVENTS, EventStream, OnProgress
 from tracekit.parsers import open_trace
 from tracekit.timeline import Timeline
 from tracekit.timeline.diagnostics import Diagnostic, require_events, summarise
 from tracekit.timeline.lines import lines_known
-from tracekit.words import duration, printable, whole_number
+from tracekit.words import printable, whole_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -212,12 +212,37 @@ class Analysis:
     @cached_property
     def _story(self) -> Story:
         interval = whole_number(self.metadata.get("switch-interval-us", ""), 10**9)
-        shown = "5 ms unless it was changed" if interval is None else duration(interval * 1000, "ns")
         threads = {row["thread"]: row for row in self.threads.to_pylist()}
         return Story(
-            self.unit, self.duration, self.new_gil, shown, self.names, self.called, threads, self._hogs(), self.groups,
-            self.unobserved,
-        )  # fmt: skip
+            unit=self.unit,
+            duration=self.duration,
+            new_gil=self.new_gil,
+            switch_interval=None if interval is None else 1000 * interval,
+            names=self.names,
+            called=self.called,
+            threads=threads,
+            hogs=self._hogs(),
+            causes=self.waited,
+            release_kinds_known=self.totals.checks is not None and "checks" not in self.unobserved,
+            free_gap=self.totals.free_wanted // self.totals.switches if self.totals.switches else None,
+            groups=self.groups,
+            unobserved=self.unobserved,
+        )
+
+    @cached_property
+    def waited(self) -> dict[str, dict[str, Waited]]:
+        """The table `causes` by cause and thread, those first that waited longest."""
+        found: dict[str, dict[str, Waited]] = {cause: {} for cause in CAUSES}
+        names = ("thread", "cause", "holder", "duration", "waits")
+        columns = (self.causes.column(name).to_pylist() for name in names)
+        for thread, cause, holder, spent, waits in zip(*columns, strict=True):
+            waited = found[cause].setdefault(thread, Waited())
+            waited.duration += spent
+            waited.waits += waits
+            waited.holders[holder] += spent
+        return {
+            cause: dict(sorted(threads.items(), key=lambda item: -item[1].duration)) for cause, threads in found.items()
+        }
 
     def _hogs(self) -> dict[str, str]:
         """Waiter -> who held the GIL for the longest part of its waits."""
@@ -242,7 +267,7 @@ class Analysis:
                 f"{self.path}: {ANALYZERS[kind].words} cannot be seen in this trace, which does not tell {missing}.",
                 "Record it with tracekit, or leave them out.",
             )
-        number, cost = ANALYZERS[kind].measure(self.losses(kind))
+        number, cost = ANALYZERS[kind].measured(self._story)
         return number, min(1.0, cost / self.duration) if self.duration else 0.0
 
     def to_pandas(self, table: str) -> pd.DataFrame:

@@ -23,16 +23,16 @@ def kinds(name: str) -> dict[str, int]:
 @pytest.mark.parametrize(
     ("name", "named", "threads"),
     [
-        ("py27-cpu2.log", ["battles"], {"t2", "t3"}),
+        ("py27-cpu2.log", ["battles", "saturation"], {"t2", "t3"}),
         ("py27-cpu2-onecore.log", [], set()),
-        ("py27-io4.log", [], set()),
+        ("py27-io4.log", ["queueing"], {"t1", "t2"}),
         ("py311-io4.log", [], set()),
         ("py27-frozen.log", ["frozen_signals"], set()),
-        ("py311-cpu2.log", ["failed_retries"], {"t1", "t2", "t3"}),
-        ("py311-echo-convoy.log", ["convoys"], {"t2", "t3"}),
-        ("py311-longhold.log", ["long_holds", "convoys"], {"t2", "t3"}),
+        ("py311-cpu2.log", ["saturation", "queueing"], {"t1", "t2", "t3"}),
+        ("py311-echo-convoy.log", ["convoys", "scheduling", "queueing"], {"t2", "t3"}),
+        ("py311-longhold.log", ["long_holds"], {"t2"}),
         ("slide-battle.log", ["battles"], {"t1", "t2"}),
-        ("slide-sample.log", ["battles"], {"t1", "t2"}),
+        ("slide-sample.log", ["battles", "saturation"], {"t1", "t2"}),
     ],
 )
 def test_findings_of_labelled_traces(name: str, named: list[str], threads: set[str]) -> None:
@@ -187,7 +187,7 @@ def test_analysis_to_pandas() -> None:
     assert frame.groupby("waiter", observed=True)["rounds"].sum().sum() == 527
     with pytest.raises(ValueError, match="no table 'events'"):
         analysis.to_pandas("events")
-    assert repr(analysis).endswith("1 finding>")
+    assert repr(analysis).endswith("2 findings>")
 
 
 def long_hold_rows(*lines: str) -> str:
@@ -235,7 +235,7 @@ def test_frozen_finding_leads_to_the_longest_run(tmp_path: Path, core: str) -> N
     ]
     path.write_text("\n".join(rows))
     (finding,) = tracekit.analyze(path).findings
-    assert "112 checks came after a single tick each, in 2 runs, the longest of 100" in finding.title
+    assert "112 checks found the tick countdown at 0, in 2 runs, the longest of 100, from event 41 on." in finding.title
     assert (finding.start_seq, finding.end_seq) == (41, 338)
 
 

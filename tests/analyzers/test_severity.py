@@ -86,8 +86,8 @@ def test_a_convoys_span_is_of_the_thread_that_it_names(tmp_path: Path) -> None:
     (tmp_path / "t.log").write_text("".join(f"{row}\n" for row in rows))
     analysis = tracekit.analyze(tmp_path / "t.log")
     (finding,) = (f for f in analysis.findings if f.kind == "convoys")
-    assert finding.title.startswith("t2 (short holds) waited")
-    assert finding.title.endswith("1 other thread waited so too.")
+    assert finding.title.startswith("t2 and t3 each waited")
+    assert finding.title.endswith("9 waits of 110 ns each on average, for 1 ns of work.")
     spans = {row["start_seq"]: row for row in analysis.convoys.to_pylist()}
     assert spans[finding.start_seq]["thread"] == "t2"
     assert spans[finding.start_seq]["waited"] == 301

@@ -76,8 +76,8 @@ def test_colours() -> None:
 def test_json() -> None:
     found = json.loads(run("analyze", BATTLE, "--json").stdout)
     assert list(found) == [
-        "schema", "trace", "threads", "blame", "battles", "convoys", "frozen_signals", "long_holds", "distributions",
-        "utilisation", "waiting", "handoffs", "fairness", "found", "diagnostics", "findings",
+        "schema", "trace", "threads", "blame", "causes", "battles", "convoys", "frozen_signals", "long_holds",
+        "distributions", "utilisation", "waiting", "handoffs", "fairness", "found", "diagnostics", "findings",
     ]  # fmt: skip
     assert found["schema"] == "tracekit.analysis/1"
     assert list(found["trace"]) == [
@@ -214,15 +214,20 @@ def test_thresholds_and_fail_on(options: list[str], code: int) -> None:
     assert bool(done.stdout) == (code != 2)
 
 
-def test_findings_come_first() -> None:
-    lines = run("analyze", ECHO).stdout.splitlines()
-    assert lines[4].startswith("HIGH  t2 (short holds) waited 96.8 % of the trace behind t3: 192 waits of 5.19 ms each")
-    assert any("lower sys.setswitchinterval" in line for line in lines[5:9])
+def test_where_the_waiting_went_comes_first_then_the_findings() -> None:
+    shown = run("analyze", ECHO).stdout
+    lines = shown.splitlines()
+    assert lines[4].startswith(
+        "One thread at a time can hold the GIL and run Python code. 3 of 3 threads waited for it"
+    )
+    assert [" ".join(line.split())[:18] for line in lines[8:9]] == ["96.3 % convoys cam"]
+    assert shown.index("96.3 %  convoys") < shown.index("HIGH  t2") < shown.index("lower sys.setswitchinterval")
+    assert shown.index("lower sys.setswitchinterval") < shown.index("held   waited")
     quiet = run("analyze", QUIET).stdout
     assert "No contention worth naming: the GIL was held 2.6 % of the time, and free while somebody waited" in quiet
     only_battles = run("analyze", ECHO, "--only", "battles").stdout
     assert "HIGH" not in only_battles
-    assert "Nothing worth naming of battles. 1 finding of other kinds not shown." in only_battles
+    assert "Nothing worth naming of battles. 3 findings of other kinds not shown." in only_battles
     only = json.loads(run("analyze", ECHO, "--only", "battles", "--json").stdout)
     assert (only["convoys"], only["findings"]) == ([], [])
     assert len(only["battles"]) == 4
@@ -249,7 +254,10 @@ def test_compare() -> None:
     assert worse.returncode == 1
     found = json.loads(worse.stdout)
     assert found["schema"] == "tracekit.comparison/1"
-    assert [(change["change"], change["kind"]) for change in found["findings"]] == [("new", "battles")]
+    assert [(change["change"], change["kind"]) for change in found["findings"]] == [
+        ("new", "battles"),
+        ("worse", "saturation"),
+    ]
     assert "(--fail-on-regression)" in worse.stderr
     metrics = {metric["name"]: metric for metric in found["metrics"]}
     assert metrics["failed retries"] == {

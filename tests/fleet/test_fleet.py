@@ -95,7 +95,8 @@ def test_causes_are_grouped_over_processes(out: Path) -> None:
     first = summary.causes[0]
     assert (first.text, first.processes) == ("metrics-* convoys behind worker-*-*", 3)
     assert first.cost == pytest.approx(tracekit.analyze(SAMPLES / "py311-echo-convoy.log").found("convoys")[1])
-    assert {cause.kind for cause in summary.causes} == {"convoys", "battles", "long_holds"}
+    kinds = {cause.kind for cause in summary.causes}
+    assert kinds == {"convoys", "battles", "long_holds", "saturation", "queueing", "scheduling"}
     assert (summary.analyzed, summary.suffering, summary.root.endswith("/traces/")) == (7, 5, True)
     lost = [process.lost for process in summary.processes]
     assert lost == sorted(lost, key=lambda share: -(share or 0))
@@ -362,7 +363,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert re.search(r"^Dask dashboard: http://127\.0\.0\.1:\d+/status$", done.stderr, re.MULTILINE)
     assert "1 of 8 traces failed" in done.stderr
-    assert done.stdout.startswith("5 of 7 processes suffer, from 5 causes")
+    assert done.stdout.startswith("5 of 7 processes suffer, from 9 causes")
     assert "metrics-* convoys behind worker-*-* in 3 of 7 processes, on average" in done.stdout
     assert "missing.log: there is no such file." in done.stdout
     assert json.loads((out / "summary.json").read_text())["schema"] == "tracekit.fleet/1"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import tracekit
 from tests.recorder.lines import Hold, Recorded, recorded
 from tests.recorder.recorded import PROGRAMS, every_interpreter, need_recorder
 from tracekit.recorder import BOOTSTRAP, require_library
@@ -62,6 +63,9 @@ def test_two_that_count_beside_strangers_do_not_run(python: str, tmp_path: Path)
     unknown = sum(hold.end - hold.start for hold in long_holds(found) if hold.cpu is None)
     assert unknown < held / 20
     assert sum(hold.cpu or 0 for hold in long_holds(found)) < held / 2
+    causes = tracekit.analyze(tmp_path / "out.raw").causes.to_pylist()
+    waited = sum(row["duration"] for row in causes if row["holder"] is not None)
+    assert sum(row["duration"] for row in causes if row["cause"] == "preemption") > waited / 2
 
 
 def test_short_holds_are_not_looked_at(tmp_path: Path) -> None:

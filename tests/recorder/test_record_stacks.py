@@ -239,3 +239,13 @@ def test_where_other_threads_cannot_be_read(python: str, answer: str, tmp_path: 
     assert any(
         found.frames(stack)[0][0] == "victim" for thread, _, _, stack in found.waits if thread == victim and stack
     )
+
+
+@pytest.mark.slow
+@every_interpreter
+def test_nothing_crashes(python: str, tmp_path: Path) -> None:
+    """Code churn, generators, recursion, callbacks, forks, imports, 200 threads, an end at any moment."""
+    for seed in range(3):
+        found = run(tmp_path, python, PROGRAMS / "stress.py", "4", str(seed))
+        assert found.stream.metadata["stacks"] == "on"
+        assert any(row.get("sample") for row in found.rows)

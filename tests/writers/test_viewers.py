@@ -143,7 +143,12 @@ def test_story(story: Path, ending: str, tmp_path: Path, processor: list[TracePr
     """Every slice to the nanosecond."""
     processor.append(found := TraceProcessor(convert(story, tmp_path / f"out.{ending}")))
     worker = 't2 (a "<b>wörker")'
-    assert [(track, name, ts - START, dur, depth) for track, name, ts, dur, depth in found.query(SLICES)] == [
+    slices = [(track, name, ts - START, dur, depth) for track, name, ts, dur, depth in found.query(SLICES)]
+    told = [finding for finding in tracekit.analyze(story).findings if finding.start_seq is None]
+    assert {(track, *rest) for track, name, *rest in slices if name == "queueing"} == {
+        (f"queueing of {finding.subject}", 1, 9006, 0) for finding in told
+    }
+    assert [each for each in slices if each[1] != "queueing"] == [
         ("t1", "holds the GIL", 1001, 5999, 0),
         (worker, "waits for the GIL", 1500, 5550, 0),
         ("t1", "waits for the GIL", 7000, 1010, 0),
@@ -315,3 +320,80 @@ def test_firefox_flows_and_counter(story: Path, tmp_path: Path) -> None:
         "count": [1, -1, 1, -1, 1],
         "length": 5,
     }
+
+
+TOLD = """\
+# code: 1 = 3 main /a b.py
+# code: 2 = 9 Server.serve /c.py
+# stack: 7 = 0 1 5
+# stack: 9 = 7 2 11
+t1 - 0 ENTRY 0
+t1 - 0 ACQUIRE 0
+t2 - 0 ENTRY 1000
+t2 - 0 BUSY 1000 stack=9
+t3 - 0 ENTRY 1000
+t3 - 0 BUSY 1000 stack=8
+t1 - 0 RELEASE 5000 cpu=4000
+t2 - 0 ACQUIRE 6000
+t2 - 0 RELEASE 7000
+t3 - 0 ACQUIRE 8000
+"""
+"""Nothing is known of stack 8."""
+IN_WORDS = ["Server.serve (/c.py:11)", "main (/a b.py:5)"]
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Path:
+    path = tmp_path / "told.log"
+    path.write_text(TOLD)
+    return path
+
+
+@pytest.mark.parametrize(("ending", "facts"), [("pftrace", "debug"), ("json", "args")])
+def test_stacks_and_cpu(told: Path, ending: str, facts: str, tmp_path: Path, processor: list[TraceProcessor]) -> None:
+    processor.append(found := TraceProcessor(convert(told, tmp_path / f"out.{ending}")))
+    assert found.query(FAULTS) == []
+    query = "SELECT slice.name, slice.ts, args.{} FROM slice JOIN args USING (arg_set_id) WHERE key = '{}.{}'"
+    ((name, time, stack),) = found.query(query.format("string_value", facts, "stack"))
+    assert (name, time, stack.replace("\\n", "\n").split("\n")) == ("waits for the GIL", 1000, IN_WORDS)
+    assert found.query(query.format("int_value", facts, "cpu ns")) == [("holds the GIL", 0, 4000)]
+
+
+def test_chrome_stacks(told: Path, tmp_path: Path) -> None:
+    """By the format's rules: `sf` is the innermost of the frames, and each names its caller."""
+    trace = json.loads(convert(told, tmp_path / "out.json").read_bytes())
+    ((name, stack),) = [(event["name"], event["sf"]) for event in trace["traceEvents"] if "sf" in event]
+    frames = []
+    while stack:
+        frames.append(trace["stackFrames"][stack]["name"])
+        stack = trace["stackFrames"][stack].get("parent")
+    assert (name, frames) == ("waits for the GIL", IN_WORDS)
+
+
+def test_firefox_stacks(told: Path, tmp_path: Path) -> None:
+    profile = json.loads(convert(told, tmp_path / "out.firefox.json").read_bytes())
+    tables, strings = profile["shared"], profile["shared"]["stringArray"]
+    for table in (table for table in tables.values() if isinstance(table, dict)):
+        assert {len(column) for key, column in table.items() if key != "length"} == {table["length"]}
+    ((place, cause),) = [
+        (place, data["cause"])
+        for place, thread in enumerate(profile["threads"])
+        for data in thread["markers"]["data"]
+        if "cause" in data
+    ]
+    frames, stack = [], cause["stack"]
+    while stack is not None:
+        frame = tables["stackTable"]["frame"][stack]
+        function = tables["frameTable"]["func"][frame]
+        file = tables["sources"]["filename"][tables["funcTable"]["source"][function]]
+        line = tables["frameTable"]["line"][frame]
+        frames.append(f"{strings[tables['funcTable']['name'][function]]} ({strings[file]}:{line})")
+        stack = tables["stackTable"]["prefix"][stack]
+    assert (place, cause["time"], frames) == (1, 0.001, IN_WORDS)
+
+
+def test_the_profiler_shows_stacks(told: Path, tmp_path: Path, profiler: Any) -> None:
+    found = profiler(convert(told, tmp_path / "out.firefox.json"))
+    found.json("thread", "markers", "--thread", "t-1")
+    frames = found.json("marker", "stack", "m-1")["stack"]["frames"]
+    assert [frame["name"] for frame in frames] == ["Server.serve", "main"]

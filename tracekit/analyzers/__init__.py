@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tracekit.analyzers import battles, convoys, failed_retries, frozen_signals, long_holds
+from tracekit.analyzers import (
+    battles,
+    convoys,
+    failed_retries,
+    frozen_signals,
+    long_holds,
+    preemption,
+    queueing,
+    saturation,
+    scheduling,
+)
 from tracekit.analyzers.finding import Analyzer, Finding, Story
 
 ANALYZERS: dict[str, Analyzer] = {
@@ -17,6 +27,10 @@ ANALYZERS: dict[str, Analyzer] = {
         convoys.ANALYZER,
         frozen_signals.ANALYZER,
         long_holds.ANALYZER,
+        saturation.ANALYZER,
+        queueing.ANALYZER,
+        preemption.ANALYZER,
+        scheduling.ANALYZER,
         failed_retries.ANALYZER,  # behind those that explain them
     )
 }

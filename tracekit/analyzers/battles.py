@@ -6,17 +6,18 @@ rival, more (lost rounds, failed retries, passes).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 import pyarrow as pa
 
 from tracekit.analyzers.finding import NAMED, Analyzer, Finding, Loss, Story, ToArrow, span
+from tracekit.analyzers.waited import holders, shares_of, who_are
 from tracekit.model.arrays import integers
 from tracekit.model.rows import FoundRow, Options, Rows, Wait
 from tracekit.words import count, percent
 
 KIND = "battles"
+CAUSE = "battle"
 
 
 def battle(wait: Wait, end_seq: int, end: int, options: Options) -> FoundRow | None:
@@ -45,25 +46,34 @@ def losses(story: Story) -> Iterator[Loss]:
 
 
 def explain(story: Story) -> list[Finding]:
-    """One finding for all battles. It costs what the thread lost that lost most."""
-    groups = story.groups[KIND]
-    lost: Counter[str] = Counter()
-    for group in groups:
-        lost[str(group.thread)] += group.cost
-    if not lost or story.share(max(lost.values())) < NAMED:
+    """One finding for all battles. It costs what the thread waited in them that waited most."""
+    lost, groups = story.causes[CAUSE], story.groups[KIND]
+    if not lost:
         return []
-    (hit, cost), *_ = lost.most_common()
-    rival = next(group.other for group in groups if group.thread == hit)
-    threads = dict.fromkeys(str(name) for group in groups for name in (group.thread, group.other))
+    hit, waited = next(iter(lost.items()))
+    if story.share(waited.duration) < NAMED:
+        return []
     number, rounds = sum(group.count for group in groups), sum(group.more[0] for group in groups)
-    more = f", and {count(len(threads) - 2, 'other thread')} too" if len(threads) > 2 else ""
+    behind = holders(story, [waited])
+    if behind.thread:
+        fighters = dict.fromkeys((hit, behind.thread, *lost))
+        others = len(fighters) - 2
+        more = f", and {count(others, 'other thread')} too" if others else ""
+        who = f"{story.names[hit]} and {behind.text} fight for the GIL{more}"
+        who_spent = f"{story.names[hit]} spent {percent(story.share(waited.duration))}"
+    else:
+        fighters = dict.fromkeys(lost)
+        among = holders(story, list(lost.values()), list(lost))
+        with_whom = "" if among.text == "each other" else f" with {among.text}"
+        hard = [each.duration for each in lost.values() if story.share(each.duration) >= NAMED]
+        who_spent = f"{'Those hit hard' if len(hard) > 1 else 'The one hit hardest'} spent {shares_of(story, hard)}"
+        who = f"{' and '.join(who_are(story, list(fighters)))} fight for the GIL{with_whom}"
     title = (
-        f"{story.names[hit]} and {story.names[str(rival)]} fight for the GIL{more}: in {count(number, 'battle')} the "
-        f"waiter woke up {count(rounds, 'time')} only to find that the GIL had been taken again. {story.names[hit]} "
-        f"spent {percent(story.share(cost))} of the trace in such waits."
+        f"{who}: in {count(number, 'battle')} the waiter woke up {count(rounds, 'time')} only to find that the GIL had "
+        f"been taken again. {who_spent} {story.of_trace} in such waits."
     )
-    order = (hit, str(rival), *(name for name in threads if name not in (hit, rival)))
-    return [story.finding(KIND, cost, title, *(_NEW if story.new_gil else _OLD), groups, order)]
+    explanation, advice = _NEW if story.new_gil else _OLD
+    return [story.finding(KIND, waited.duration, title, explanation, advice, groups, list(fighters))]
 
 
 _OLD = (
@@ -83,6 +93,8 @@ _NEW = (
 ANALYZER = Analyzer(
     kind=KIND,
     label="Battles",
+    cause=CAUSE,
+    reason="was woken for a free GIL again and again, and found it taken each time",
     fleet="{thread} loses battles to {hog}",
     losses=losses,
     explain=explain,

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from tracekit.analyzers.finding import NAMED, Analyzer, Finding, Loss, Story, ToArrow, span
+from tracekit.analyzers.finding import NAMED, Analyzer, Finding, Loss, Story, ToArrow, Waited, span
+from tracekit.analyzers.waited import behind_whom, holders, shares_of, who_are
 from tracekit.model.arrays import integers, ratios
 from tracekit.model.rows import NOBODY, FoundRow, Hold, Options, Rows, Wait
-from tracekit.words import count, duration, percent
+from tracekit.words import count, duration
 
 KIND = "convoys"
+CAUSE = "convoy"
 
 
 @dataclass
@@ -99,54 +101,71 @@ def columns(rows: Rows, to: ToArrow) -> dict[str, pa.Array]:
 
 
 def losses(story: Story) -> Iterator[Loss]:
+    subjects = {thread: _subject(story, waited) for thread, waited in story.causes[CAUSE].items()}
     for group in story.groups[KIND]:
-        yield Loss(group.thread, group.other, group.count, group.lost, story.called[group.other])
+        subject = subjects.get(str(group.thread), story.called[group.other])
+        yield Loss(group.thread, group.other, group.count, group.lost, subject)
+
+
+def _subject(story: Story, waited: Waited) -> str:
+    """The hog, where there is one: who waits behind it is one finding."""
+    behind = holders(story, [waited])
+    return story.called[behind.thread] if behind.thread else ""
 
 
 def explain(story: Story) -> list[Finding]:
-    """One finding for each hog. It costs what the thread waited that waited most."""
-    groups = story.groups[KIND]
-    found = []
-    for hog in dict.fromkeys(group.other for group in groups):
-        behind = [group for group in groups if group.other == hog]
-        worst = behind[0]
-        cycles, waited, held = worst.more
-        if story.share(waited) < NAMED:
-            continue
-        thread, more = str(worst.thread), len(behind) - 1
-        words = {
-            "thread": story.names[thread],
-            "hog": "nobody" if hog is None else story.names[hog],
-            "interval": story.switch_interval,
-        }
+    """One finding for each hog, and one for those who wait behind many. It costs what the thread waited that waited
+    most; waits behind long holds are not told here, though they are in the table."""
+    lost = story.causes[CAUSE]
+    together: dict[str, list[str]] = {}
+    for thread, waited in lost.items():
+        if story.share(waited.duration) >= NAMED:
+            together.setdefault(_subject(story, waited), []).append(thread)
+    findings = []
+    for subject, threads in together.items():
+        worst = threads[0]
+        behind = holders(story, [lost[thread] for thread in threads], threads)
+        groups = [group for group in story.groups[KIND] if group.thread in threads]
+        cycles, spent, held = (sum(group.more[place] for group in groups) for place in range(3))
+        who, verb = " and ".join(who_are(story, threads)), "each waited" if len(threads) > 1 else "waited"
+        shares = shares_of(story, [lost[thread].duration for thread in threads])
         title = (
-            f"{words['thread']} (short holds) waited {percent(story.share(waited))} of the trace behind "
-            f"{words['hog']}: {count(cycles, 'wait')} of {duration(waited // cycles, story.unit)} each, on "
-            f"average, for {duration(held // cycles, story.unit)} of work."
+            f"{who} {verb} {shares} {story.of_trace} {behind_whom(behind)}, time and again for a little work: "
+            f"{count(cycles, 'wait')} of {duration(spent // cycles, story.unit)} each on average, for "
+            f"{duration(held // cycles, story.unit)} of work."
         )
-        if more:
-            title += f" {count(more, 'other thread')} waited so too."
-        explanation, advice = (text.format(**words) for text in (_NEW if story.new_gil else _OLD))
-        threads = [name for name in (thread, hog, *(group.thread for group in behind[1:])) if name is not None]
-        subject = story.called[hog]
-        found.append(story.finding(KIND, waited, title, explanation, advice, [worst], threads, subject))
-    return found
+        explanation, advice = _NEW if story.new_gil else _OLD
+        explanation = explanation.format(interval=story.shown_interval)
+        advice = advice.format(holder=behind.text) if behind.thread else _MANY
+        named = list(dict.fromkeys([worst, *([behind.thread] if behind.thread else []), *threads]))
+        cost, worsts = lost[worst].duration, [group for group in groups if group.thread == worst]
+        findings.append(story.finding(KIND, cost, title, explanation, advice, worsts, named, subject))
+    return findings
 
 
 _OLD = (
-    "{thread} gives the GIL up around each blocking call. When it comes back {hog} has it, and although {hog} releases "
-    "it at every check it mostly takes it again before {thread} is awake.",
-    "Move {hog} to a process, or run on Python 3.2 or newer, where the wait is at most one switch interval.",
+    "A thread that gives the GIL up around each blocking call finds it taken when it comes back. Who computes "
+    "releases it at every check, but mostly takes it again before the thread that was signalled is awake.",
+    "Move the computing of {holder} to a process, or run on Python 3.2 or newer, where the wait is at most one switch "
+    "interval.",
 )
 _NEW = (
-    "{thread} gives the GIL up around each blocking call, and {hog} takes it. A thread that wants it back sleeps for "
-    "the switch interval ({interval}) before it may ask {hog} to drop it, every single time.",
-    "Move {hog} to a process, lower sys.setswitchinterval, or release the GIL in the C code that {hog} runs.",
+    "A thread that gives the GIL up around each blocking call finds it taken when it comes back. It waits until the "
+    "holder blocks too, or for the switch interval ({interval}), after which it may ask the holder to let go. So it "
+    "goes every single time.",
+    "Move the computing of {holder} to a process, or lower sys.setswitchinterval: each wait gets shorter, for more "
+    "switches.",
+)
+_MANY = (
+    "No single thread is to blame: the Python code that the threads run between blocking calls adds up. Make it "
+    "cheaper, spread the threads over several processes, or use fewer."
 )
 
 ANALYZER = Analyzer(
     kind=KIND,
     label="Convoys",
+    cause=CAUSE,
+    reason="came back for a little work after a blocking call, and each time waited far longer than it worked",
     fleet="{thread} convoys behind {hog}",
     losses=losses,
     explain=explain,

@@ -5,8 +5,7 @@ Definition: docs/analyses.md. Their rows are the table `failed_retries` of a tra
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from tracekit.analyzers import long_holds
 from tracekit.analyzers.finding import NAMED, Analyzer, Finding, Loss, Story
@@ -21,9 +20,9 @@ def losses(story: Story) -> Iterator[Loss]:
             yield Loss(thread, story.hogs.get(thread), row["failed_retries"], row["retried_waited"])
 
 
-def measure(losses: Iterable[Loss]) -> tuple[int, int]:
+def measure(story: Story) -> tuple[int, int]:
     """All failed retries, and what the thread lost by them that lost most."""
-    every = list(losses)
+    every = list(losses(story))
     return sum(loss.count for loss in every), max((loss.lost for loss in every), default=0)
 
 
@@ -44,18 +43,13 @@ def explain(story: Story) -> list[Finding]:
     cost = max(row["retried_waited"] for row in rows)
     retries = count(worst["failed_retries"], "failed retry", "failed retries")
     title = (
-        f"{story.names[worst['thread']]} slept on the GIL in vain: {percent(story.share(cost))} of the trace in "
-        f"waits with {retries}{_mostly_behind(worst, story)}."
+        f"{story.names[worst['thread']]} slept on the GIL in vain: {percent(story.share(cost))} {story.of_trace} in "
+        f"waits with {retries}."
     )
     if len(rows) > 1:
         title += f" So did {count(len(rows) - 1, 'other thread')}."
     explanation, advice = _NEW if story.new_gil else _OLD
     return [story.finding(KIND, cost, title, explanation, advice, (), threads)]
-
-
-def _mostly_behind(waiter: Mapping[str, Any], story: Story) -> str:
-    holder = story.hogs.get(waiter["thread"])
-    return "" if holder is None else f", mostly behind {story.names[holder]}"
 
 
 _OLD = (

@@ -3,14 +3,16 @@ how the state machine's rows become Arrow."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy.typing as npt
 import pyarrow as pa
 
 from tracekit.model.rows import Rows
+from tracekit.words import duration
 
 NAMED = 0.01
 """Share of the trace's duration that a finding must cost to be worth naming."""
@@ -74,6 +76,18 @@ class Loss:
     subject: str = ""
 
 
+@dataclass
+class Waited:
+    """What one thread waited for one cause, in all and behind each holder, in the clock's unit.
+
+    waits: in how many waits; one behind several holders counts for each.
+    """
+
+    duration: int = 0
+    waits: int = 0
+    holders: Counter[str | None] = field(default_factory=Counter)
+
+
 @dataclass(frozen=True)
 class Story:
     """What is known of the trace, to word a finding with.
@@ -84,24 +98,40 @@ class Story:
         threads: rows of the table, by thread id.
         hogs: waiter -> who held the GIL for the longest part of its waits.
         groups: all findings that the state machine collected, by kind, costliest first.
+        causes: cause -> thread -> what it waited for that; all causes are there.
+        release_kinds_known: the trace tells forced releases from blocking calls.
+        free_gap: for how long the GIL was free while it was wanted, on average for each switch; None without any.
         findings: those of the analyzers before.
     """
 
     unit: str
     duration: int
     new_gil: bool
-    switch_interval: str
+    switch_interval: int | None
     names: Mapping[str, str]
     called: Mapping[str | None, str]
     threads: Mapping[str, Mapping[str, Any]]
     hogs: Mapping[str, str]
+    causes: Mapping[str, Mapping[str, Waited]]
+    release_kinds_known: bool
+    free_gap: int | None
     groups: Mapping[str, Sequence[Group]]
     unobserved: frozenset[str]
     findings: tuple[Finding, ...] = ()
 
-    def share(self, duration: int) -> float:
+    @property
+    def shown_interval(self) -> str:
+        """The switch interval, in words."""
+        return "5 ms unless it was changed" if self.switch_interval is None else duration(self.switch_interval, "ns")
+
+    @property
+    def of_trace(self) -> str:
+        """What a share is of."""
+        return "of the trace" if self.unit == "ns" else "of the trace's ticks"
+
+    def share(self, part: int) -> float:
         """Of the trace's duration; at most 1, since several may wait at once."""
-        return min(1.0, duration / self.duration) if self.duration else 0.0
+        return min(1.0, part / self.duration) if self.duration else 0.0
 
     def finding(
         self,
@@ -151,7 +181,9 @@ class Analyzer:
         losses: what each thread lost by it.
         explain: its findings worth naming, costliest first.
         needs: what a trace must tell for these to be seen, of `observed.OPTIONAL`.
-        measure: of all its losses, how many findings there are and what they cost.
+        measure: how many findings there are in all and what they cost; None: what all losses sum up to.
+        cause: of those in the table `causes`, the one that it is about; reason: why a thread then waited, in a
+            summary's line.
         columns: the columns of its table, of the rows that the state machine collects; None where it collects none.
         costs_span: its rows cost what passes from their start to their end, not what they are chosen by.
         colour: of its marks: a custom property of the report's style sheet.
@@ -163,10 +195,16 @@ class Analyzer:
     losses: Callable[[Story], Iterator[Loss]]
     explain: Callable[[Story], list[Finding]]
     needs: frozenset[str] = frozenset()
-    measure: Callable[[Iterable[Loss]], tuple[int, int]] = summed
+    measure: Callable[[Story], tuple[int, int]] | None = None
+    cause: str | None = None
+    reason: str = ""
     columns: Callable[[Rows, ToArrow], dict[str, pa.Array]] | None = None
     costs_span: bool = False
     colour: str = "accent"
+
+    def measured(self, story: Story) -> tuple[int, int]:
+        """How many findings there are in all, and what they cost in the clock's unit."""
+        return self.measure(story) if self.measure else summed(self.losses(story))
 
     @property
     def words(self) -> str:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from tracekit.analyzers.finding import Analyzer, Finding, Loss, Story, ToArrow, span
 from tracekit.model.arrays import integers
 from tracekit.model.rows import FoundRow, Options, Rows
-from tracekit.words import count
+from tracekit.words import count, percent
 
 KIND = "frozen_signals"
 
@@ -54,16 +54,18 @@ def losses(story: Story) -> Iterator[Loss]:
 
 
 def explain(story: Story) -> list[Finding]:
-    """One finding for all runs. It costs the whole spans: every check in them came after a single tick."""
+    """One finding for all runs. It costs their whole spans."""
     groups = story.groups[KIND]
     if not groups:
         return []
     (group,) = groups
     runs = "in a row" if group.count == 1 else f"in {group.count:,} runs, the longest of {group.worst_cost:,}"
     title = (
-        f"Signals were frozen: {count(group.more[0], 'check')} came after a single tick each, {runs} from event "
+        f"Signals were frozen: {count(group.more[0], 'check')} found the tick countdown at 0, {runs}, from event "
         f"{group.start_seq:,} on."
     )
+    if story.unit == "ticks":
+        title += f" They last {percent(story.share(group.lost))} of a clock that counts ticks, not time."
     return [story.finding(KIND, group.lost, title, _EXPLANATION, _ADVICE, groups, ())]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tracekit.analyzers import ANALYZERS
 from tracekit.model.arrays import NULL, int64_values
 from tracekit.timeline.picture import Picture
 from tracekit.words import count, duration, percent
@@ -38,16 +39,9 @@ class Drawable(Protocol):
 
 
 CAUSES = {
-    "convoy": ("convoy", "It needs the GIL only briefly between blocking calls, and waits much longer than it works."),
-    "battle": ("battle", "It was woken again and again, only to find that the GIL had been taken back."),
-    "long_hold": ("long hold", "Another thread kept the GIL for long, as C code does that never lets go of it."),
-    "saturation": (
-        "saturation",
-        "It was made to stop, and wants to go on computing: too much work for one core.",
-    ),
-    "queueing": ("queueing", "It comes back from a blocking call, and others are before it, none of them for long."),
-    "preemption": ("preemption", "The thread that held the GIL was not running: the system had taken its CPU away."),
-    "scheduling": ("scheduling", "The GIL was free, and the thread that wants it not yet running."),
+    analyzer.cause: (analyzer.cause.replace("_", " "), f"It {analyzer.reason}.")
+    for analyzer in ANALYZERS.values()
+    if analyzer.cause
 }
 """Each cause of the table `causes`, in the order in which it is drawn: what it is called, and what it means."""
 

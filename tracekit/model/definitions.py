@@ -102,6 +102,10 @@ class Definitions:
             found.append((self.codes[code], line))
         return found
 
+    def stack_ids(self) -> Iterable[int]:
+        """In the order of their definitions."""
+        return self._places
+
     def stack_columns(self) -> tuple[npt.NDArray[np.int64], ...]:
         """Of all stacks in the order of their definitions: ids, places of their parents (-1: none), codes, lines,
         depths. A parent stands before what it calls."""

@@ -16,7 +16,7 @@ from rich.text import Text
 from tracekit.analysis import Analysis
 from tracekit.analyzers import ANALYZERS, KINDS
 from tracekit.model.arrays import numbers
-from tracekit.reporters.sentences import facts, healthy, not_observed
+from tracekit.reporters.sentences import facts, healthy, not_observed, waiting
 from tracekit.words import count, duration, percent, printable, share
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def render(analysis: Analysis, kinds: Sequence[str] = KINDS) -> RenderableType:
 
     kinds: only findings of these.
     """
-    parts: list[RenderableType] = [_heading(analysis), Text(), *_findings(analysis, kinds), Text(), _threads(analysis)]
+    parts: list[RenderableType] = [_heading(analysis), Text(), *_waiting(analysis), Text()]
+    parts += [*_findings(analysis, kinds), Text(), _threads(analysis)]
     parts += [Text(), Text("Who waited for whom", style="bold"), *_blame(analysis)]
     parts += [Text(), Text("How long things took", style="bold"), _distributions(analysis)]
     if analysis.diagnostics:
@@ -83,18 +84,33 @@ def _metric(value: float | None, unit: str, change: bool = False) -> str:
     return f"{int(value):,}"
 
 
+def _waiting(analysis: Analysis) -> list[RenderableType]:
+    told, reasons = waiting(analysis)
+    if not reasons:
+        return [Text(told)]
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column("of that", justify="right", no_wrap=True)
+    table.add_column("", style="bold", no_wrap=True)
+    table.add_column("a thread ...")
+    table.add_column("hit hardest")
+    for reason in reasons:
+        table.add_row(reason.share, reason.kind, reason.why, Text(reason.hardest))
+    return [Text(told), Text(), table]
+
+
 def _findings(analysis: Analysis, kinds: Sequence[str]) -> list[RenderableType]:
     lines: list[RenderableType] = []
+    explained: set[tuple[str, str]] = set()
     for finding in analysis.findings:
         if finding.kind in kinds:
             if lines:
                 lines.append(Text())
             style = {"high": "bold red", "medium": "bold yellow"}.get(finding.severity, "bold")
-            lines += [
-                Text(f"{finding.severity.upper()}  {finding.title}", style=style),
-                Padding(Text(finding.explanation), (0, 0, 0, 2)),
-                Padding(Text(f"-> {finding.advice}"), (0, 0, 0, 2)),
-            ]
+            lines.append(Text(f"{finding.severity.upper()}  {finding.title}", style=style))
+            if (why := (finding.explanation, finding.advice)) not in explained:
+                explained.add(why)
+                lines.append(Padding(Text(finding.explanation), (0, 0, 0, 2)))
+                lines.append(Padding(Text(f"-> {finding.advice}"), (0, 0, 0, 2)))
     hidden = sum(finding.kind not in kinds for finding in analysis.findings)
     if hidden:
         told = f"{count(hidden, 'finding')} of other kinds not shown."

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from tracekit.analysis import Analysis
 from tracekit.analyzers import ANALYZERS
 from tracekit.words import count, duration, share
+
+LEAST_WAITED = 0.001
+"""Shares below this are not told."""
 
 
 def facts(analysis: Analysis) -> list[str]:
@@ -30,6 +35,39 @@ def facts(analysis: Analysis) -> list[str]:
     if about.get("lost", "0") != "0":
         told.append(f"{about['lost']} events lost by the recorder")
     return told
+
+
+class Reason(NamedTuple):
+    """A cause of waiting: its share of all waiting, what it is, and who was hit hardest for what share of the trace."""
+
+    share: str
+    kind: str
+    why: str
+    hardest: str
+
+
+def waiting(analysis: Analysis) -> tuple[str, list[Reason]]:
+    """Where the time of the threads that wait went: in a sentence, and by cause, the largest first."""
+    waited = dict(zip(analysis.threads["thread"].to_pylist(), analysis.threads["waited"].to_pylist(), strict=True))
+    whole, longest = sum(waited.values()), max(waited, key=lambda thread: waited[thread])
+    of_trace = "of the trace" if analysis.unit == "ns" else "of the trace's ticks"
+    if not analysis.duration or waited[longest] < LEAST_WAITED * analysis.duration:
+        return f"No thread waited for the GIL for even {100 * LEAST_WAITED:g} % {of_trace}.", []
+    waiters = sum(spent >= LEAST_WAITED * analysis.duration for spent in waited.values())
+    told = (
+        f"One thread at a time can hold the GIL and run Python code. {waiters:,} of {count(len(waited), 'thread')} "
+        f"waited for it, {analysis.names[longest]} the longest: {share(waited[longest], analysis.duration)} "
+        f"{of_trace}."
+    )
+    reasons = []
+    for analyzer in ANALYZERS.values():
+        spent = analysis.waited[analyzer.cause] if analyzer.cause else {}
+        total = sum(each.duration for each in spent.values())
+        if total >= LEAST_WAITED * whole:
+            thread, hit = next(iter(spent.items()))
+            hardest = f"{analysis.names[thread]}, {share(hit.duration, analysis.duration)}"
+            reasons.append((total, Reason(share(total, whole), analyzer.words, analyzer.reason, hardest)))
+    return told, [reason for _, reason in sorted(reasons, key=lambda each: -each[0])]
 
 
 def healthy(analysis: Analysis) -> str:

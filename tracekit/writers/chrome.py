@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
+from tracekit.model.definitions import Definitions
 from tracekit.writers.tablestream import TableStream
 from tracekit.writers.viewer import (
     FINDINGS,
@@ -19,6 +20,7 @@ from tracekit.writers.viewer import (
     WAKES,
     Slice,
     findings,
+    frame,
     process,
     slices,
     waiters,
@@ -32,7 +34,9 @@ _EVENTS = 4096
 def write(trace: TableStream, out: BinaryIO) -> None:
     """Writes event by event; no memory is kept."""
     about = json.dumps({"source": trace.path, **trace.analysis.metadata}, ensure_ascii=False)
-    out.write(f'{{"displayTimeUnit":"ns","otherData":{about},"traceEvents":[\n'.encode())
+    out.write(f'{{"displayTimeUnit":"ns","otherData":{about},'.encode())
+    _write_frames(trace.header.definitions, out)
+    out.write(b'"traceEvents":[\n')
     lines: list[str] = []
     separator = ""
     for event, times in _events(trace):
@@ -43,6 +47,21 @@ def write(trace: TableStream, out: BinaryIO) -> None:
             lines.clear()
             separator = ",\n"
     out.write((separator + ",\n".join(lines) + "\n]}\n").encode())
+
+
+def _write_frames(definitions: Definitions, out: BinaryIO) -> None:
+    """`stackFrames`: each of a stack's frames by the id of the stack that ends with it."""
+    before = '"stackFrames":{'
+    for number in definitions.stack_ids():
+        stack = definitions.stack(number)
+        assert stack
+        code = definitions.codes[stack.code]
+        told = {"category": code.file, "name": frame(code, stack.line)}
+        told |= {"parent": str(stack.parent)} if stack.parent else {}
+        out.write(f'{before}"{number}":{json.dumps(told, ensure_ascii=False)}'.encode())
+        before = ",\n"
+    if definitions.stacks:
+        out.write(b"},")
 
 
 _Event = tuple[dict[str, Any], dict[str, int]]
@@ -93,7 +112,8 @@ def _with_arrows(rows: Iterable[Slice]) -> Iterator[Slice]:
 def _shown(slice: Slice, pid: int, tid: int) -> Iterator[_Event]:
     where = {"cat": "gil", "pid": pid, "tid": tid}
     times = {"ts": slice.start, "dur": slice.end - slice.start}
-    yield {"ph": "X", "name": slice.name, **where, "args": slice.facts}, times
+    stack = {} if slice.stack is None else {"sf": str(slice.stack)}
+    yield {"ph": "X", "name": slice.name, **where, **stack, "args": slice.facts}, times
     if slice.flow is not None:
         # It is bound to the slice around its time, `bp: e`; the very end of a slice is not in it.
         end = {"ph": "f", "bp": "e"} if slice.name == WAKES else {"ph": "s"}

@@ -6,12 +6,14 @@ upgrades what is older than itself. Times are milliseconds since the trace's sta
 
 from __future__ import annotations
 
+import itertools
 import json
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, BinaryIO
 
+from tracekit.model.definitions import Definitions
 from tracekit.writers.tablestream import TableStream
 from tracekit.writers.viewer import FINDINGS, HOLDS, WAITERS, WAITS, findings, process, slices, start_of, waiters
 
@@ -55,7 +57,7 @@ _SCHEMA = [
 
 
 class _Markers:
-    """Of one thread, in 38 bytes each: the format wants them column by column."""
+    """Of one thread, in 42 bytes each: the format wants them column by column."""
 
     def __init__(self) -> None:
         self.starts, self.ends = array("q"), array("q")
@@ -63,9 +65,11 @@ class _Markers:
         self.strings = array("i")  # of a hold its release, of a wait the thread that it is behind; 0 is none
         self.retries = array("q")
         self.flows = array("q")
+        self.stacks = array("i")  # the place of a wait's in the table of stacks; -1 is none
 
-    def data(self, flows_at: int) -> Iterator[dict[str, Any]]:
-        for wait, string, retries, flow in zip(self.waits, self.strings, self.retries, self.flows, strict=True):
+    def data(self, flows_at: int, zero: int) -> Iterator[dict[str, Any]]:
+        columns = (self.waits, self.strings, self.retries, self.flows, self.stacks, self.starts)
+        for wait, string, retries, flow, stack, start in zip(*columns, strict=True):
             data: dict[str, Any] = {"type": "gil-wait" if wait else "gil-hold"}
             if string:
                 data["behind" if wait else "release"] = string
@@ -73,6 +77,8 @@ class _Markers:
                 data["retries"] = retries
             if flow >= 0:
                 data["flow"] = flows_at + flow
+            if stack >= 0:
+                data["cause"] = {"time": (start - zero) / 1e6, "stack": stack}
             yield data
 
 
@@ -83,6 +89,9 @@ def write(trace: TableStream, out: BinaryIO) -> None:
     slices = list(findings(trace.analysis))
     for finding in slices:
         strings.setdefault(finding.name, len(strings))
+    codes = [(code.function, code.file) for code in trace.header.definitions.codes.values()]
+    for word in dict.fromkeys(word for code in codes for word in code):
+        strings.setdefault(word, len(strings))
     writer = _Json(out)
     zero = start_of(trace.analysis)
     pid, name = process(trace.analysis)
@@ -97,7 +106,7 @@ def write(trace: TableStream, out: BinaryIO) -> None:
         length = len(of.starts)
         about = _thread(trace.analysis.names[thread], thread, pid, name, place == 0, (last - zero) / 1e6)
         writer.text("," if place else "", about[:-1], ',"markers":{')
-        writer.column("data", of.data(len(strings)))
+        writer.column("data", of.data(len(strings), zero))
         writer.column("name", (2 if wait else 1 for wait in of.waits))
         writer.column("startTime", column(of.starts))
         writer.column("endTime", column(of.ends))
@@ -119,7 +128,8 @@ def write(trace: TableStream, out: BinaryIO) -> None:
         counts.append(count)
     writer.column("time", column(clocks))
     writer.column("count", (now - before for before, now in zip([0, *counts], counts, strict=False)))
-    writer.text(f'"length":{len(clocks)}}}}}],"shared":', json.dumps(_shared())[:-1], ",")
+    writer.text(f'"length":{len(clocks)}}}}}],"shared":{{')
+    _write_tables(writer, trace.header.definitions, strings)
     writer.column("stringArray", (*strings, *(f"0x{flow:x}" for flow in range(flows))), end="}}\n")
 
 
@@ -127,6 +137,7 @@ def _collect(trace: TableStream, strings: dict[str, int]) -> tuple[dict[str, _Ma
     """The markers of each thread, and how many flows there are, numbered anew."""
     markers = {thread: _Markers() for thread in trace.threads}
     flows = 0
+    places = {stack: place for place, stack in enumerate(trace.header.definitions.stack_ids())}
     for slice in slices(trace):
         of, wait = markers[slice.track], slice.name == WAITS
         of.starts.append(slice.start)
@@ -136,6 +147,7 @@ def _collect(trace: TableStream, strings: dict[str, int]) -> tuple[dict[str, _Ma
         of.strings.append(strings.setdefault(shown, len(strings)))
         of.retries.append(int(slice.facts.get("failed retries", -1)))
         of.flows.append(-1 if slice.flow is None else flows)
+        of.stacks.append(-1 if slice.stack is None else places[slice.stack])
         flows += wait and slice.flow is not None  # the hold came before
     return markers, flows
 
@@ -156,6 +168,13 @@ class _Json:
             self.text(separator, json.dumps(piece, separators=(",", ":"))[1:-1])
             separator = ","
         self.text("]", end)
+
+    def table(self, key: str, length: int, columns: Mapping[str, Iterable[Any]]) -> None:
+        """With a comma behind it. Columns may be longer than that."""
+        self.text(json.dumps(key), ":{")
+        for name, values in columns.items():
+            self.column(name, islice(values, length))
+        self.text(f'"length":{length}}},')
 
 
 def _words(facts: Any, track: str) -> dict[str, Any]:
@@ -229,17 +248,34 @@ def _counter(pid: int) -> dict[str, Any]:
     }
 
 
-def _shared() -> dict[str, Any]:
-    """No samples have stacks, so all tables of these are empty."""
-    columns = {
-        "stackTable": ("frame", "prefix"),
-        "frameTable": (
-            "address", "inlineDepth", "category", "subcategory", "func", "nativeSymbol", "innerWindowID", "line",
-            "column",
-        ),
-        "funcTable": ("name", "isJS", "relevantForJS", "resource", "source", "lineNumber", "columnNumber"),
-        "resourceTable": ("lib", "name", "host", "type"),
-        "nativeSymbols": ("libIndex", "address", "name", "functionSize"),
-        "sources": ("id", "filename", "startLine", "startColumn", "sourceMapURL"),
+def _write_tables(writer: _Json, definitions: Definitions, strings: dict[str, int]) -> None:
+    """The stacks: each has a frame of its own. Functions and files are those of the code."""
+    _, parents, codes, lines, _ = definitions.stack_columns()
+    code_places = {code: place for place, code in enumerate(definitions.codes)}
+    of_codes = list(definitions.codes.values())
+    files = list(dict.fromkeys(code.file for code in of_codes))
+    file_places = {file: place for place, file in enumerate(files)}
+    stacks, functions = len(lines), len(of_codes)
+    none, zero = itertools.repeat(None), itertools.repeat(0)
+    frames: dict[str, Iterable[Any]] = {
+        "address": itertools.repeat(-1), "inlineDepth": zero, "category": itertools.repeat(_WAITS), "subcategory": zero,
+        "func": (code_places[code] for code in codes.tolist()), "nativeSymbol": none, "innerWindowID": zero,
+        "line": lines.tolist(), "column": none,
     }  # fmt: skip
-    return {table: {**{column: [] for column in names}, "length": 0} for table, names in columns.items()}
+    funcs: dict[str, Iterable[Any]] = {
+        "name": (strings[code.function] for code in of_codes), "isJS": itertools.repeat(False),
+        "relevantForJS": itertools.repeat(False), "resource": itertools.repeat(-1),
+        "source": (file_places[code.file] for code in of_codes), "lineNumber": (code.first_line for code in of_codes),
+        "columnNumber": none,
+    }  # fmt: skip
+    sources: dict[str, Iterable[Any]] = {
+        "id": none, "filename": (strings[file] for file in files), "startLine": itertools.repeat(1),
+        "startColumn": itertools.repeat(1), "sourceMapURL": none,
+    }  # fmt: skip
+    prefixes = (None if parent < 0 else parent for parent in parents.tolist())
+    writer.table("stackTable", stacks, {"frame": range(stacks), "prefix": prefixes})
+    writer.table("frameTable", stacks, frames)
+    writer.table("funcTable", functions, funcs)
+    writer.table("resourceTable", 0, dict.fromkeys(("lib", "name", "host", "type"), ()))
+    writer.table("nativeSymbols", 0, dict.fromkeys(("libIndex", "address", "name", "functionSize"), ()))
+    writer.table("sources", len(files), sources)

@@ -82,7 +82,7 @@ class _Packets:
         yield self._event(slice.end, track, type=kinds.TYPE_SLICE_END)
 
     def _notes(self, facts: Mapping[str, Fact]) -> list[Any]:
-        kinds = {int: "int_value", float: "double_value", str: "string_value"}
+        kinds = {bool: "bool_value", int: "int_value", float: "double_value", str: "string_value"}
         return [self._protos.DebugAnnotation(name=name, **{kinds[type(fact)]: fact}) for name, fact in facts.items()]
 
     def _event(self, clock: int, track: int, **event: Any) -> TracePacket:

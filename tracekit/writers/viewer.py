@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from tracekit.analysis import Analysis
 from tracekit.analyzers import ANALYZERS, COLLECTED
+from tracekit.model.definitions import Code
 from tracekit.words import whole_number
 from tracekit.writers.tablestream import TableStream
 
@@ -25,6 +27,7 @@ class Slice(NamedTuple):
 
     track: a thread's id; of a finding the words for its track. start, end: in ns. facts: to show with it. flow: of a
     hold and of the contended wait that ended when this hold had: the same number. freed: of such a wait, when that was.
+    stack: of a wait, that of the thread that waits, by its id; None where the trace does not tell.
     """
 
     track: str
@@ -34,6 +37,7 @@ class Slice(NamedTuple):
     facts: Mapping[str, Fact]
     flow: int | None = None
     freed: int | None = None
+    stack: int | None = None
 
 
 def shown_clock(analysis: Analysis) -> Callable[[int], int]:
@@ -52,6 +56,11 @@ def start_of(analysis: Analysis) -> int:
 def slices(trace: TableStream) -> Iterator[Slice]:
     """Holds and contended waits, as they end. Those of one thread do not overlap."""
     names, shown = trace.analysis.names, shown_clock(trace.analysis)
+
+    @lru_cache(1 << 12)
+    def told(stack: int) -> str:
+        return "\n".join(frame(*one) for one in trace.header.definitions.frames(stack))
+
     ends: dict[str, int] = {}
     last: Slice | None = None  # the hold that ended last
     for number, row in enumerate(_as_they_end(trace)):
@@ -62,10 +71,12 @@ def slices(trace: TableStream) -> Iterator[Slice]:
                 yield last
             last = Slice(row.thread, HOLDS, start, end, row.facts)
             continue
-        wait = Slice(row.thread, WAITS, start, end, row.facts)
+        words = told(row.stack) if row.stack is not None else ""
+        facts = row.facts | ({"stack": words} if words else {})
+        wait = Slice(row.thread, WAITS, start, end, facts, stack=row.stack if words else None)
         if last and last.track != row.thread and row.seq is not None:
             last = last._replace(flow=number)
-            wait = wait._replace(facts=row.facts | {"behind": names[last.track]}, flow=number, freed=last.end)
+            wait = wait._replace(facts=facts | {"behind": names[last.track]}, flow=number, freed=last.end)
         if last:
             yield last
             last = None
@@ -96,6 +107,7 @@ class _Row(NamedTuple):
     start: int
     end: int
     facts: dict[str, Fact]
+    stack: int | None = None
 
 
 def _as_they_end(trace: TableStream) -> Iterator[_Row]:
@@ -117,18 +129,24 @@ def _columns(piece: pa.Table, *names: str) -> Iterator[tuple[Any, ...]]:
 
 
 def _holds(piece: pa.Table) -> Iterator[_Row]:
-    for seq, thread, start, end, kind in _columns(
-        piece, "end_seq", "thread", "start_clock", "end_clock", "release_kind"
+    for seq, thread, start, end, kind, cpu in _columns(
+        piece, "end_seq", "thread", "start_clock", "end_clock", "release_kind", "cpu"
     ):
-        yield _Row(seq, HOLDS, thread, start, end, {} if kind == "unknown" else {"release": kind})
+        facts: dict[str, Fact] = {} if kind == "unknown" else {"release": kind}
+        yield _Row(seq, HOLDS, thread, start, end, facts if cpu is None else facts | {"cpu ns": cpu})
 
 
 def _waits(piece: pa.Table) -> Iterator[_Row]:
-    columns = ("contended", "end_seq", "thread", "entry_clock", "busy_clock", "end_clock", "failed_retries")
-    for contended, seq, thread, entry, busy, end, retries in _columns(piece, *columns):
+    columns = ("contended", "end_seq", "thread", "entry_clock", "busy_clock", "end_clock", "failed_retries", "stack")
+    for contended, seq, thread, entry, busy, end, retries, stack in _columns(piece, *columns):
         if contended:
             facts = {} if retries is None else {"failed retries": retries}
-            yield _Row(seq, WAITS, thread, busy if entry is None else entry, end, facts)
+            yield _Row(seq, WAITS, thread, busy if entry is None else entry, end, facts, stack)
+
+
+def frame(code: Code, line: int) -> str:
+    """A frame in words."""
+    return f"{code.function} ({code.file}:{line})"
 
 
 def waiters(trace: TableStream) -> Iterator[tuple[int, int]]:
@@ -170,7 +188,8 @@ def findings(analysis: Analysis) -> Iterator[Slice]:
     for finding in words.values():
         facts = {"finding": finding.title, "why": finding.explanation, "advice": finding.advice}
         shown = ANALYZERS[finding.kind].words
-        yield Slice(shown, shown, start, end, facts)
+        track = f"{shown} of {finding.subject}" if finding.subject else shown
+        yield Slice(track, shown, start, end, facts)
 
 
 def process(analysis: Analysis) -> tuple[int, str]:
