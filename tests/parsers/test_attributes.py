@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tracekit
 from tests.conftest import GOLDEN, require_native, trace_file
 from tracekit.model import definitions
-from tracekit.model.attributes import Attributes, of_rows
+from tracekit.model.attributes import FIELDS, SPARSE, Attributes, columns, of_rows
 from tracekit.model.definitions import BAD_DEFINITION, TOO_MANY, Code, Definitions, Stack
 from tracekit.model.source import Source
 from tracekit.model.stream import EventStream
@@ -100,6 +101,14 @@ CASES = {
 def test_a_row(line: str, parser: Core, tmp_path: Path) -> None:
     expected, bad = CASES[line]
     assert attributes(parser, tmp_path, line) == ([expected], {"bad-attribute": bad} if bad else {})
+
+
+def test_columns_are_copies() -> None:
+    """The core uses its memory again, also that of one single value."""
+    found = np.array([(1, list(FIELDS).index("unlocks"), 4)], SPARSE)
+    made = columns(found, 2)
+    found["value"] = 5
+    assert made["unlocks"].to_pylist() == [None, [4]]
 
 
 def test_a_batch_without_attributes_has_no_such_columns(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def _lists(own: Sparse, rows: int) -> pa.Array:
     lengths = np.bincount(own["row"], minlength=rows)
     ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     valid = pa.py_buffer(np.packbits(lengths > 0, bitorder="little"))
-    values = integers(np.ascontiguousarray(own["value"]))
+    values = integers(own["value"].copy())  # one value would be its own contiguous array, of somebody else's memory
     return pa.Array.from_buffers(FIELDS["unlocks"], rows, [valid, pa.py_buffer(ends)], children=[values])
 
 
