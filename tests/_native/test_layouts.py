@@ -46,7 +46,8 @@ def test_a_struct_that_the_core_does_not_list_is_refused() -> None:
 
 def test_every_struct_that_comes_out_of_the_core_is_checked() -> None:
     """What its functions take and return pointers to, but for the handles."""
-    header = (_native.Path(_native.__file__).with_name("core.h")).read_text(encoding="utf-8")
+    headers = sorted(_native.Path(_native.__file__).parent.glob("*.h"))
+    header = "\n".join(path.read_text(encoding="utf-8") for path in headers)
     exported = " ".join(re.findall(r"^TK_EXPORT [^;]*;", header, re.MULTILINE))
     shared = set(re.findall(r"\b(tk_\w+) \*", exported)) - {"tk_timeline", "tk_pipeline", "tk_field"}
     assert shared == {*_native.STRUCTS, *C_STRUCTS} - {"tk_finding_totals"}
