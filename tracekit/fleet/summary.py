@@ -1,4 +1,4 @@
-"""What a fleet's dataset says: who suffers, from what, and whether it is the same everywhere."""
+"""Summarises a fleet's dataset: affected processes, causes, outliers, differences between hosts and versions."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LISTED = 100
-"""Processes, causes, errors and so on that a summary lists; the tables have all."""
+"""How many processes, causes, errors and so on a summary lists; the tables have all of them."""
 BINS = 20
-LEAST_FOR_OUTLIERS = 5  # processes: of fewer none is out of line
+LEAST_FOR_OUTLIERS = 5  # processes; with fewer there are no outliers
 _OUTLYING = 3 * 1.4826  # times the median absolute deviation: three standard deviations, were they normal
 _LEAST_OUTLYING = 0.1  # above the median, of the trace's duration
 SHARES = {
@@ -53,7 +53,7 @@ class Process:
 
 @dataclass(frozen=True)
 class Cause:
-    """A kind of finding about the same groups of threads, in so many processes.
+    """A kind of finding about the same group of threads, and the number of processes that have it.
 
     cost: its mean share of these processes' durations; worst: the largest, in `trace`. findings: how many.
     """
@@ -113,7 +113,7 @@ class Spread:
 class Pooled:
     """How long waits, holds or switches took, of all processes whose clock is ns together.
 
-    p50, p90, p99: at most so many ns. buckets: (low, high, count), those in which there are any.
+    p50, p90, p99: upper bounds in ns. buckets: (low, high, count), the non-empty ones.
     """
 
     kind: str
@@ -267,7 +267,7 @@ def _process(row: dict[str, Any]) -> Process:
 
 
 def _causes(causes: pd.DataFrame) -> tuple[Cause, ...]:
-    """The one that costs most in all processes together first."""
+    """Sorted by total cost over all processes, highest first."""
     grouped = []
     for key, rows in causes.groupby(["kind", "thread", "hog"], dropna=False, sort=True):
         kind, thread, hog = (None if name != name else str(name) for name in key)
@@ -298,7 +298,7 @@ def _waited(folder: Path, processes: int) -> tuple[Waited, ...]:
 
 
 def _outliers(traces: pd.DataFrame) -> tuple[Outlier, ...]:
-    """The farthest first. Against the median, since the mean moves with what it should show."""
+    """Sorted by distance from the median, largest first. The median, because outliers shift the mean."""
     outliers: list[Outlier] = []
     if len(traces) < LEAST_FOR_OUTLIERS:
         return ()

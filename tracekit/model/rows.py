@@ -228,7 +228,7 @@ class PictureLimits:
     """How much a picture keeps, whatever the trace's length.
 
     Attributes:
-        bins: at most so many along the clock.
+        bins: maximum number along the clock.
         cells: at most so many bins of all threads together, but for traces of so many threads that the bins would
             become fewer than 64.
         rows: a trace of no more holds, contended waits and failed retries, each, is kept whole;

@@ -367,12 +367,12 @@ class PlainMachine:
             wait.retry,
         )  # fmt: skip
 
-    def _find(self, kind: str, found: FoundRow | None) -> None:
-        if not found:
+    def _find(self, kind: str, row: FoundRow | None) -> None:
+        if not row:
             return
-        self._found[kind].append(found)
+        self._found[kind].append(row)
         if self._picture:
-            self._picture.finding(kind, found, *self._open_rows())
+            self._picture.finding(kind, row, *self._open_rows())
 
     def _draw_beginning(self) -> None:
         if self._picture and self._picture.begins:
@@ -456,13 +456,13 @@ class PlainMachine:
 
     def groups(self, kind: str) -> Rows:
         rows = []
-        for (thread, other), found in grouped(self._found[kind]).items():
-            worst = min(found, key=lambda row: (-row.cost, row.start_seq))
-            sums = tuple(sum(row.more[place] for row in found) for place in range(3))
-            span = sum(row.end_clock - row.start_clock for row in found)
-            cost = sum(row.cost for row in found)
+        for (thread, other), summed in grouped(self._found[kind]).items():
+            worst = min(summed, key=lambda row: (-row.cost, row.start_seq))
+            sums = tuple(sum(row.more[place] for row in summed) for place in range(3))
+            span = sum(row.end_clock - row.start_clock for row in summed)
+            cost = sum(row.cost for row in summed)
             rows.append(
-                (len(found), cost, span, sums, worst.cost, worst.start_seq, worst.end_seq, thread, other)
+                (len(summed), cost, span, sums, worst.cost, worst.start_seq, worst.end_seq, thread, other)
             )  # fmt: skip
         return np.array(rows, GROUP_ROW)
 
