@@ -3,7 +3,16 @@
 from typing import Literal, TypedDict
 
 Table = Literal[
-    "events", "threads", "holds", "waits", "switches", "blame", "failed_retries", "stacks", "regions", "diagnostics"
+    "events",
+    "threads",
+    "holds",
+    "waits",
+    "switches",
+    "blame",
+    "failed_retries",
+    "stacks",
+    "regions",
+    "diagnostics",
 ]
 AnalysisTable = Literal[
     "threads",
@@ -21,6 +30,8 @@ AnalysisTable = Literal[
     "fairness",
     "stacks",
     "regions",
+    "stack_blame",
+    "lines",
 ]
 Kind = Literal[
     "battles",
