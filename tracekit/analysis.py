@@ -23,6 +23,7 @@ from tracekit.model.stream import EVENTS, EventStream, OnProgress
 from tracekit.parsers import open_trace
 from tracekit.timeline import Timeline
 from tracekit.timeline.diagnostics import Diagnostic, require_events, summarise
+from tracekit.timeline.lines import lines_known
 from tracekit.words import printable, whole_number
 
 if TYPE_CHECKING:
@@ -134,6 +135,22 @@ class Analysis:
     @property
     def stacks(self) -> pa.Table:
         return self.tables["stacks"]
+
+    @property
+    def stack_blame(self) -> pa.Table:
+        return self.tables["stack_blame"]
+
+    @property
+    def lines(self) -> pa.Table:
+        return self.tables["lines"]
+
+    @cached_property
+    def lines_known(self) -> float | None:
+        """The share of what was waited while somebody held whose holder's line is known.
+
+        None where nothing was, or no event tells a stack.
+        """
+        return lines_known(self.lines)
 
     @property
     def regions(self) -> pa.Table:

@@ -189,3 +189,19 @@ def test_a_store_that_tells_no_time_is_read_again(tmp_path: Path) -> None:
         assert [job.place for job in _jobs(spool, [timed._replace(size=11)], checksum=False)] != []
     finally:
         spool.close(remove=True)
+
+
+def test_what_threads_waited_for_dearest_for_the_fleet_first(tmp_path: Path) -> None:
+    def waited(name: str, cause: str, share: float, group: str = "w*") -> dict[str, Any]:
+        return {"trace": f"/t/{name}", "unit": "ns", "group": group, "cause": cause, "share": share}
+
+    rows = [
+        waited("000", "saturation", 0.3), waited("000", "saturation", 0.9, "x"), waited("001", "saturation", 0.005),
+        waited("000", "queueing", 0.6), waited("001", "queueing", 0.9), waited("002", "battle", 0.009),
+    ]  # fmt: skip
+    summary = summarise(dataset(tmp_path, traces=lost(0.1, 0.1, 0.1), waited=rows))
+    seen = [(one.cause, one.processes, one.share, one.worst, one.trace[3:], one.group) for one in summary.waited]
+    assert seen == [
+        ("queueing", 2, pytest.approx(1.5 / 3), 0.9, "001", "w*"),
+        ("saturation", 1, pytest.approx(1.205 / 3), pytest.approx(1.2), "000", "x"),
+    ]

@@ -70,6 +70,22 @@ class Cause:
 
 
 @dataclass(frozen=True)
+class Waited:
+    """What the threads of all processes waited for one cause, as shares of the processes' durations.
+
+    processes: so many in which it is worth naming. share: the mean over all; worst: the largest, in `trace`. group: the
+    threads that lost most by it.
+    """
+
+    cause: str
+    processes: int
+    share: float
+    worst: float
+    trace: str
+    group: str
+
+
+@dataclass(frozen=True)
 class Outlier:
     """A process whose share is far above the `median` of all."""
 
@@ -144,6 +160,7 @@ class Summary:
     durations: dict[str, int]
     processes: tuple[Process, ...]
     causes: tuple[Cause, ...]
+    waited: tuple[Waited, ...]
     outliers: tuple[Outlier, ...]
     spreads: tuple[Spread, ...]
     pooled: tuple[Pooled, ...]
@@ -184,6 +201,7 @@ def summarise(folder: Path) -> Summary:
         durations={str(unit): int(total) for unit, total in traces.groupby("unit")["duration"].sum().items()},
         processes=tuple(_process(row) for row in _records(traces.head(LISTED))),
         causes=grouped[:LISTED],
+        waited=_waited(folder, len(traces)),
         outliers=outliers[:LISTED],
         spreads=_spreads(traces, _worst_waits(folder)),
         pooled=_pooled(folder),
@@ -260,6 +278,23 @@ def _causes(causes: pd.DataFrame) -> tuple[Cause, ...]:
             Cause(str(kind), thread, hog, text, len(rows), count, cost, float(worst["cost"]), str(worst["trace"]))
         )
     return tuple(sorted(grouped, key=lambda cause: (-cause.cost * cause.processes, cause.text)))
+
+
+def _waited(folder: Path, processes: int) -> tuple[Waited, ...]:
+    """The cause first that costs the fleet most."""
+    of_trace: dict[str, Counter[str]] = {}
+    of_group: dict[str, Counter[str]] = {}
+    for part in dataset.parts(folder, "fleet_waited", ["trace", "group", "cause", "share"]):
+        for row in part.to_pylist():
+            of_trace.setdefault(row["cause"], Counter())[row["trace"]] += row["share"]
+            of_group.setdefault(row["cause"], Counter())[row["group"]] += row["share"]
+    waited = []
+    for cause, shares in of_trace.items():
+        trace = min(shares, key=lambda trace: (-shares[trace], trace))
+        group = min(of_group[cause], key=lambda group: (-of_group[cause][group], group))
+        named = sum(share >= NAMED for share in shares.values())
+        waited.append(Waited(cause, named, sum(shares.values()) / processes, shares[trace], trace, group))
+    return tuple(sorted((one for one in waited if one.processes), key=lambda one: (-one.share, one.cause)))
 
 
 def _outliers(traces: pd.DataFrame) -> tuple[Outlier, ...]:

@@ -65,7 +65,12 @@ def render_comparison(comparison: Comparison) -> RenderableType:
         rise = _metric(metric.change, metric.unit, change=True)
         sign = "+" if metric.change and metric.change > 0 and not rise.startswith("0.0 ") else ""
         table.add_row(metric.name, *values, sign + rise)
-    return Group(*parts, Text(), table)
+    parts += [Text(), table]
+    if comparison.lines:
+        parts.append(Text("Waited while the GIL was held at", style="bold"))
+    for place in comparison.lines:
+        parts.append(Text(printable(f"  {place.where}: {percent(place.before)} -> {percent(place.after)}")))
+    return Group(*parts)
 
 
 def _metric(value: float | None, unit: str, change: bool = False) -> str:
