@@ -235,7 +235,7 @@ def test_json_lines_that_are_no_objects(odd: str, tmp_path: Path) -> None:
 
 def test_braces_within_words(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
-    path.write_text('\n{"thread": "}null", "event": "ENTRY", "x": {"a": "} 5"}}\n  \n')
+    path.write_text('{"thread": "}null", "event": "ENTRY", "x": {"a": "} 5"}}\n  \n')
     assert tracekit.analyze(path).threads.column("thread").to_pylist() == ["}null"]
 
 
