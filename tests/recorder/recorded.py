@@ -46,13 +46,21 @@ def need_recorder() -> None:
 
 
 def record(
-    folder: Path, *words: str, options: Sequence[str] = (), env: dict[str, str] | None = None, timeout: float = 120
+    folder: Path,
+    *words: str,
+    options: Sequence[str] = (),
+    env: dict[str, str] | None = None,
+    timeout: float = 120,
+    before: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
-    """`tracekit record OPTIONS WORDS` in this folder, into `out.log` if no option says otherwise."""
+    """`tracekit record OPTIONS WORDS` in this folder, into `out.log` if no option says otherwise.
+
+    before: e.g. `taskset`.
+    """
     need_recorder()
     where = [] if "-o" in options else ["-o", "out.log"]
     return subprocess.run(
-        [sys.executable, "-m", "tracekit", "record", *where, *options, *words],
+        [*before, sys.executable, "-m", "tracekit", "record", *where, *options, *words],
         cwd=folder, capture_output=True, text=True, env={**os.environ, **(env or {})}, timeout=timeout,
     )  # fmt: skip
 

@@ -1,0 +1,20 @@
+"""A signal comes while the main thread joins one that computes."""
+
+import os
+import signal
+import threading
+import time
+
+
+def compute():
+    time.sleep(0.2)
+    os.kill(os.getpid(), signal.SIGUSR1)
+    n = 3000000
+    while n:
+        n -= 1
+
+
+signal.signal(signal.SIGUSR1, lambda number, frame: None)
+thread = threading.Thread(target=compute, name="computer")
+thread.start()
+thread.join()
