@@ -77,7 +77,7 @@ def main() -> None:
                 if turn:  # the first fills the caches
                     taken[name].append(measured)
     medians = {
-        name: [statistics.median(column) for column in zip(*found, strict=True)] for name, found in taken.items()
+        name: [statistics.median(column) for column in zip(*timings, strict=True)] for name, timings in taken.items()
     }
     print(f"{'':32}{'passed':>10}{'CPU':>10}{'beside':>27}{'ratio':>8}{'beyond':>10}{'CPU':>10}")
     for name, (_, beside) in chosen.items():

@@ -73,14 +73,14 @@ def predicted(path: Path, watched: str, change: dict[str, Any]) -> Figures | str
 
 
 def changes(case: Workload) -> list[tuple[str, list[str], dict[str, Any]]]:
-    found: list[tuple[str, list[str], dict[str, Any]]] = [
+    listed: list[tuple[str, list[str], dict[str, Any]]] = [
         (f"{us / 1000:g} ms", [str(us)], {"interval": us / 1e6}) for us in INTERVALS
     ]
     if case.process:
-        found.append(("process", [str(BASE), "process"], {"move": "hog"}))
+        listed.append(("process", [str(BASE), "process"], {"move": "hog"}))
     if case.parts:
-        found.append(("parts", [str(BASE), "parts"], {"split": case.parts}))
-    return found
+        listed.append(("parts", [str(BASE), "parts"], {"split": case.parts}))
+    return listed
 
 
 def middle(figures: list[Figures]) -> Figures:
@@ -115,14 +115,14 @@ def main() -> None:
                 noise = (max(f[0] for f in runs[name]) - min(f[0] for f in runs[name])) / max(1e-9, truth[0])
                 for base in bases:
                     cells += 1
-                    found = predicted(base, case.watched, change)
-                    told = found if isinstance(found, str) else f"{found[0]:.0f} ms {found[1]:.1f} %"
+                    result = predicted(base, case.watched, change)
+                    told = result if isinstance(result, str) else f"{result[0]:.0f} ms {result[1]:.1f} %"
                     print(
                         f"{case.name:<16}{name:<10}{told[:60]:>20}{f'{truth[0]:.0f} ms {truth[1]:.1f} %':>20}"
                         f"{noise:>8.0%}  {before[0]:.0f} ms {before[1]:.1f} %"
                     )
-                    if not isinstance(found, str):
-                        errors.append((abs(found[0] / truth[0] - 1), abs(found[1] - truth[1]), truth[1]))
+                    if not isinstance(result, str):
+                        errors.append((abs(result[0] / truth[0] - 1), abs(result[1] - truth[1]), truth[1]))
     off = statistics.median(error for error, _, _ in errors)
     print(f"\n{len(errors)} of {cells} cells predicted; median error of the duration {off:.1%}")
     for least in (0.1, 0.2, 0.5):

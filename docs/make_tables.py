@@ -1,11 +1,13 @@
-"""Writes docs/tables.md from schemas/: `python docs/make_tables.py`."""
+"""Writes docs/tables.md from schemas/, and docs/glossary.md from the report's words: `python docs/make_tables.py`."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from tracekit.model import schemas
 
+ROOT = Path(__file__).parents[1]
 HEAD = """# Tables
 
 Made from `schemas/v1/` by `python docs/make_tables.py`; change them there.
@@ -32,5 +34,30 @@ def render() -> str:
     return "".join(parts)
 
 
+GLOSSARY = """# Glossary
+
+Made from `tracekit/reporters/html/terms.json`, the words that the report explains, by `python docs/make_tables.py`.
+How each number is computed: [analyses.md](analyses.md).
+"""
+PAGES = {
+    "battle": "battles",
+    "convoy": "convoys",
+    "failed retry": "failed_retries",
+    "frozen signals": "frozen_signals",
+    "long hold": "long_holds",
+}
+"""Words with a page of their own."""
+
+
+def glossary() -> str:
+    terms = json.loads((ROOT / "tracekit" / "reporters" / "html" / "terms.json").read_text(encoding="utf-8"))
+    parts = [GLOSSARY]
+    for word in sorted(terms, key=str.lower):
+        more = f" [More](effects/{PAGES[word]}.md)" if word in PAGES else ""
+        parts.append(f"\n**{word[0].upper()}{word[1:]}**: {terms[word]}{more}\n")
+    return "".join(parts)
+
+
 if __name__ == "__main__":
-    (Path(__file__).parent / "tables.md").write_text(render(), encoding="utf-8")
+    (ROOT / "docs" / "tables.md").write_text(render(), encoding="utf-8")
+    (ROOT / "docs" / "glossary.md").write_text(glossary(), encoding="utf-8")

@@ -124,3 +124,27 @@ def test_compare_frozen_signals() -> None:
     (change,) = tracekit.compare(frozen, frozen).findings
     assert (change.what, change.kind) == ("same", "frozen_signals")
     assert change.cost_before == change.cost_after == frozen.findings[0].cost == frozen.found("frozen_signals")[1]
+
+
+def test_what_was_waited_for_each_cause_and_at_each_line() -> None:
+    before, after = (tracekit.analyze(trace_file(name)) for name in ("plain.log", "sloppy.log"))
+    comparison = tracekit.compare(before, after)
+    metrics = {metric.name: metric for metric in comparison.metrics}
+    for name, cause in (("waited: long hold", "long_hold"), ("waited: preemption", "preemption")):
+        lost = [sum(r["duration"] for r in a.causes.to_pylist() if r["cause"] == cause) for a in (before, after)]
+        shares = [duration / a.duration for duration, a in zip(lost, (before, after), strict=True)]
+        assert [metrics[name].before, metrics[name].after] == shares
+    places = {(line.file, line.line): (line.before, line.after) for line in comparison.lines}
+    for (file, number), shares_ in places.items():
+        for analysis, share in zip((before, after), shares_, strict=True):
+            at = [r for r in analysis.lines.to_pylist() if (r["holder_file"], r["holder_line"]) == (file, number)]
+            assert share == sum(row["duration"] for row in at) / analysis.duration
+    assert ("/srv/my app/spin.py", 9) in places
+    first = comparison.lines[0]
+    assert first.where == "spin.py:9 (spin)"
+    assert max(first.before, first.after) == max(max(shares_) for shares_ in places.values())
+
+
+def test_lines_are_told_where_both_traces_tell_them() -> None:
+    with_lines, without = (tracekit.analyze(trace_file(name)) for name in ("plain.log", "py311-pool.log"))
+    assert tracekit.compare(with_lines, without).lines == tracekit.compare(without, with_lines).lines == ()

@@ -1,4 +1,4 @@
-"""`analyze`: a trace of any length, read once as a stream, to what there is to say about it."""
+"""`analyze`: reads a trace of any length once, as a stream, and returns totals and findings."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from tracekit.model.stream import EVENTS, EventStream, OnProgress
 from tracekit.parsers import open_trace
 from tracekit.timeline import Timeline
 from tracekit.timeline.diagnostics import Diagnostic, require_events, summarise
+from tracekit.timeline.lines import lines_known
 from tracekit.words import printable, whole_number
 
 if TYPE_CHECKING:
@@ -136,6 +137,22 @@ class Analysis:
         return self.tables["stacks"]
 
     @property
+    def stack_blame(self) -> pa.Table:
+        return self.tables["stack_blame"]
+
+    @property
+    def lines(self) -> pa.Table:
+        return self.tables["lines"]
+
+    @cached_property
+    def lines_known(self) -> float | None:
+        """The share of what was waited while somebody held whose holder's line is known.
+
+        None where nothing was, or no event tells a stack.
+        """
+        return lines_known(self.lines)
+
+    @property
     def regions(self) -> pa.Table:
         return self.tables["regions"]
 
@@ -232,15 +249,15 @@ class Analysis:
         columns = [self.blame.column(name).combine_chunks() for name in ("waiter", "holder")]
         waiters, holders = (int64_values(column.indices) for column in columns)
         held = holders != NULL
-        found, first = np.unique(waiters[held], return_index=True)  # of each waiter the longest comes first
+        unique, first = np.unique(waiters[held], return_index=True)  # of each waiter the longest comes first
         names = [column.dictionary.to_pylist() for column in columns]
-        return {names[0][w]: names[1][h] for w, h in zip(found, holders[held][first], strict=True)}
+        return {names[0][w]: names[1][h] for w, h in zip(unique, holders[held][first], strict=True)}
 
     def found(self, kind: str) -> tuple[int, float]:
         """How many findings of this kind there are in all, and their cost as a share of the trace's duration.
 
         The cost is at most 1; of failed retries it is that of the thread which lost most. Raises OptionError for a kind
-        that there is not, NotObservedError for one that cannot be seen in this trace.
+        that does not exist, NotObservedError for one that this trace cannot show.
         """
         if kind not in KINDS:
             raise OptionError(f"There is no kind of finding {kind!r}.", f"There are {', '.join(KINDS)}.")
@@ -254,7 +271,7 @@ class Analysis:
         return number, min(1.0, cost / self.duration) if self.duration else 0.0
 
     def to_pandas(self, table: str) -> pd.DataFrame:
-        """One of the tables as a DataFrame. Raises ValueError for a table that there is not."""
+        """One of the tables as a DataFrame. Raises ValueError for an unknown table."""
         if table not in self.tables:
             raise ValueError(f"There is no table {table!r}; there are {', '.join(schemas.ANALYSIS_TABLES)}.")
         return schemas.to_pandas(self.tables[table])
@@ -262,7 +279,7 @@ class Analysis:
     def figure(self, name: str) -> go.Figure:
         """One of the report's figures, for notebooks: timeline, blame, threads, waits, holds, handoffs or waiting.
 
-        Raises OptionError for one that there is not.
+        Raises OptionError for an unknown one.
         """
         from plotly import graph_objects
 

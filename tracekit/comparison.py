@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections import Counter
 from dataclasses import dataclass
 
 from tracekit.analysis import Analysis
 from tracekit.analyzers import ANALYZERS, COLLECTED
-from tracekit.analyzers.finding import Finding
+from tracekit.analyzers.finding import NAMED, Finding
+from tracekit.model.rows import CAUSES
 
+LINES = 20
+"""Of those at which the GIL was held: the costliest in either trace."""
 SAME = 0.01
 """Findings whose cost differs by no more than this share of the trace are neither better nor worse."""
 
@@ -35,6 +39,22 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class LineChange:
+    """What was waited, by all threads, while the GIL was held at this line: shares of the trace's duration."""
+
+    function: str
+    file: str
+    line: int
+    before: float
+    after: float
+
+    @property
+    def where(self) -> str:
+        """`handler.py:42 (handle)`"""
+        return f"{posixpath.basename(self.file)}:{self.line} ({self.function})"
+
+
+@dataclass(frozen=True)
 class Change:
     """What became of a finding: gone, new, better, worse, same. Costs are shares of the trace's duration."""
 
@@ -52,6 +72,7 @@ class Comparison:
     after: Analysis
     metrics: tuple[Metric, ...]
     findings: tuple[Change, ...]
+    lines: tuple[LineChange, ...] = ()
 
     @property
     def regression(self) -> float:
@@ -66,7 +87,7 @@ def compare(before: Analysis, after: Analysis) -> Comparison:
     old, new = _metrics(before), _metrics(after)
     units = {"clock": before.unit if before.unit == after.unit else "clock"}
     metrics = tuple(Metric(name, units.get(unit, unit), old[name, unit], new[name, unit]) for name, unit in old)
-    return Comparison(before, after, metrics, _changes(before, after))
+    return Comparison(before, after, metrics, _changes(before, after), _lines(before, after))
 
 
 def _metrics(analysis: Analysis) -> dict[tuple[str, str], float | None]:
@@ -84,6 +105,10 @@ def _metrics(analysis: Analysis) -> dict[tuple[str, str], float | None]:
         ("GIL free while wanted", "share"): share(used["free_wanted"]),
         ("waited by the worst thread", "share"): share(max((row["waited"] for row in threads), default=0)),
         ("threads waiting on average", "ratio"): share(sum(row["waited"] for row in threads)),
+        **{
+            (f"waited: {cause.replace('_', ' ')}", "share"): share(lost)
+            for cause, lost in _lost_by_cause(analysis).items()
+        },
         ("longest contended wait", "clock"): max((row["max"] for row in waits), default=0),
         ("switches", "count"): analysis.totals.switches,
         ("failed retries", "count"): analysis.counts["RETRY"],
@@ -94,6 +119,35 @@ def _metrics(analysis: Analysis) -> dict[tuple[str, str], float | None]:
             for kind in COLLECTED
         },
     }
+
+
+def _lost_by_cause(analysis: Analysis) -> dict[str, int]:
+    """By all threads together."""
+    lost = dict.fromkeys(CAUSES, 0)
+    for cause, duration in zip(
+        *(analysis.causes.column(name).to_pylist() for name in ("cause", "duration")), strict=True
+    ):
+        lost[cause] += duration
+    return lost
+
+
+def _lines(before: Analysis, after: Analysis) -> tuple[LineChange, ...]:
+    """The costliest first; none where one of the two tells no lines."""
+    old, new = _lost_by_line(before), _lost_by_line(after)
+    if not old or not new:
+        return ()
+    changes = [LineChange(*line, old.get(line, 0.0), new.get(line, 0.0)) for line in dict.fromkeys((*old, *new))]
+    changes = [change for change in changes if max(change.before, change.after) >= NAMED]
+    return tuple(sorted(changes, key=lambda change: -max(change.before, change.after))[:LINES])
+
+
+def _lost_by_line(analysis: Analysis) -> dict[tuple[str, str, int], float]:
+    lost: Counter[tuple[str, str, int]] = Counter()
+    columns = ("holder_function", "holder_file", "holder_line", "duration")
+    for function, file, line, duration in zip(*(analysis.lines.column(c).to_pylist() for c in columns), strict=True):
+        if line is not None:
+            lost[function, file, line] += duration
+    return {line: duration / analysis.duration for line, duration in lost.items()}
 
 
 def _changes(before: Analysis, after: Analysis) -> tuple[Change, ...]:

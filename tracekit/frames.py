@@ -1,4 +1,4 @@
-"""DataFrames of events: what they keep of a trace beside its columns, and the accessor `df.gil`."""
+"""DataFrames of events: the metadata they carry, and the accessor `df.gil`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SQL over a trace's tables, by DuckDB: it only reads, and nothing but this trace."""
+"""SQL over a trace's tables with DuckDB: read-only, with access to nothing but this trace."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _HINT = "--tables shows the tables, --schema TABLE the columns of one (at the prompt .tables, .schema TABLE)."
-_LOCKED = "A query reads this trace and nothing else: no other file, no network, no extension."
+_LOCKED = "A query can only read this trace: no other files, no network, no extensions."
 _MEMORY = "Ask for less at once, or give it more with --memory."
 _BATCH_ROWS = 1 << 16
 _FIRST_BYTES = 1 << 24
@@ -101,8 +101,8 @@ class Database:
 
     def query(self, sql: str) -> pa.Table:
         """The rows that one SELECT finds. Raises QueryError, and what making the tables raises."""
-        found = self.stream(sql)
-        return _narrow(pa.Table.from_batches(list(found.batches), found.schema))
+        result = self.stream(sql)
+        return _narrow(pa.Table.from_batches(list(result.batches), result.schema))
 
     def stream(self, sql: str, as_text: bool = False) -> Found:
         """The same, batch by batch. What Arrow and Parquet have no type for is text, as DuckDB writes it.
@@ -253,11 +253,11 @@ class Database:
         self.close()
 
 
-def frame_of(found: pa.Table) -> pd.DataFrame:
+def frame_of(rows: pa.Table) -> pd.DataFrame:
     """What a query found as a DataFrame: Int64 where an integer is null."""
-    fields = [field.with_nullable(found.column(place).null_count > 0) for place, field in enumerate(found.schema)]
+    fields = [field.with_nullable(rows.column(place).null_count > 0) for place, field in enumerate(rows.schema)]
     try:
-        return schemas.to_pandas(pa.Table.from_arrays(found.columns, schema=pa.schema(fields)))
+        return schemas.to_pandas(pa.Table.from_arrays(rows.columns, schema=pa.schema(fields)))
     except (ValueError, OverflowError) as error:  # a date beyond Python's
         raise QueryError(f"It cannot be a DataFrame: {error}.", "Cast it to varchar, or ask for Arrow.") from error
 
@@ -295,13 +295,13 @@ def _no_pattern(file: Path) -> str:
 
 def _different(names: list[str]) -> list[str]:
     """With a number behind those that there were before: an object or a file has each name once."""
-    found: dict[str, None] = {}
+    columns: dict[str, None] = {}
     for name in names:
         number, told = 1, name
-        while told in found:
+        while told in columns:
             told, number = f"{name}_{number}", number + 1
-        found[told] = None
-    return list(found)
+        columns[told] = None
+    return list(columns)
 
 
 def _identifier(name: str) -> str:
@@ -312,16 +312,16 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _narrow(found: pa.Table) -> pa.Table:
+def _narrow(rows: pa.Table) -> pa.Table:
     """Sums are 128 bits wide in SQL: int64 again, where they fit, as all integers of a trace are."""
-    for place, field in enumerate(found.schema):
+    for place, field in enumerate(rows.schema):
         if pa.types.is_decimal(field.type) and field.type.scale == 0:
             try:
-                column = found.column(place).cast(pa.int64())
+                column = rows.column(place).cast(pa.int64())
             except pa.ArrowException:
                 continue
-            found = found.set_column(place, field.with_type(pa.int64()), column)
-    return found
+            rows = rows.set_column(place, field.with_type(pa.int64()), column)
+    return rows
 
 
 def _where(error: Exception) -> str:

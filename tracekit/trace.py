@@ -179,7 +179,7 @@ class Trace:
     def to_pandas(self, table: str) -> pd.DataFrame:
         """One of the tables as a DataFrame: categories for threads, events and codes, Int64 where there may be nulls.
 
-        Raises ValueError for a table that there is not.
+        Raises ValueError for an unknown table.
         """
         if table not in schemas.TRACE_TABLES:
             raise ValueError(f"There is no table {table!r}; there are {', '.join(schemas.TRACE_TABLES)}.")

@@ -11,8 +11,8 @@ def __getattr__(name: str) -> str:
     from importlib.metadata import PackageNotFoundError, version
 
     try:
-        found = version("tracekit")
+        installed = version("tracekit")
     except PackageNotFoundError:  # run from a checkout that is not installed
-        found = "unknown"
-    globals()["VERSION"] = found
-    return found
+        installed = "unknown"
+    globals()["VERSION"] = installed
+    return installed

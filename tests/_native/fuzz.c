@@ -265,10 +265,10 @@ static void make_trace(bytes *out) {
 typedef struct { int64_t ticks, checks, time, line, thread, event; } row;
 
 /* EVENTS and ATTRIBUTES only where batches were fetched; HOLDS to FAULTS only where the timeline kept rows. */
-enum { LINES, EVENTS, ATTRIBUTES, COMMENTS, BAD, BAD_TEXTS, NAMES, NAME_ENDS, TOTALS, THREADS, BLAME, CAUSES, HOLDS, WAITS, SWITCHES,
+enum { LINES, EVENTS, ATTRIBUTES, COMMENTS, BAD, BAD_TEXTS, NAMES, NAME_ENDS, TOTALS, THREADS, BLAME, CAUSES, STACKS, SHARED, HOLDS, WAITS, SWITCHES,
        FAULTS, DRAWN, PARTS };
 static const char *const PART_NAMES[PARTS] = {
-    "lines", "events", "attributes", "comments", "bad lines", "bad texts", "names", "name ends", "totals", "threads", "blame", "causes",
+    "lines", "events", "attributes", "comments", "bad lines", "bad texts", "names", "name ends", "totals", "threads", "blame", "causes", "stacks", "shared waits",
     "holds", "waits", "switches", "faults", "picture",
 };
 
@@ -453,6 +453,8 @@ static void take_timeline(tk_timeline *timeline, result *r) {
     TAKE(CAUSES, tk_timeline_causes, tk_cause);
     if (r->parts[CAUSES].count)
         qsort(r->parts[CAUSES].items, r->parts[CAUSES].count / sizeof(tk_cause), sizeof(tk_cause), by_cause);
+    TAKE(STACKS, tk_timeline_stack_blame, tk_stack_blame);
+    TAKE(SHARED, tk_timeline_shared_waits, tk_shared_waits);
     TAKE(HOLDS, tk_timeline_holds, tk_hold);
     TAKE(WAITS, tk_timeline_waits, tk_wait);
     TAKE(SWITCHES, tk_timeline_switches, tk_switch);
@@ -612,6 +614,28 @@ static void check_rows(const result *r, const tk_totals *t, const tk_thread_tota
     CHECK(t->switches == (int64_t)rows_of(r, SWITCHES, sizeof(tk_switch)));
 }
 
+/* By stacks the same is lost behind each holder, if the trace tells any, and waits share rows of one cause. */
+static void check_stacks(const result *r) {
+    const tk_stack_blame *rows = (void *)r->parts[STACKS].items;
+    const tk_shared_waits *shared = (void *)r->parts[SHARED].items;
+    const tk_cause *causes = (void *)r->parts[CAUSES].items;
+    const size_t count = rows_of(r, STACKS, sizeof *rows);
+    int64_t held = 0, by_stack = 0;
+    for (size_t i = 0; i < rows_of(r, CAUSES, sizeof *causes); i++) held += causes[i].holder >= 0 ? causes[i].duration : 0;
+    for (size_t i = 0; i < count; i++) {
+        CHECK(rows[i].duration > 0 && rows[i].waits > 0 && rows[i].waits <= rows[i].duration);
+        CHECK(rows[i].cause > 0 && rows[i].cause < 7 && rows[i].holder >= 0 && rows[i].waiter >= 0);
+        by_stack += rows[i].duration;
+    }
+    CHECK(!count || by_stack == held);
+    for (size_t i = 0; i < rows_of(r, SHARED, sizeof *shared); i++) {
+        CHECK(shared[i].waits > 0 && shared[i].row >= 0 && (size_t)shared[i].row < count);
+        CHECK(shared[i].waits <= rows[shared[i].row].waits || rows[shared[i].row].waiter_stack == 0);
+        if (i && shared[i].set == shared[i - 1].set)
+            CHECK(shared[i].row != shared[i - 1].row && rows[shared[i].row].cause == rows[shared[i - 1].row].cause);
+    }
+}
+
 static void check_result(const result *r) {
     const tk_totals *t = (void *)r->parts[TOTALS].items;
     const tk_thread_totals *threads = (void *)r->parts[THREADS].items;
@@ -636,6 +660,7 @@ static void check_result(const result *r) {
         CHECK(sum == blame[i].duration);
     }
     CHECK(cause == last_cause);
+    check_stacks(r);
     for (int32_t i = 0; i < t->threads; i++) {
         for (int kind = 0; kind < TK_EVENTS; kind++) events += threads[i].counts[kind];
         held += threads[i].held;

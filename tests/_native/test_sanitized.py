@@ -20,6 +20,8 @@ HERE = Path(__file__).parent
 NATIVE = HERE.parents[1] / "tracekit" / "_native"
 ADDRESS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 THREAD = ("-fsanitize=thread",)
+LIMITS = ("-DTK_STACK_LIMIT=900", "-DTK_STACK_ROWS=200", "-DTK_SET_MEMBERS=300")
+"""Of stacks.c: low enough to be met."""
 BY_HAND = os.environ.get("TRACEKIT_FUZZ_SECONDS")
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="fuzz.c uses memfd_create")
@@ -39,7 +41,7 @@ def build(folder: Path, flags: tuple[str, ...]) -> Path:
     sources = [HERE / "fuzz.c", *sorted(NATIVE.glob("*.c"))]
     command = [
         *compiler, "-std=gnu11", "-g", "-O1", "-fno-omit-frame-pointer", *flags, f"-I{NATIVE}",
-        *map(str, sources), "-o", str(program), "-pthread",
+        *LIMITS, *map(str, sources), "-o", str(program), "-pthread",
     ]  # fmt: skip
     built = subprocess.run(command, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr

@@ -191,7 +191,7 @@ def test_interrupted_and_resumed(slow_traces: Path, tmp_path: Path) -> None:
     told, errors = asking.communicate(timeout=PATIENCE)
     assert asking.returncode == 2, errors
     assert (told, "Traceback" in errors) == ("", False), errors
-    assert f"Interrupted: {out} has what was done. Go on with --resume." in errors
+    assert f"Interrupted. Finished traces are saved in {out}; continue with --resume." in errors
     done = len(pd.read_parquet(out / "traces"))
     assert 0 < done < 18
     assert fleet(slow_traces, "-o", out, "--resume").returncode == 0

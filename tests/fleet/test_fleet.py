@@ -311,6 +311,16 @@ def test_hostile_names_are_text(client: Client, tmp_path: Path) -> None:
     assert not re.search(r"(src|href)=\"(?!reports/)(?!#)", page)
 
 
+def test_what_is_waited_adds_up(out: Path) -> None:
+    """For each trace the rows of `waited` sum to what its threads waited, and the page tells them."""
+    sums = "select trace, sum(duration) as waited from waited group by 1 having waited > 0 order by 1"
+    threads = "select trace, sum(waited) as waited from threads group by 1 having waited > 0 order by 1"
+    assert tracekit.query(out, sums).to_dict() == tracekit.query(out, threads).to_dict()
+    summary = summarise(out)
+    assert {one.cause for one in summary.waited} >= {"convoy", "battle", "long_hold"}
+    assert all(one.cause.replace("_", " ") in html.render(summary) for one in summary.waited)
+
+
 def test_fold() -> None:
     names = ["worker-17", "ThreadPoolExecutor-0_12", "MainThread", "6752", "t2"]
     assert [fold(name) for name in names] == ["worker-*", "ThreadPoolExecutor-*_*", "MainThread", "*", "t*"]

@@ -74,7 +74,7 @@ def script(folder: Path, text: str) -> str:
 def good(path: Path, *, cut: bool = False) -> tracekit.Trace:
     """The trace, which is flawless: nothing lost, one holder at a time, time that never goes back.
 
-    cut: it may begin in mid-story.
+    cut: it may start in mid-execution.
     """
     trace = tracekit.read(path)
     assert trace.unit == "ns"

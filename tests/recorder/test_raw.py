@@ -68,8 +68,8 @@ def test_it_is_recognised_by_content(recording: bytes, tmp_path: Path) -> None:
         (lambda b: b[:50], "ends within its head"),
         (lambda b: b[:CHUNKS] + b"\x09" + b[CHUNKS + 1 :], f"there is no chunk at byte {CHUNKS}"),
         (lambda b: b[: CHUNKS + 24] + b"\xff" * 8 + b[CHUNKS + 32 :], f"there is no chunk at byte {CHUNKS}"),
-        (lambda b: b[: EVENTS + 64] + b"\x07" + b[EVENTS + 65 :], "an event that there is not"),
-        (lambda b: b[: EVENTS + 72] + b"\xff" * 4 + b[EVENTS + 76 :], "of a thread that there is not"),
+        (lambda b: b[: EVENTS + 64] + b"\x07" + b[EVENTS + 65 :], "an unknown event"),
+        (lambda b: b[: EVENTS + 72] + b"\xff" * 4 + b[EVENTS + 76 :], "of an unknown thread"),
     ],
 )
 def test_damage_is_told(recording: bytes, change: object, words: str, tmp_path: Path) -> None:

@@ -31,25 +31,29 @@ def thread_named(found: Recorded, name: str) -> str:
     return next(thread for thread, its in found.stream.names.items() if its == name)
 
 
-def share_of_marked_lines(found: Recorded) -> tuple[float, str]:
-    """Of what the victim waited for the main thread, by the innermost frame of the program; and what else there is."""
+def share_of_marked_lines(found: Recorded) -> tuple[float, float, str]:
+    """Of what the victim waited for the main thread where its line is known, by the innermost frame of the program; the
+    share that is known; and what else there is."""
     waited = found.waited_for(thread_named(found, "victim"), thread_named(found, "MainThread"))
-    right, wrong = 0, {}
+    right, wrong, unknown = 0, {}, waited.pop(None, 0)
     for stack, time in waited.items():
         own = [(function, line) for function, file, line in found.frames(stack) if file == str(GUILTY)]
         if own and own[0][1] in MARKED:
             right += time
         else:
             wrong[own[0] if own else stack] = time
-    assert right, wrong
-    return right / sum(waited.values()), f"{wrong} of {sum(waited.values())}"
+    known = sum(waited.values())
+    if known < 5_000_000:
+        pytest.skip("next to nothing was waited for")
+    return right / known, known / (known + unknown), f"{wrong} of {known}, {unknown} unknown"
 
 
 def check_guilty(folder: Path, python: str, name: str, seconds: str, least: float) -> None:
     found = run(folder, python, GUILTY, name, seconds)
     assert found.stream.metadata["stacks"] == "on"
-    share, others = share_of_marked_lines(found)
+    share, known, others = share_of_marked_lines(found)
     assert share >= least, others
+    assert known >= 0.75, others  # short holds that come and go while the victim wakes up are seen by nobody
     victim = thread_named(found, "victim")
     own = [found.frames(stack)[0][2] for thread, _, _, stack in found.waits if thread == victim and stack]
     assert own

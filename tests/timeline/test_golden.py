@@ -6,11 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 
 import tracekit
 from tests.conftest import GOLDEN, trace_file
+from tracekit.model.schemas import TABLES
 from tracekit.reporters.json import as_dict
+from tracekit.writers import parquet
+from tracekit.writers.tablestream import TableStream
 
 EXPECTED: dict[str, Any] = {
     **json.loads((GOLDEN / "expected.json").read_text()),
@@ -78,3 +82,31 @@ def test_a_preempted_hold_is_in_the_table_and_in_no_finding(core: str, tmp_path:
     assert [f.title for f in found.findings if "one hold of 15.0 ms" in f.title]
     causes = {(row["thread"], row["cause"], row["holder"]): row["duration"] for row in found.causes.to_pylist()}
     assert causes == {("b", "long_hold", "a"): 14_999_999, ("b", "preemption", "a"): 30_000_000}
+
+
+@pytest.mark.parametrize("analyze", [tracekit.analyze, in_memory])
+@pytest.mark.parametrize("name", [name for name in CAUSES if "lines" in CAUSES[name]])
+def test_lines(name: str, analyze: Any, core: str) -> None:
+    found = as_dict(analyze(str(trace_file(name))))
+    assert sorted(map(str, found["lines"])) == sorted(map(str, CAUSES[name]["lines"]))
+    assert found["lines_known"] == pytest.approx(CAUSES[name]["lines_known"], abs=1e-9)
+    durations = [row["duration"] for row in found["lines"]]
+    assert durations == sorted(durations, reverse=True)
+
+
+def test_a_trace_without_stacks_has_no_lines(core: str) -> None:
+    found = as_dict(tracekit.analyze(trace_file("py311-pool.log")))
+    assert (found["lines"], found["lines_known"]) == ([], None)
+
+
+@pytest.mark.parametrize("table", ["causes", "stack_blame", "lines"])
+def test_sql_and_folders_have_them_too(table: str, tmp_path: Path, core: str) -> None:
+    path, folder = trace_file("plain.log"), tmp_path / "t"
+    expected = getattr(tracekit.analyze(path), table).to_pylist()
+    assert expected
+    assert tracekit.read(path).sql(f"select * from {table}", arrow=True).to_pylist() == expected
+    with TableStream(path) as stream:
+        folder.mkdir()
+        parquet.write_tables(stream, folder, TABLES)
+    assert pyarrow.parquet.read_table(folder / f"{table}.parquet").to_pylist() == expected
+    assert tracekit.query(folder, f"select * from {table}", arrow=True).to_pylist() == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from tracekit.parsers.text import PlainText
 from tracekit.timeline.native import NativeMachine
 from tracekit.timeline.picture import Picture, picture
 from tracekit.timeline.plain import PlainMachine
+from tracekit.timeline.tables import Tables
 
 settings.register_profile("tracekit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tracekit")
@@ -44,7 +46,7 @@ def _native_core() -> None:
 EAGER = Options(
     min_rounds=1, ratio=1.5, min_cycles=2, max_gap=1, min_frozen=2, min_timeouts=1, long_hold=20, worst=3
 )  # fmt: skip
-TOTALS = ("threads", "blame", "causes", "distributions", "histograms", "handoffs", "waiting")
+TOTALS = ("threads", "blame", "causes", "stack_blame", "distributions", "histograms", "handoffs", "waiting")
 
 
 def outcome(text: bytes, open_stream: Open, machine_type: type[Any], keep_rows: bool) -> dict[str, Any]:
@@ -56,11 +58,15 @@ def outcome(text: bytes, open_stream: Open, machine_type: type[Any], keep_rows: 
             machine: Machine = machine_type(stream.check_interval, keep_rows, EAGER)
             stream.feed(machine)
             machine.finish()
-            tables = TOTALS if not keep_rows else tuple(LAYOUTS)
+            tables = TOTALS if not keep_rows else tuple(table for table in LAYOUTS if table != "shared_waits")
             found: dict[str, Any] = {table: sorted(machine.rows(table).tolist()) for table in tables}
             totals = machine.totals()
             return found | {
                 "totals": totals,
+                "lines": {
+                    name: sorted(map(str, table.to_pylist()))
+                    for name, table in Tables(machine, stream.threads).lines(stream.definitions).items()
+                },
                 "findings": {kind: sorted(map(str, machine.findings(kind).tolist())) for kind in COLLECTED},
                 "groups": {kind: sorted(map(str, machine.groups(kind).tolist())) for kind in COLLECTED},
                 "metadata": stream.metadata,
@@ -191,7 +197,7 @@ def test_a_picture_keeps_the_truth(text: bytes, limits: PictureLimits) -> None:
             assert set(inside[key].tolist()) <= set(kept[key].tolist())
 
 
-@given(st.one_of(histories(), stories()))
+@given(st.one_of(histories(), stories(), attributed(stories())))
 def test_conservation(text: bytes) -> None:
     for machine in (NativeMachine, PlainMachine):
         found = outcome(text, PlainText, machine, True)
@@ -210,6 +216,11 @@ def test_conservation(text: bytes) -> None:
             assert 0 < waits <= duration
             causes[waiter, holder] += duration
         assert causes == {(waiter, holder): duration for duration, waiter, holder in found["blame"]}
+        held = sum(duration for duration, _, holder in found["blame"] if holder >= 0)
+        for table in found["lines"].values():
+            told = [ast.literal_eval(row) for row in table]
+            assert sum(row["duration"] for row in told) == (held if told else 0)
+            assert all(0 < row["waits"] <= row["duration"] for row in told)
         contended = (LAYOUTS["waits"].names or ()).index("contended")
         end = 0
         for _start_seq, _end_seq, start_clock, end_clock, *_ in found["holds"]:
@@ -355,6 +366,30 @@ def test_a_wait_that_begins_within_a_run_and_outlasts_the_ring(held_before: int,
     blamed = {row["holder"]: row["duration"] for row in tracekit.analyze(path).blame.to_pylist()}
     assert blamed["a"] == 100 - held_before
     assert sum(blamed.values()) == 60000 - held_before
+
+
+@pytest.mark.parametrize("first_stack", [0, 1, 4000, 4097, 8200])
+def test_lines_of_waits_that_outlast_the_ring(first_stack: int) -> None:
+    """Stacks are told late, change within holds, and some waits span the log of runs more than once."""
+    lines = ["# code: 1 = 1 f a.py", "# code: 2 = 1 g b.py"]
+    lines += [f"# stack: {number} = 0 {number % 2 + 1} {number // 4}" for number in range(1, 9)]
+    lines += ["w - 0 ENTRY 0", "w - 0 BUSY 1"]
+    for turn in range(9000):
+        thread, time, told = f"t{turn % 3}", 10 + turn * 100, turn >= first_stack
+        lines += [f"{thread} - 0 ACQUIRE {time}"]
+        for sample in range(turn % 4 if told else 0):
+            lines += [f"w - 0 RETRY {time + 10 * sample + turn % 7} sample={1 + (turn + sample) % 9}"]
+        if turn % 1000 == 700:
+            lines += [f"v{turn} - 0 ENTRY {time + 2}", f"v{turn} - 0 BUSY {time + 15} {'stack=3' if told else ''}"]
+        lines += [f"{thread} - {turn // 5} RELEASE {time + 40} {f'stack={1 + turn % 10}' if told and turn % 3 else ''}"]
+        if turn % 1000 == 900 and turn > 2000:
+            waiter = f"v{turn - 1200}"
+            lines += [f"{waiter} - {turn} ACQUIRE {time + 41}", f"{waiter} - {turn} RELEASE {time + 44}"]
+    lines += ["w - 0 ACQUIRE 10000000", "w - 0 RELEASE 10000001"]
+    text = "\n".join(lines).encode()
+    native, plain = (outcome(text, *core, False) for core in ((NativeText, NativeMachine), (PlainText, PlainMachine)))
+    assert flat(native) == flat(plain)
+    assert len(native["lines"]["lines"]) > 5
 
 
 def test_bad_lines_beyond_the_texts() -> None:

@@ -211,7 +211,7 @@ def test_a_folder_is_replaced_only_by_another(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["-o", "out.foo"], "its ending tells no format"),
+        (["-o", "out.foo"], "cannot infer the format"),
         (["-o", "out.csv", "--to", "xml"], "there is no format 'xml'"),
         (["-o", "no/such/out.csv"], "cannot be written: No such file or directory"),
         (["-o", "-", "--to", "parquet"], "Name a folder with -o"),

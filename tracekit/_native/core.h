@@ -174,6 +174,10 @@ typedef struct {
 typedef struct { int64_t duration; int32_t waiter, holder; } tk_blame;
 /* cause: 0 scheduling, 1 preemption, 2 battle, 3 long hold, 4 convoy, 5 saturation, 6 queueing */
 typedef struct { int64_t duration, waits; int32_t thread, holder, cause, padding; } tk_cause;
+/* The stacks by the trace's own ids; 0: none is told. */
+typedef struct { int64_t duration, waits, holder_stack, waiter_stack; int32_t waiter, holder, cause, padding; } tk_stack_blame;
+/* So many waits have time in each of the rows of tk_stack_blame that are in the same set. */
+typedef struct { int64_t waits; int32_t set, row; } tk_shared_waits;
 
 enum { TK_UNKNOWN_RELEASE, TK_CHECK_RELEASE, TK_BLOCKING_RELEASE };
 
@@ -264,6 +268,8 @@ TK_EXPORT void tk_timeline_totals(const tk_timeline *timeline, tk_totals *totals
 TK_EXPORT const tk_thread_totals *tk_timeline_threads(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_blame *tk_timeline_blame(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_cause *tk_timeline_causes(tk_timeline *timeline, int64_t *count);
+TK_EXPORT const tk_stack_blame *tk_timeline_stack_blame(tk_timeline *timeline, int64_t *count);
+TK_EXPORT const tk_shared_waits *tk_timeline_shared_waits(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_hold *tk_timeline_holds(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_wait *tk_timeline_waits(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_switch *tk_timeline_switches(tk_timeline *timeline, int64_t *count);

@@ -66,6 +66,13 @@ static const tk_field fields[] = {
 #define STRUCT tk_cause
     WHOLE SAME(duration) SAME(waits) SAME(thread) SAME(holder) SAME(cause) SAME(padding)
 #undef STRUCT
+#define STRUCT tk_stack_blame
+    WHOLE SAME(duration) SAME(waits) SAME(holder_stack) SAME(waiter_stack) SAME(waiter) SAME(holder) SAME(cause)
+    SAME(padding)
+#undef STRUCT
+#define STRUCT tk_shared_waits
+    WHOLE SAME(waits) SAME(set) SAME(row)
+#undef STRUCT
 #define STRUCT tk_hold
     WHOLE SAME(start_seq) SAME(end_seq) NAMED(start, "start_clock") NAMED(end, "end_clock")
     NAMED(start_ticks, "start_tick_clock") NAMED(end_ticks, "end_tick_clock") SAME(waited) SAME(cpu) SAME(thread)

@@ -117,6 +117,12 @@ static inline bool map_count_all(map *m, const map *other) {
     return true;
 }
 
+static inline int64_t map_sum(const map *m) {
+    int64_t sum = 0;
+    for (uint32_t i = 0; i < m->room; i++) sum += m->sums[i];
+    return sum;
+}
+
 /* The key with the largest sum, the smallest of equals; -1 of none. */
 static inline int32_t map_most(const map *m) {
     int32_t most = -1;

@@ -15,6 +15,7 @@
 #include "findings.h"
 #include "map.h"
 #include "picture.h"
+#include "stacks.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,6 @@
 #define RING 4096 /* runs */
 #define NOBODY (-1)
 #define NO_SEQ (-1)
-#define NO_STACK 0
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
@@ -35,7 +35,8 @@ enum { RETRY_ALONE, RETRY_LOST_ROUND, RETRY_TIMEOUT, RETRY_HAND_OVER };
 /* What a hold's end says about the waits in it. */
 enum { HOLD_ORDINARY, HOLD_LONG, HOLD_PREEMPTED, HOLD_CLASSES };
 enum { CLASS_BITS = 2 };
-enum { SCHEDULING, PREEMPTION, BATTLE, LONG_HOLD, CONVOY, SATURATION, QUEUEING, CAUSES };
+/* The last two are of waits that a convoy may yet explain: [after_check]. */
+enum { SCHEDULING, PREEMPTION, BATTLE, LONG_HOLD, CONVOY, SATURATION, QUEUEING, CAUSES, UNDECIDED = CAUSES };
 
 #define PREEMPTED_FROM 1000000 /* ns; a shorter hold is not asked how long it ran */
 
@@ -45,6 +46,7 @@ typedef struct { map time, waits; } losses;
 /* What an open wait took out of the ring before it was overwritten. */
 typedef struct taken {
     map blame[HOLD_CLASSES], rivals;
+    wide_map stacks; /* what is in blame, by class, holder and its stack; only of a trace that tells stacks */
     struct taken *next; /* of the spare ones */
 } taken;
 
@@ -61,6 +63,7 @@ typedef struct {
     int64_t failed_retries, lost_rounds, timeouts, hand_overs;
     int64_t stack;               /* the first that its rows tell */
     int64_t hold, hold_timeouts; /* its timeouts in that hold */
+    int32_t stack_code;
     taken *taken;
 } wait;
 
@@ -70,6 +73,8 @@ typedef struct {
     losses undecided[2]; /* of its waits, what it would explain, [after_check], */
     map hogs;            /* and what it would not */
     bool has_undecided[2];
+    int64_t undecided_waits[2]; /* before the trace told a stack, */
+    undecided_stacks stacks;    /* and since */
 } convoy;
 
 typedef struct thread {
@@ -87,11 +92,18 @@ typedef struct thread {
 typedef struct { int64_t held, acquires; uint32_t held_by, back; } run;
 
 /* A stretch of the log: from where in its first run on, to where in the run that was the current one then. */
-typedef struct { int64_t first, before, end, last_held; uint32_t last_held_by, last_back; } stretch;
+typedef struct { int64_t first, before, end, last_held; uint32_t last_held_by, last_back; int32_t last_stack; } stretch;
 
 /* What the row tells beside its columns. */
-typedef struct { int64_t cpu, stack; } row_attributes; /* TK_NULL, NO_STACK: it does not */
-static const row_attributes NOTHING_TOLD = {TK_NULL, NO_STACK};
+typedef struct {
+    int64_t cpu, stack; /* TK_NULL, NO_STACK: it does not */
+    int32_t stack_code, sample;
+} row_attributes;
+static const row_attributes NOTHING_TOLD = {TK_NULL, NO_STACK, NO_STACK, NO_STACK};
+
+/* Of a hold: for so long its thread was there. */
+typedef struct { int64_t held; int32_t stack; } hold_part;
+#define HOLD_PARTS (1 << 16) /* a hold with more samples than that is told by the last of these to its end */
 
 struct tk_timeline {
     int64_t interval;
@@ -106,7 +118,8 @@ struct tk_timeline {
     int64_t hold_number, hold_timeouts, hold_most_timeouts; /* sum over its waiters, and the most of one */
     bool hold_most_stale;                                   /* the wait that had the most was dropped */
     /* The wait that led to it: its length (TK_NULL: none), where it began, and where its blame can be found. */
-    int64_t hold_waited, hold_wait_seq, hold_wait_start;
+    int64_t hold_waited, hold_wait_seq, hold_wait_start, hold_behind; /* behind: of that, while somebody held */
+    int32_t hold_wait_stack;
     bool hold_contended, hold_after_check, hold_battle;
     bool unsettled; /* the wait's blame has still to be charged */
     stretch hold_blame;
@@ -114,11 +127,20 @@ struct tk_timeline {
 
     int32_t run_thread; /* of the last ACQUIRE */
     int run_class;
+    int32_t run_stack;
     int64_t run_held, run_acquires, runs;
     int64_t *last_run;         /* [held_by]: one more than the last that was logged */
     size_t last_run_room;
-    bool met_others;           /* what was charged last had runs that are not ordinary */
+    int64_t met[HOLD_CLASSES]; /* of what was charged last; not counted of ordinary holds */
     run ring[RING];
+
+    bool stacks_told;
+    stacks stacks;
+    int32_t ring_stacks[RING];
+    int32_t sample;        /* of the hold, the latest */
+    int64_t sampled_until; /* up to there it is in these parts */
+    TK_VECTOR(hold_part) parts;
+    int64_t cause_waits[CAUSES]; /* in which somebody held; before the trace told a stack */
     int64_t acquires, reacquires;
     int32_t last_change_thread; /* the thread of the last ACQUIRE or RELEASE, if it was a RELEASE */
     int64_t last_release_clock; /* since the last ACQUIRE; NO_RELEASE */
@@ -163,6 +185,7 @@ static void spare_taken(tk_timeline *t, taken **part) {
     if (!*part) return;
     for (int class = 0; class < HOLD_CLASSES; class++) map_clear(&(*part)->blame[class]);
     map_clear(&(*part)->rivals);
+    wide_clear(&(*part)->stacks);
     (*part)->next = t->spare;
     t->spare = *part;
     *part = NULL;
@@ -184,6 +207,7 @@ static void free_taken(taken *part) {
     if (!part) return;
     for (int class = 0; class < HOLD_CLASSES; class++) map_free(&part->blame[class]);
     map_free(&part->rivals);
+    wide_free(&part->stacks);
     free(part);
 }
 
@@ -222,6 +246,8 @@ void tk_timeline_free(tk_timeline *t) {
         next = part->next;
         free_taken(part);
     }
+    stacks_free(&t->stacks);
+    free(t->parts.items);
     free(t->waiting);
     free(t->last_run);
     free(t->threads);
@@ -314,7 +340,7 @@ static inline uint32_t run_back(const tk_timeline *t, uint32_t held_by) {
 static inline stretch since(const tk_timeline *t, const wait *w) {
     const uint32_t held_by = run_held_by(t);
     return (stretch){w->run, w->run_held, t->runs, held_in_run(t), held_by,
-                     t->run_thread != NOBODY ? run_back(t, held_by) : 0};
+                     t->run_thread != NOBODY ? run_back(t, held_by) : 0, t->run_stack};
 }
 
 /* Where what was lost behind holds of each class goes: nowhere where it is NULL. */
@@ -323,7 +349,7 @@ typedef struct { map *time[HOLD_CLASSES], *waits[HOLD_CLASSES]; } places;
 static inline void charge(tk_timeline *t, const places *to, uint32_t held_by, int64_t held, bool counts) {
     if (held <= 0) return;
     const int class = class_of(held_by);
-    t->met_others |= class != HOLD_ORDINARY;
+    if (class != HOLD_ORDINARY) t->met[class] += held;
     if (to->time[class]) TRY(map_add(to->time[class], thread_of(held_by), held));
     if (counts) TRY(map_add(to->waits[class], thread_of(held_by), 1));
 }
@@ -381,6 +407,23 @@ static int64_t add_stretch(tk_timeline *t, const stretch *part, map *blame) {
     return charge_stretch(t, part, &to, false);
 }
 
+static inline uint64_t stack_and_holder(int32_t stack, uint32_t held_by) { return (uint64_t)stack << 32 | held_by; }
+
+static inline void charge_stack(tk_timeline *t, wide_map *to, int32_t stack, uint32_t held_by, int64_t held) {
+    if (held > 0) TRY(wide_add(to, stack_and_holder(stack, held_by), held));
+}
+
+/* The same stretch by the holders' stacks. */
+static void add_stacks(tk_timeline *t, const stretch *part, wide_map *to) {
+    int64_t before = part->before;
+    for (int64_t i = part->first; i < part->end; i++) {
+        const run *r = &t->ring[i & (RING - 1)];
+        charge_stack(t, to, t->ring_stacks[i & (RING - 1)], r->held_by, r->held - before);
+        before = before > r->held ? before - r->held : 0;
+    }
+    charge_stack(t, to, part->last_stack, part->last_held_by, part->last_held - before);
+}
+
 static void settle_rivals(tk_timeline *t, const wait *w, map *rivals) {
     int64_t before = w->busy_run_acquires;
     if (t->runs - w->busy_run > 16 && map_is_dense(rivals, t->thread_count)) {
@@ -415,7 +458,9 @@ static void empty_ring(tk_timeline *t) {
     const int64_t oldest = t->runs - RING;
     map held[HOLD_CLASSES] = {{0}}, acquires = {0};
     const stretch all = {.first = oldest, .end = t->runs};
+    wide_map stacks = {0};
     add_stretch(t, &all, held);
+    if (t->stacks_told) add_stacks(t, &all, &stacks);
     for (int i = 0; i < RING; i++)
         if (t->ring[i].acquires) TRY(map_add(&acquires, thread_of(t->ring[i].held_by), t->ring[i].acquires));
     for (size_t i = 0; i < t->open_waits.count; i++) {
@@ -426,8 +471,10 @@ static void empty_ring(tk_timeline *t) {
         }
         if (w->run == oldest && w->run_held == 0) {
             for (int class = 0; class < HOLD_CLASSES; class++) TRY(map_add_all(&w->taken->blame[class], &held[class]));
+            TRY(wide_add_all(&w->taken->stacks, &stacks));
         } else {
             const stretch part = since(t, w);
+            if (t->stacks_told) add_stacks(t, &part, &w->taken->stacks);
             w->run_held = add_stretch(t, &part, w->taken->blame);
         }
         w->run = t->runs;
@@ -438,22 +485,29 @@ static void empty_ring(tk_timeline *t) {
         w->busy_run_acquires = 0;
     }
     if (t->unsettled) {
-        if (t->hold_taken || (t->hold_taken = take(t))) add_stretch(t, &t->hold_blame, t->hold_taken->blame);
-        else t->out_of_memory = true;
+        if (t->hold_taken || (t->hold_taken = take(t))) {
+            add_stretch(t, &t->hold_blame, t->hold_taken->blame);
+            if (t->stacks_told) add_stacks(t, &t->hold_blame, &t->hold_taken->stacks);
+        } else {
+            t->out_of_memory = true;
+        }
         t->hold_blame = (stretch){.first = t->runs, .end = t->runs};
     }
     for (int class = 0; class < HOLD_CLASSES; class++) map_free(&held[class]);
     map_free(&acquires);
+    wide_free(&stacks);
 }
 
 /* The current run goes to the log, and another begins. */
-static void log_run(tk_timeline *t, int32_t thread, int class) {
+static void log_run(tk_timeline *t, int32_t thread, int class, int32_t stack) {
     const uint32_t held_by = run_held_by(t);
     t->ring[t->runs & (RING - 1)] = (run){t->run_held, t->run_acquires, held_by, t->run_held ? run_back(t, held_by) : 0};
+    t->ring_stacks[t->runs & (RING - 1)] = t->run_stack;
     t->runs++;
     if (t->run_held) t->last_run[held_by] = t->runs;
     t->run_thread = thread;
     t->run_class = class;
+    t->run_stack = stack;
     t->run_held = t->run_acquires = 0;
     if (!(t->runs & (RING - 1)) && (t->open_waits.count || t->unsettled)) empty_ring(t);
 }
@@ -471,16 +525,40 @@ static void start_run(tk_timeline *t, int32_t thread, int64_t seq) {
     if (t->released)
         TRY(histogram_add(&t->threads[thread].durations[TK_SWITCH_LATENCY],
                           t->totals.free_wanted - t->free_wanted_at_release, &t->distinct));
-    log_run(t, thread, HOLD_ORDINARY);
+    log_run(t, thread, HOLD_ORDINARY, NO_STACK);
 }
 
-/* A hold has ended: its time is the current run's, or that of one of its own class. */
-static inline void add_held(tk_timeline *t, int64_t held, int class) {
-    if (UNLIKELY(class != t->run_class) && held) {
-        if (t->run_held) log_run(t, t->run_thread, class);
-        else t->run_class = class;
+/* A hold has ended: its time is the current run's, or that of one of its own class and stack. */
+static inline void add_held(tk_timeline *t, int64_t held, int class, int32_t stack) {
+    if (UNLIKELY(class != t->run_class || stack != t->run_stack) && held) {
+        if (t->run_held) {
+            log_run(t, t->run_thread, class, stack);
+        } else {
+            t->run_class = class;
+            t->run_stack = stack;
+        }
     }
     t->run_held += held;
+}
+
+/* The hold's thread was where its latest sample says, up to now. */
+static void end_part(tk_timeline *t) {
+    if (t->clock > t->sampled_until) KEEP(t->parts, (hold_part){t->clock - t->sampled_until, t->sample});
+    t->sampled_until = t->clock;
+}
+
+static void note_sample(tk_timeline *t, int32_t sample) {
+    if (t->holder == NOBODY || sample == t->sample || t->parts.count >= HOLD_PARTS) return;
+    if (t->sample != NO_STACK) end_part(t); /* the first one tells of the time before it too */
+    t->sample = sample;
+}
+
+/* A hold of a trace that tells stacks has ended. */
+static void add_held_parts(tk_timeline *t, int class) {
+    if (t->sample == NO_STACK) t->sample = t->told.stack_code;
+    end_part(t);
+    for (size_t i = 0; i < t->parts.count; i++) add_held(t, t->parts.items[i].held, class, t->parts.items[i].stack);
+    t->parts.count = 0;
 }
 
 /* ---- waits and holds ---- */
@@ -498,6 +576,7 @@ static void open_wait(tk_timeline *t, int32_t thread, int64_t seq, bool truncate
     w->run_held = held_in_run(t);
     w->free_wanted = t->totals.free_wanted;
     w->after_check = t->threads[thread].after_check;
+    w->stack_code = NO_STACK;
     w->failed_retries = w->lost_rounds = w->timeouts = w->hand_overs = w->hold_timeouts = 0;
     w->hold = NO_SEQ;
     w->stack = NO_STACK;
@@ -576,6 +655,8 @@ static void close_wait(tk_timeline *t, int32_t thread, int64_t end_seq) {
     t->hold_blame = since(t, w);
     t->unsettled = waited > nobody;
     t->hold_after_check = w->after_check;
+    t->hold_wait_stack = w->stack_code;
+    t->hold_behind = waited - nobody;
     t->hold_waited = waited;
     t->hold_contended = w->contended;
     t->hold_wait_seq = w->truncated ? w->busy_seq : w->entry_seq;
@@ -610,10 +691,122 @@ static inline void open_hold(tk_timeline *t, int32_t thread, int64_t seq, int64_
     t->hold_start = t->clock;
     t->hold_start_seq = seq;
     t->hold_start_ticks = tick_clock(t);
+    t->sample = NO_STACK;
+    t->sampled_until = t->clock;
     t->hold_checks = checks;
     t->hold_number++;
     t->hold_timeouts = t->hold_most_timeouts = 0;
     t->hold_most_stale = false;
+}
+
+static int cause_behind(const tk_timeline *t, int class, bool undecided) {
+    if (class == HOLD_PREEMPTED) return PREEMPTION;
+    if (t->hold_battle) return BATTLE;
+    if (class == HOLD_LONG) return LONG_HOLD;
+    return undecided ? UNDECIDED + t->hold_after_check : t->hold_after_check ? SATURATION : QUEUEING;
+}
+
+/* Of the wait that is settled: each cause behind a holder. Only while no stack has been told; then rows of stacks are
+   counted. */
+static void count_cause_waits(tk_timeline *t, struct thread *state, bool undecided) {
+    const int64_t is_long = t->met[HOLD_LONG], preempted = t->met[HOLD_PREEMPTED];
+    const int64_t ordinary = t->hold_behind - is_long - preempted;
+    t->cause_waits[PREEMPTION] += preempted > 0;
+    if (t->hold_battle) {
+        t->cause_waits[BATTLE] += ordinary + is_long > 0;
+        return;
+    }
+    t->cause_waits[LONG_HOLD] += is_long > 0;
+    if (undecided) state->convoy.undecided_waits[t->hold_after_check] += ordinary > 0;
+    else t->cause_waits[t->hold_after_check ? SATURATION : QUEUEING] += ordinary > 0;
+}
+
+static void settle_stack(tk_timeline *t, stack_key *key, int32_t stack, uint32_t held_by, int64_t held, bool undecided) {
+    if (held <= 0) return;
+    const int class = class_of(held_by);
+    key->holder = thread_of(held_by);
+    key->holder_stack = stack;
+    key->cause = cause_behind(t, class, undecided);
+    TRY(stacks_charge(&t->stacks, key, t->hold_battle && class == HOLD_LONG ? HOLD_ORDINARY : class, held));
+}
+
+/* The same wait by the stacks. */
+static void settle_stacks(tk_timeline *t, int32_t thread, bool undecided) {
+    stack_key key = {.waiter = thread, .waiter_stack = t->hold_wait_stack};
+    stacks_begin_wait(&t->stacks);
+    if (t->hold_taken) {
+        const wide_map *stacks = &t->hold_taken->stacks;
+        for (uint32_t i = 0; i < stacks->room; i++)
+            settle_stack(t, &key, (int32_t)(stacks->keys[i] >> 32), (uint32_t)stacks->keys[i], stacks->sums[i], undecided);
+    }
+    const stretch *part = &t->hold_blame;
+    int64_t before = part->before;
+    for (int64_t i = part->first; i < part->end; i++) {
+        const run *r = &t->ring[i & (RING - 1)];
+        settle_stack(t, &key, t->ring_stacks[i & (RING - 1)], r->held_by, r->held - before, undecided);
+        before = before > r->held ? before - r->held : 0;
+    }
+    settle_stack(t, &key, part->last_stack, part->last_held_by, part->last_held - before, undecided);
+    TRY(stacks_end_wait(&t->stacks, undecided ? &t->threads[thread].convoy.stacks : NULL));
+}
+
+/* The rows of one cause without stacks, in `waits` waits: rows are added to it, then it is closed. */
+typedef struct { int32_t first, second; int64_t row_waits; } stackless;
+
+static void add_stackless(tk_timeline *t, stackless *rows, int32_t waiter, const losses *lost, int cause,
+                          undecided_stacks *undecided) {
+    for (uint32_t i = 0; i < lost->time.room; i++) {
+        const int32_t holder = map_key(&lost->time, i);
+        if (holder < 0) continue;
+        const stack_key key = {waiter, NO_STACK, holder, NO_STACK, cause};
+        const int64_t waits = map_get(&lost->waits, holder);
+        const int32_t row = stacks_add(&t->stacks, &key, lost->time.sums[i], waits);
+        if (row < 0) {
+            t->out_of_memory = true;
+            return;
+        }
+        if (undecided) stacks_set_aside(&t->stacks, row, undecided);
+        if (rows->first < 0) rows->first = row;
+        else if (rows->second < 0) rows->second = row;
+        rows->row_waits += waits;
+    }
+}
+
+/* A wait has been counted in each of its rows. */
+static void close_stackless(tk_timeline *t, const stackless *rows, int64_t waits, undecided_stacks *undecided) {
+    if (rows->second >= 0)
+        TRY(stacks_share(&t->stacks, rows->first, rows->second, rows->row_waits - waits, undecided));
+}
+
+static void add_stackless_taken(tk_timeline *t, taken *part) {
+    for (int class = 0; part && class < HOLD_CLASSES; class++)
+        for (uint32_t i = 0; i < part->blame[class].room; i++) {
+            const int32_t holder = map_key(&part->blame[class], i);
+            if (holder < 0) continue;
+            const uint32_t held_by = (uint32_t)holder << CLASS_BITS | (uint32_t)class;
+            charge_stack(t, &part->stacks, NO_STACK, held_by, part->blame[class].sums[i]);
+        }
+}
+
+/* The trace tells its first stack: all that was lost before becomes rows without stacks. */
+static void begin_stacks(tk_timeline *t) {
+    t->stacks_told = true;
+    for (int cause = PREEMPTION; cause < CAUSES; cause++) {
+        stackless rows = {-1, -1, 0};
+        for (int32_t i = 0; i < t->thread_count; i++) add_stackless(t, &rows, i, &t->threads[i].lost[cause], cause, NULL);
+        close_stackless(t, &rows, t->cause_waits[cause], NULL);
+    }
+    for (int32_t i = 0; i < t->thread_count; i++) {
+        convoy *c = &t->threads[i].convoy;
+        for (int after_check = 0; after_check < 2; after_check++) {
+            stackless rows = {-1, -1, 0};
+            if (!c->has_undecided[after_check]) continue;
+            add_stackless(t, &rows, i, &c->undecided[after_check], UNDECIDED + after_check, &c->stacks);
+            close_stackless(t, &rows, c->undecided_waits[after_check], &c->stacks);
+        }
+    }
+    for (size_t i = 0; i < t->open_waits.count; i++) add_stackless_taken(t, t->threads[t->open_waits.items[i]].wait.taken);
+    add_stackless_taken(t, t->unsettled ? t->hold_taken : NULL);
 }
 
 /* The wait that led to the hold which ends now, or to none. delayed: whether a convoy explains it is not known yet. */
@@ -634,7 +827,7 @@ static void settle(tk_timeline *t, int32_t thread, bool delayed) {
         to.waits[class] = &behind[class]->waits;
     }
     map *total = NULL;
-    t->met_others = false;
+    for (int class = 0; class < HOLD_CLASSES; class++) t->met[class] = 0;
     if (!t->hold_battle && !t->hold_taken) {
         charge_stretch(t, &t->hold_blame, &to, true);
     } else {
@@ -642,7 +835,7 @@ static void settle(tk_timeline *t, int32_t thread, bool delayed) {
         total = t->hold_taken ? t->hold_taken->blame : t->totalled;
         if (!t->hold_taken) for (int class = 0; class < HOLD_CLASSES; class++) map_clear(&total[class]);
         add_stretch(t, &t->hold_blame, total);
-        t->met_others = true;
+        for (int class = HOLD_LONG; class < HOLD_CLASSES; class++) t->met[class] = map_sum(&total[class]);
         if (t->hold_battle) {
             TRY(map_add_all(&total[HOLD_ORDINARY], &total[HOLD_LONG]));
             map_clear(&total[HOLD_LONG]);
@@ -650,7 +843,9 @@ static void settle(tk_timeline *t, int32_t thread, bool delayed) {
         for (int class = 0; class < HOLD_CLASSES; class++)
             TRY(map_add_all(to.time[class], &total[class]) && map_count_all(to.waits[class], &total[class]));
     }
-    if (delayed && t->met_others) {
+    if (UNLIKELY(t->stacks_told)) settle_stacks(t, thread, delayed && !t->hold_battle);
+    else count_cause_waits(t, state, delayed && !t->hold_battle);
+    if (delayed && (t->hold_battle || t->met[HOLD_LONG] || t->met[HOLD_PREEMPTED])) {
         map *hogs = &state->convoy.hogs;
         const places other = {.time = {t->hold_battle ? hogs : NULL, hogs, hogs}};
         if (!total) charge_stretch(t, &t->hold_blame, &other, false);
@@ -670,6 +865,12 @@ static void decide(tk_timeline *t, struct thread *state, bool found) {
         map_clear(&from->time);
         map_clear(&from->waits);
         state->convoy.has_undecided[after_check] = false;
+        t->cause_waits[found ? CONVOY : after_check ? SATURATION : QUEUEING] += state->convoy.undecided_waits[after_check];
+        state->convoy.undecided_waits[after_check] = 0;
+    }
+    if (UNLIKELY(state->convoy.stacks.rows)) {
+        const int32_t causes[2] = {found ? CONVOY : QUEUEING, found ? CONVOY : SATURATION};
+        TRY(stacks_decide(&t->stacks, &state->convoy.stacks, causes, UNDECIDED));
     }
 }
 
@@ -804,7 +1005,8 @@ static inline __attribute__((always_inline)) void close_hold(tk_timeline *t, int
         const int class = classify_hold(t, held, end_seq);
         analyze_hold(t, thread, held, end_seq, kind, ticks);
         t->holder = NOBODY;
-        add_held(t, held, class);
+        if (UNLIKELY(t->stacks_told)) add_held_parts(t, class);
+        else add_held(t, held, class, NO_STACK);
     } else {
         if (t->unsettled) settle(t, thread, false);
         t->holder = NOBODY;
@@ -929,6 +1131,8 @@ static void contend(tk_timeline *t, int32_t thread, int64_t seq, bool retry, boo
     }
     w->acquires_at_mark = t->acquires;
     w->reacquires_at_mark = t->reacquires;
+    if (w->stack_code == NO_STACK) w->stack_code = t->told.stack_code;
+    if (t->told.sample != NO_STACK) note_sample(t, t->told.sample);
 }
 
 static void acquire(tk_timeline *t, int32_t thread, int64_t seq, int64_t checks, bool first_row) {
@@ -1046,7 +1250,12 @@ static const tk_attribute *read_attributes(tk_timeline *t, const tk_attribute *n
     for (; next < end && next->row <= row; next++) {
         if (next->row != row) continue;
         if (next->key == TK_CPU) t->told.cpu = next->value;
-        else if (next->key == TK_STACK) t->told.stack = next->value;
+        if (next->key == TK_STACK) t->told.stack = next->value;
+        if (next->key != TK_STACK && next->key != TK_SAMPLE) continue;
+        if (!t->stacks_told) begin_stacks(t);
+        const int32_t code = stacks_code(&t->stacks, next->value);
+        if (code < 0) t->out_of_memory = true;
+        *(next->key == TK_STACK ? &t->told.stack_code : &t->told.sample) = code;
     }
     return next;
 }
@@ -1147,6 +1356,14 @@ const tk_cause *tk_timeline_causes(tk_timeline *t, int64_t *count) {
     }
     *count = t->out_of_memory ? -1 : (int64_t)t->causes.count;
     return t->causes.items;
+}
+
+const tk_stack_blame *tk_timeline_stack_blame(tk_timeline *t, int64_t *count) {
+    return stacks_blame(&t->stacks, count);
+}
+
+const tk_shared_waits *tk_timeline_shared_waits(tk_timeline *t, int64_t *count) {
+    return stacks_shared(&t->stacks, count);
 }
 
 #define TABLE(name, row)                                                   \

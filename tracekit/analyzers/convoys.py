@@ -76,10 +76,10 @@ class Convoys:
         run = self._runs.pop(thread, None)
         if run is None:
             return None
-        found = run.cycles >= self._options.min_cycles
+        enough = run.cycles >= self._options.min_cycles
         for wait in run.waits:
-            self._settle(wait, found)
-        if not found:
+            self._settle(wait, enough)
+        if not enough:
             return None
         run.hogs.pop(NOBODY, None)
         hog = max(run.hogs, key=lambda holder: (run.hogs[holder], -holder), default=NOBODY)

@@ -15,7 +15,7 @@ from tracekit.model.rows import Rows
 from tracekit.words import duration
 
 NAMED = 0.01
-"""Share of the trace's duration that a finding must cost to be worth naming."""
+"""A finding is reported if it costs at least this share of the trace's duration."""
 SEVERITIES = ((0.2, "high"), (0.05, "medium"), (0.0, "low"))
 
 

@@ -76,15 +76,21 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Tell the version and the core in use.")
+        bool,
+        typer.Option(
+            "--version",
+            callback=_version,
+            is_eager=True,
+            help="Show the version, and whether the native core is in use.",
+        ),
     ] = False,
 ) -> None:
     from tracekit import _native
 
     if not _native.library and os.environ.get("TRACEKIT_CORE") != "python":
         say(
-            "tracekit: there is no native core here, and the Python one is hundreds of times slower. Install a C "
-            "compiler and tracekit again for the native one."
+            "tracekit: the native core is not available, so the much slower Python one is used. Install a C "
+            "compiler and reinstall tracekit."
         )
 
 

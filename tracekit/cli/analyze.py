@@ -47,19 +47,21 @@ def analyze(
     ] = None,
     max_cost: Annotated[
         float | None,
-        typer.Option(metavar="PERCENT", help="Only fail on kinds that cost more of the trace's duration than this."),
+        typer.Option(
+            metavar="PERCENT", help="With --fail-on: only fail if the kind costs more than this share of the trace."
+        ),
     ] = None,
     only: Annotated[str | None, typer.Option(metavar="KIND,...", help="Show findings of these kinds only.")] = None,
     *,
     thresholds: dict[str, float],
 ) -> None:
-    """Say what is wrong, and who waited for whom. Findings first, then what each thread held and waited."""
+    """Find GIL problems in traces. Findings first, costliest on top; then what each thread held and waited."""
     with outcome():
         named, failing = _kinds("--only", only, KINDS), _kinds("--fail-on", fail_on, ())
         check_percent("--max-cost", max_cost)
         if max_cost is not None and not failing:
             raise OptionError(
-                "--max-cost says nothing without --fail-on.", f"Name the kinds that fail, e.g. --fail-on {KINDS[0]}."
+                "--max-cost has no effect without --fail-on.", f"Name the kinds that fail, e.g. --fail-on {KINDS[0]}."
             )
         if output is None:
             require_standard_output()
@@ -118,7 +120,7 @@ def _kinds(option: str, listed: str | None, otherwise: tuple[str, ...]) -> tuple
 
 
 def _failures(analysis: Analysis, kinds: tuple[str, ...], max_cost: float | None) -> list[str]:
-    """A sentence for each of these kinds of which there is too much."""
+    """A sentence for each of these kinds that exceeds its limit."""
     counted = [(ANALYZERS[kind].words, *analysis.found(kind)) for kind in kinds]
     limit = "" if max_cost is None else f", more than {max_cost:g} %"
     return [

@@ -1,4 +1,4 @@
-"""What the commands share: options, how a run ends, and output that is there whole or not at all."""
+"""What the commands share: options, exit codes, and writing output."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ _SHELLS_INTERRUPT = 130  # typer's exit code for Ctrl-C
 _GRACE = 0.6  # s
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
-Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write into this file.")]
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad line, with exit code 1.")]
 
 
 def say_faults(analysis: Analysis) -> None:
-    """Faults of the trace where the output does not tell them to whoever sits at the terminal."""
+    """Prints the trace's errors to standard error, for output that does not show them on the terminal."""
     for diagnostic in analysis.diagnostics:
         if diagnostic.severity == "error":
             where = f"{analysis.path}:{diagnostic.first_line}" if diagnostic.first_line else analysis.path
@@ -88,7 +88,7 @@ def require_standard_output() -> None:
 
 @contextmanager
 def standard_output() -> Iterator[BinaryIO]:
-    """To be written to. A closed pipe ends that quietly: whoever read it has seen enough. Raises TracekitError."""
+    """Standard output as a binary file. A pipe closed by its reader ends the output quietly. Raises TracekitError."""
     require_standard_output()
     try:
         yield sys.stdout.buffer
@@ -208,7 +208,7 @@ def ending_soon() -> Iterator[None]:
 
 @contextmanager
 def outcome() -> Iterator[None]:
-    """Turns what can go wrong into a sentence on standard error and the exit code."""
+    """Turns exceptions into a sentence on standard error and an exit code."""
     try:
         yield
     except TracekitError as error:
@@ -226,10 +226,10 @@ def size_of(option: str, text: str | None) -> int | None:
     """Bytes: `100M`, `2G`. Raises OptionError."""
     if text is None:
         return None
-    found = re.fullmatch(r"(\d{1,15})\s*([KMG]?)i?B?", text.strip(), re.IGNORECASE)
-    if not found or not int(found[1]):
+    match = re.fullmatch(r"(\d{1,15})\s*([KMG]?)i?B?", text.strip(), re.IGNORECASE)
+    if not match or not int(match[1]):
         raise OptionError(f"{option}: {text!r} is no size.", "Write e.g. 100M, 2G, or bytes.")
-    return int(found[1]) * _SIZES[found[2].upper()]
+    return int(match[1]) * _SIZES[match[2].upper()]
 
 
 def check_percent(option: str, value: float | None) -> None:

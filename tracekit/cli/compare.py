@@ -18,13 +18,13 @@ tracekit compare before.log after.log --fail-on-regression 5%
 
 def compare(
     before: Annotated[str, typer.Argument(metavar="BEFORE", help="A trace.")],
-    after: Annotated[str, typer.Argument(metavar="AFTER", help="One of the same program, after a change.")],
+    after: Annotated[str, typer.Argument(metavar="AFTER", help="A trace of the same program after a change.")],
     as_json: AsJson = False,
     output: Output = None,
     strict: Strict = False,
     fail_on_regression: Annotated[
         float | None,
-        typer.Option(metavar="PERCENT", help="Exit with 1 if a share or finding got worse by so many points."),
+        typer.Option(metavar="PERCENT", help="Exit with 1 if a share or cost rises by more than this many points."),
     ] = None,
 ) -> None:
     """Compare two traces of the same program. Metrics before and after; findings gone, new, better, worse."""

@@ -31,8 +31,8 @@ def convert(
     ] = None,
     strict: Strict = False,
 ) -> None:
-    """Write a trace in another format. Parquet, Arrow, CSV, JSON lines and text, which tracekit reads too;
-    Perfetto, Chrome and Firefox Profiler, which their viewers open."""
+    """Convert a trace to another format: Parquet, Arrow, CSV, JSON lines and text, which tracekit reads too;
+    Perfetto, Chrome and Firefox Profiler, for their viewers."""
     with outcome():
         from tracekit.writers.tablestream import TableStream
 

@@ -32,23 +32,24 @@ def fleet(
         list[str],
         typer.Argument(metavar="TRACES...", help="Trace files, folders, globs in quotes, addresses such as s3://b/c."),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Write tables and page here.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="OUT", help="Output folder for tables and summary page.")
+    ],
     scheduler: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="Use this Dask cluster, e.g. tcp://host:8786, not this machine's cores."),
+        typer.Option(metavar="ADDRESS", help="Run on this Dask cluster, e.g. tcp://host:8786."),
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Keep the results in OUT of traces that did not change.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Keep results in OUT of unchanged traces.")] = False,
     checksum: Annotated[
-        bool, typer.Option("--checksum", help="Tell that a trace changed by its contents, not by size and time.")
+        bool,
+        typer.Option("--checksum", help="Detect changed traces by checksum, not by size and time."),
     ] = False,
     reports: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Make the reports of the N traces that lose most, too.")
+        int, typer.Option(metavar="N", min=0, help="Also write HTML reports of the N traces that lose the most time.")
     ] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Analyze thousands of traces, on Dask. Which processes suffer, from what, is it the same everywhere?"""
+    """Analyze thousands of traces with Dask: which processes are affected, by what, and on which hosts and versions."""
     with outcome():
         from tracekit.fleet.cluster import require_dask
 
@@ -66,7 +67,7 @@ def fleet(
             write(html.render(summary, there), output / "summary.html", ())
             write(json.render(summary), output / "summary.json", ())
         except KeyboardInterrupt:
-            say(f"Interrupted: {printable(str(output))} has what was done. Go on with --resume.")
+            say(f"Interrupted. Finished traces are saved in {printable(str(output))}; continue with --resume.")
             raise typer.Exit(2) from None
         if as_json:
             write(json.render(summary), None, ())
@@ -76,7 +77,7 @@ def fleet(
             write(as_text([console.render(summary)], None), None, ())
         say(f"Tables: {printable(str(output))}. Page: {printable(str(output / 'summary.html'))}")
         if done.failed:
-            failed = f"{done.failed:,} of {count(done.named, 'trace')} failed, or ended too early"
+            failed = f"{done.failed:,} of {count(done.named, 'trace')} failed or were cut short"
             say(f"{failed}: see {printable(str(output / 'errors'))}.")
         if done.exit_code:
             raise typer.Exit(done.exit_code)
@@ -99,7 +100,7 @@ def _make_reports(processes: Sequence[Process], folder: Path) -> None:
 
 @contextmanager
 def _watched() -> Iterator[Watcher]:
-    """Tells where the dashboard is, and on a terminal shows how far it is."""
+    """Prints the dashboard's address; on a terminal also shows a progress bar."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -108,7 +109,7 @@ def _watched() -> Iterator[Watcher]:
     def connected(client: Client) -> None:
         say(f"Dask dashboard: {client.dashboard_link}")
         if not client.ncores():
-            say("The scheduler has no worker yet: start one by `dask worker ADDRESS`, and it goes on.")
+            say("The scheduler has no workers yet; the run starts as soon as one connects: dask worker ADDRESS.")
 
     if not sys.stderr.isatty():
         yield Watcher(connected)

@@ -22,7 +22,7 @@ _KEYWORDS = ("select", "from", "where", "group by", "order by", "limit", "count(
 def ask(
     trace: str, tables: Mapping[str, str], answer: Callable[[str], None], about: Callable[[str | None], None]
 ) -> None:
-    """Asks until the input ends. tables: names and schemas. answer: runs SQL. about: shows them, or one's columns."""
+    """Reads and runs statements until end of input. tables: names and schemas. answer: runs SQL. about: the tables."""
     say(f"{trace}: {len(tables)} tables. {HELP}")
     with _line_editing(tables):
         for statement in _statements():

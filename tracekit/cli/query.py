@@ -89,7 +89,7 @@ def _about(table: str | None, output: Path | None, trace: str) -> None:
 def _answer(database: Database, sql: str, chosen: str, output: Path | None, trace: str) -> None:
     """Runs the SQL and writes what it finds."""
     if chosen == "parquet" and output is None and sys.stdout and sys.stdout.isatty():
-        raise OptionError("--format parquet is nothing for a terminal.", "Name a file with -o.")
+        raise OptionError("--format parquet cannot be shown on a terminal.", "Name a file with -o.")
     result = database.stream(sql, as_text=chosen != "parquet")
     if chosen == "table":
         from tracekit.reporters import rows

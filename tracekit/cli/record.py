@@ -66,7 +66,8 @@ def record(
         str | None, typer.Option(metavar="EXE", help="Run it on this Python, 2.7 or 3.6 and newer.")
     ] = None,
     max_size: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Keep only the newest events, in so many bytes: e.g. 100M.")
+        str | None,
+        typer.Option(metavar="SIZE", help="Keep only the newest events, up to this size, e.g. 100M."),
     ] = None,
     no_stacks: Annotated[
         bool, typer.Option("--no-stacks", help="Without the lines of code that wait, and that others wait for.")

@@ -16,7 +16,7 @@ from tracekit.model.rows import Options
 
 _HELP = {
     "min_rounds": "Lost rounds that make a wait a battle.",
-    "ratio": "A short hold is delayed if it waited so many times as long.",
+    "ratio": "How many times longer than itself a short hold must wait to count as delayed.",
     "min_cycles": "Delayed short holds that make a convoy.",
     "max_gap": "Undelayed short holds in a row that do not end a convoy.",
     "min_frozen": "Checks at 0 ticks in a row: frozen signals.",
@@ -51,7 +51,7 @@ def _option(name: str) -> inspect.Parameter:
 
 def nanoseconds(option: str, text: str) -> int:
     """What a duration like `500us` is in ns. Raises OptionError."""
-    found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?)\s*(ns|us|µs|ms|s)?", text.strip())
-    if not found:
+    match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?)\s*(ns|us|µs|ms|s)?", text.strip())
+    if not match:
         raise OptionError(f"{option}: {text!r} is no duration.", "Write e.g. 10ms, 500us, or nanoseconds.")
-    return round(float(found[1]) * {"us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}.get(found[2], 1))
+    return round(float(match[1]) * {"us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}.get(match[2], 1))

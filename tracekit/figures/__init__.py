@@ -21,7 +21,7 @@ FIGURES: Mapping[str, Callable[[Drawable], Figure]] = {
 
 
 def figure(analysis: Drawable, name: str) -> Figure:
-    """One of `FIGURES`. Raises OptionError for one that there is not."""
+    """One of `FIGURES`. Raises OptionError for an unknown one."""
     if name not in FIGURES:
         raise OptionError(f"There is no figure {name!r}.", f"There are {', '.join(FIGURES)}.")
     return FIGURES[name](analysis)

@@ -44,7 +44,7 @@ def connected(scheduler: str | None, traces: int) -> Iterator[Client]:
     from dask.system import CPU_COUNT
     from distributed import Client, LocalCluster
 
-    for name in _LOGGERS:  # what goes wrong is told in our words
+    for name in _LOGGERS:  # errors are reported by us
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if scheduler is None:
         with _uninterrupted():

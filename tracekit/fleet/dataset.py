@@ -1,4 +1,4 @@
-"""A fleet's results as Parquet: a folder a table, in parts of so many traces, sorted by trace.
+"""A fleet's results as Parquet: one folder per table, split into parts of `PART` traces, sorted by trace.
 
 The same results give the same bytes, in whatever order they came in.
 """
@@ -26,7 +26,7 @@ _NEW = ".new"
 
 
 def prepare(folder: Path, resume: bool) -> bool:
-    """Makes the folder where it is missing; whether it is empty. Raises TracekitError where it holds something else."""
+    """Creates the folder if missing; returns whether it is empty. Raises TracekitError if it holds something else."""
     hint = "Name another folder with -o."
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -35,7 +35,7 @@ def prepare(folder: Path, resume: bool) -> bool:
         raise TracekitError(f"{folder}: cannot be written: {error.strerror}.", hint) from error
     if FILE in names and not resume:
         raise TracekitError(
-            f"{folder}: holds the results of a run.", "Go on with it by --resume, or name another folder with -o."
+            f"{folder}: holds the results of a run.", "Continue it with --resume, or name another folder with -o."
         )
     if names and FILE not in names:
         raise TracekitError(f"{folder}: is not empty, and holds no results of tracekit fleet.", hint)
@@ -43,7 +43,7 @@ def prepare(folder: Path, resume: bool) -> bool:
 
 
 def write(spool: Spool, folder: Path) -> None:
-    """Writes all tables beside, and then in place of those that are there. Raises TracekitError."""
+    """Writes all tables next to the existing ones, then replaces those. Raises TracekitError."""
     new = folder / _NEW
     try:
         shutil.rmtree(new, ignore_errors=True)
@@ -76,7 +76,7 @@ def _write_part(rows: Sequence[Mapping[str, bytes | None]], folder: Path, number
 
 
 def parts(folder: Path, table: str, columns: list[str]) -> Iterator[pa.Table]:
-    """Some columns of one of the tables, part by part. Raises TracekitError where there is no such dataset."""
+    """Some columns of a table, part by part. Raises TracekitError if there is no dataset."""
     files = sorted((folder / FOLDERS[table]).glob("part-*.parquet"))
     if not files:
         raise TracekitError(f"{folder}: holds no results of tracekit fleet.", "Name the folder that -o named.")

@@ -1,4 +1,4 @@
-"""Where traces lie: folders, globs and addresses to a list of traces; and how each is opened."""
+"""Finds traces in folders, globs and object stores, and opens them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tracekit.words import printable
 STORES = ("s3", "gs", "gcs")
 """Addresses that Arrow reads itself: their first part names a bucket."""
 BESIDE = (".html", ".md")
-"""Files that lie beside traces in a folder: notes and reports. Named themselves they are looked at."""
+"""Endings of notes and reports in a folder of traces: skipped unless named explicitly."""
 _MAGIC = "*?["
 _NAME_HINT = "Check the path; a folder, a glob in quotes or an address such as s3://bucket/folder is fine."
 
@@ -73,7 +73,7 @@ def find(named: Iterable[str], leave_out: Path) -> tuple[list[Place], dict[str, 
 
 
 def reason(error: BaseException) -> str:
-    """What an exception says, in a line and without its full stop."""
+    """An exception's message, on one line, without a trailing full stop."""
     said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return printable(" ".join(said.split())).removesuffix(".") or type(error).__name__
 

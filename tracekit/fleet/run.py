@@ -1,4 +1,4 @@
-"""A fleet from its traces to its dataset."""
+"""Runs a fleet: from traces to a dataset."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How many traces are named, have results in the dataset, and have a row in `errors`."""
+    """Number of traces named, analyzed (in the dataset), and failed (in `errors`)."""
 
     named: int
     analyzed: int
@@ -34,7 +34,7 @@ class Outcome:
 
 @dataclass
 class Watcher:
-    """Called by a run: with the client once it is there, and whenever a trace is done, with done and named ones."""
+    """A run's callbacks: the connected client, and progress as (done, named) traces."""
 
     connected: Callable[[Client], None] = lambda client: None
     progress: Callable[[int, int], None] = lambda done, named: None
@@ -85,7 +85,7 @@ def run(
 
 
 def _jobs(spool: Spool, places_found: Iterable[Place], checksum: bool) -> list[Job]:
-    """What remains to be done, the largest traces first: so no worker has to wait for a large one at the end."""
+    """The remaining work, largest traces first, so that no worker is left with a large one at the end."""
     done, jobs = spool.done(), []
     for place in places_found:
         size, modified, known = done.get(place.trace, (None, None, None))

@@ -115,7 +115,7 @@ class Spool:
             return int(analyzed), int(failed)
 
     def close(self, remove: bool = False) -> None:
-        """remove: leave nothing behind, of a run that did not come to begin."""
+        """remove: delete the spool, after a run that failed before it started."""
         with self._told():
             self._database.commit()
             self._database.close()

@@ -1,4 +1,4 @@
-"""What a fleet's dataset says: who suffers, from what, and whether it is the same everywhere."""
+"""Summarises a fleet's dataset: affected processes, causes, outliers, differences between hosts and versions."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LISTED = 100
-"""Processes, causes, errors and so on that a summary lists; the tables have all."""
+"""How many processes, causes, errors and so on a summary lists; the tables have all of them."""
 BINS = 20
-LEAST_FOR_OUTLIERS = 5  # processes: of fewer none is out of line
+LEAST_FOR_OUTLIERS = 5  # processes; with fewer there are no outliers
 _OUTLYING = 3 * 1.4826  # times the median absolute deviation: three standard deviations, were they normal
 _LEAST_OUTLYING = 0.1  # above the median, of the trace's duration
 SHARES = {
@@ -53,7 +53,7 @@ class Process:
 
 @dataclass(frozen=True)
 class Cause:
-    """A kind of finding about the same groups of threads, in so many processes.
+    """A kind of finding about the same group of threads, and the number of processes that have it.
 
     cost: its mean share of these processes' durations; worst: the largest, in `trace`. findings: how many.
     """
@@ -67,6 +67,22 @@ class Cause:
     cost: float
     worst: float
     trace: str
+
+
+@dataclass(frozen=True)
+class Waited:
+    """What the threads of all processes waited for one cause, as shares of the processes' durations.
+
+    processes: so many in which it is worth naming. share: the mean over all; worst: the largest, in `trace`. group: the
+    threads that lost most by it.
+    """
+
+    cause: str
+    processes: int
+    share: float
+    worst: float
+    trace: str
+    group: str
 
 
 @dataclass(frozen=True)
@@ -97,7 +113,7 @@ class Spread:
 class Pooled:
     """How long waits, holds or switches took, of all processes whose clock is ns together.
 
-    p50, p90, p99: at most so many ns. buckets: (low, high, count), those in which there are any.
+    p50, p90, p99: upper bounds in ns. buckets: (low, high, count), the non-empty ones.
     """
 
     kind: str
@@ -144,6 +160,7 @@ class Summary:
     durations: dict[str, int]
     processes: tuple[Process, ...]
     causes: tuple[Cause, ...]
+    waited: tuple[Waited, ...]
     outliers: tuple[Outlier, ...]
     spreads: tuple[Spread, ...]
     pooled: tuple[Pooled, ...]
@@ -184,6 +201,7 @@ def summarise(folder: Path) -> Summary:
         durations={str(unit): int(total) for unit, total in traces.groupby("unit")["duration"].sum().items()},
         processes=tuple(_process(row) for row in _records(traces.head(LISTED))),
         causes=grouped[:LISTED],
+        waited=_waited(folder, len(traces)),
         outliers=outliers[:LISTED],
         spreads=_spreads(traces, _worst_waits(folder)),
         pooled=_pooled(folder),
@@ -249,7 +267,7 @@ def _process(row: dict[str, Any]) -> Process:
 
 
 def _causes(causes: pd.DataFrame) -> tuple[Cause, ...]:
-    """The one that costs most in all processes together first."""
+    """Sorted by total cost over all processes, highest first."""
     grouped = []
     for key, rows in causes.groupby(["kind", "thread", "hog"], dropna=False, sort=True):
         kind, thread, hog = (None if name != name else str(name) for name in key)
@@ -262,8 +280,25 @@ def _causes(causes: pd.DataFrame) -> tuple[Cause, ...]:
     return tuple(sorted(grouped, key=lambda cause: (-cause.cost * cause.processes, cause.text)))
 
 
+def _waited(folder: Path, processes: int) -> tuple[Waited, ...]:
+    """The cause first that costs the fleet most."""
+    of_trace: dict[str, Counter[str]] = {}
+    of_group: dict[str, Counter[str]] = {}
+    for part in dataset.parts(folder, "fleet_waited", ["trace", "group", "cause", "share"]):
+        for row in part.to_pylist():
+            of_trace.setdefault(row["cause"], Counter())[row["trace"]] += row["share"]
+            of_group.setdefault(row["cause"], Counter())[row["group"]] += row["share"]
+    waited = []
+    for cause, shares in of_trace.items():
+        trace = min(shares, key=lambda trace: (-shares[trace], trace))
+        group = min(of_group[cause], key=lambda group: (-of_group[cause][group], group))
+        named = sum(share >= NAMED for share in shares.values())
+        waited.append(Waited(cause, named, sum(shares.values()) / processes, shares[trace], trace, group))
+    return tuple(sorted((one for one in waited if one.processes), key=lambda one: (-one.share, one.cause)))
+
+
 def _outliers(traces: pd.DataFrame) -> tuple[Outlier, ...]:
-    """The farthest first. Against the median, since the mean moves with what it should show."""
+    """Sorted by distance from the median, largest first. The median, because outliers shift the mean."""
     outliers: list[Outlier] = []
     if len(traces) < LEAST_FOR_OUTLIERS:
         return ()

@@ -153,6 +153,7 @@ def tables(analysis: Analysis, place: Place, checksum: str | None) -> dict[str, 
             "fleet_blame",
             extended(blame, waiter_group=of(blame["waiter"]), holder_group=of(blame["holder"])),
         ),
+        "fleet_waited": whole("fleet_waited", _waited(analysis, groups)),
         "fleet_distributions": whole("fleet_distributions", grouped(analysis.distributions)),
         "fleet_histograms": whole("fleet_histograms", grouped(analysis.histograms)),
         "fleet_diagnostics": whole("fleet_diagnostics", _diagnostics(analysis)),
@@ -249,6 +250,23 @@ def _causes(analysis: Analysis, groups: Mapping[str | None, str]) -> dict[str, A
         "count": integers(np.array([sum(loss.count for loss in losses) for losses in summed.values()], np.int64)),
         "lost": integers(np.array([sum(loss.lost for loss in losses) for losses in summed.values()], np.int64)),
         "cost": ratios(costs),
+    }
+
+
+def _waited(analysis: Analysis, groups: Mapping[str | None, str]) -> dict[str, Any]:
+    duration: Counter[tuple[str | None, str, str | None]] = Counter()
+    waits: Counter[tuple[str | None, str, str | None]] = Counter()
+    for row in analysis.causes.to_pylist():
+        key = groups.get(row["thread"]), row["cause"], groups.get(row["holder"])
+        duration[key] += row["duration"]
+        waits[key] += row["waits"]
+    return {
+        "group": words_as_categories([group for group, _, _ in duration]),
+        "cause": words_as_categories([cause for _, cause, _ in duration]),
+        "holder_group": words_as_categories([holder for _, _, holder in duration]),
+        "duration": integers(np.array([*duration.values()], np.int64)),
+        "share": ratios([lost / analysis.duration for lost in duration.values()]),
+        "waits": integers(np.array([waits[key] for key in duration], np.int64)),
     }
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 NULL = -(2**63)
-"""Stands in NumPy columns where there is none."""
+"""The missing value in NumPy columns."""
 
 
 def integers(

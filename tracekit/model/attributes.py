@@ -66,11 +66,11 @@ NO_ATTRIBUTES = Attributes()
 
 def of_rows(batch: pa.RecordBatch) -> dict[int, Attributes]:
     """The rows of a batch that have attributes, in order."""
-    found: dict[int, dict[str, Any]] = {}
+    by_row: dict[int, dict[str, Any]] = {}
     for row, key, value in sparse(batch).tolist():
-        attributes, name = found.setdefault(row, {}), _KEYS[key]
+        attributes, name = by_row.setdefault(row, {}), _KEYS[key]
         attributes[name] = (*attributes.get(name, ()), value) if name == "unlocks" else value
-    return {row: Attributes(**attributes) for row, attributes in found.items()}
+    return {row: Attributes(**attributes) for row, attributes in by_row.items()}
 
 
 def columns(sparse_rows: Sparse, rows: int) -> dict[str, pa.Array]:
@@ -130,8 +130,8 @@ def joined(parts: Sequence[Sparse]) -> Sparse:
     """Several attributes, each sorted by row, in the order of their keys; sorted."""
     if not parts:
         return np.empty(0, SPARSE)
-    found = np.concatenate(parts)
-    return found[np.argsort(found["row"], kind="stable")]
+    values = np.concatenate(parts)
+    return values[np.argsort(values["row"], kind="stable")]
 
 
 def flat(column: pa.Array) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
@@ -149,14 +149,14 @@ def flat(column: pa.Array) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
 
 def gathered(rows: Iterable[Attributes]) -> Sparse:
     """The attributes of rows, one after the other, as rows of `SPARSE`."""
-    found: list[tuple[int, int, int]] = []
+    triples: list[tuple[int, int, int]] = []
     for row, attributes in enumerate(rows):
         if attributes is NO_ATTRIBUTES:
             continue
         for key, value in enumerate(attributes):
             values = value if isinstance(value, tuple) else () if value is None else (value,)
-            found += [(row, key, one) for one in values]
-    return np.array(found, SPARSE)
+            triples += [(row, key, one) for one in values]
+    return np.array(triples, SPARSE)
 
 
 def with_attributes(batch: pa.RecordBatch, attributes: Mapping[str, pa.Array]) -> pa.RecordBatch:

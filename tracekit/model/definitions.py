@@ -66,12 +66,12 @@ class Definitions:
     @classmethod
     def read(cls, lines: Iterable[str]) -> Definitions:
         """From what `lines` gives. Raises ValueError: one of them is none."""
-        found = cls()
+        definitions = cls()
         for line in lines:
             kind, _, told = str(line).partition(": ")
-            if found.take(kind, told):
+            if definitions.take(kind, told):
                 raise ValueError(f"{line!r:.100} is no definition")
-        return found
+        return definitions
 
     def __bool__(self) -> bool:
         return bool(self.codes or self.regions or self._places)
@@ -95,12 +95,12 @@ class Definitions:
 
     def frames(self, stack: int) -> list[tuple[Code, int]]:
         """The code and the line of each frame, the innermost first; empty for an id without definition."""
-        found = []
+        frames = []
         place = self._places.get(stack, -1)
         while place >= 0:
             _, place, code, line, _ = self._stacks[place * _FIELDS : (place + 1) * _FIELDS]
-            found.append((self.codes[code], line))
-        return found
+            frames.append((self.codes[code], line))
+        return frames
 
     def stack_ids(self) -> Iterable[int]:
         """In the order of their definitions."""
@@ -127,11 +127,11 @@ class Definitions:
         return self._take_region(number, what)
 
     def _take_code(self, number: int, what: str) -> str | None:
-        found = _CODE.fullmatch(what)
-        first_line = natural(found[1], 0, LINE_LIMIT) if found else None
-        if not found or first_line is None or number in self.codes:
+        match = _CODE.fullmatch(what)
+        first_line = natural(match[1], 0, LINE_LIMIT) if match else None
+        if not match or first_line is None or number in self.codes:
             return BAD_DEFINITION
-        code = Code(first_line, _unescaped(found[2]), _unescaped(found[3]))
+        code = Code(first_line, _unescaped(match[2]), _unescaped(match[3]))
         if len(self.codes) >= CODE_LIMIT or not self._has_room(code.function + code.file):
             _remember(self._dropped_codes, number)
             return TOO_MANY
@@ -139,10 +139,10 @@ class Definitions:
         return None
 
     def _take_stack(self, number: int, what: str) -> str | None:
-        found = _STACK.fullmatch(what)
-        parent = natural(found[1], 0, number - 1) if found else None
-        code = natural(found[2], 1, VALUE_LIMIT) if found else None
-        line = natural(found[3], 0, LINE_LIMIT) if found else None
+        match = _STACK.fullmatch(what)
+        parent = natural(match[1], 0, number - 1) if match else None
+        code = natural(match[2], 1, VALUE_LIMIT) if match else None
+        line = natural(match[3], 0, LINE_LIMIT) if match else None
         if parent is None or code is None or line is None or number in self._places:
             return BAD_DEFINITION
         known = code in self.codes and (parent == 0 or parent in self._places)
@@ -203,8 +203,8 @@ def _is_in(dropped: set[int], number: int) -> bool:
     return number in dropped or len(dropped) >= DROPPED_LIMIT
 
 
-def _escape(found: re.Match[str]) -> str:
-    return f"\\x{ord(found[0]):02x}"
+def _escape(match: re.Match[str]) -> str:
+    return f"\\x{ord(match[0]):02x}"
 
 
 def _escaped(text: str) -> str:
@@ -216,4 +216,4 @@ def _escaped(text: str) -> str:
 
 
 def _unescaped(text: str) -> str:
-    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)

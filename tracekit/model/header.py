@@ -1,4 +1,4 @@
-"""What a trace tells beside its events, as one JSON object: formats of tables carry it along."""
+"""A trace's header (metadata, thread names, bad lines) as one JSON object, stored in converted formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a trace does not tell: its metadata say so (`retries: unknown`), and nothing may be said of it, not even 0."""
+"""What a trace did not record (`retries: unknown` in its metadata): such columns are null, never 0."""
 
 from __future__ import annotations
 

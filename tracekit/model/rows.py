@@ -46,6 +46,13 @@ THREAD_ROW = _layout(
 )  # fmt: skip
 BLAME_ROW = _layout(duration="i8", waiter="i4", holder="i4")
 CAUSE_ROW = _layout(duration="i8", waits="i8", thread="i4", holder="i4", cause="i4", padding="i4")
+STACK_BLAME_ROW = _layout(
+    duration="i8", waits="i8", holder_stack="i8", waiter_stack="i8", waiter="i4", holder="i4", cause="i4", padding="i4"
+)
+"""Stacks by the ids that the trace gives them; `NO_STACK`: it tells none."""
+SHARED_ROW = _layout(waits="i8", set="i4", row="i4")
+"""So many waits have time in each of the rows of `STACK_BLAME_ROW` that are in the same set, all of one cause: where
+such rows become one, these waits are not to be counted twice."""
 HOLD_ROW = _layout(
     start_seq="i8", end_seq="i8", start_clock="i8", end_clock="i8", start_tick_clock="i8", end_tick_clock="i8",
     waited="i8", cpu="i8", thread="i4", release_kind="u1", open="u1", truncated="u1",
@@ -68,7 +75,8 @@ HISTOGRAM_ROW = _layout(low="i8", high="i8", count="i8", thread="i4", kind="i4")
 """Durations from `low` to below `high`."""
 
 LAYOUTS = {
-    "threads": THREAD_ROW, "blame": BLAME_ROW, "causes": CAUSE_ROW, "distributions": DISTRIBUTION_ROW,
+    "threads": THREAD_ROW, "blame": BLAME_ROW, "causes": CAUSE_ROW, "stack_blame": STACK_BLAME_ROW,
+    "shared_waits": SHARED_ROW, "distributions": DISTRIBUTION_ROW,
     "handoffs": HANDOFF_ROW, "waiting": WAITING_ROW, "histograms": HISTOGRAM_ROW,
     "holds": HOLD_ROW, "waits": WAIT_ROW, "switches": SWITCH_ROW, "faults": FAULT_ROW, "retries": RETRY_ROW,
 }  # fmt: skip
@@ -167,7 +175,8 @@ class Wait:
     after_check: bool = False  # the thread's last RELEASE before it was a check release
     battle: bool = False  # known when it ends
     stack: int = NO_STACK  # the first that its rows tell
-    steps: Counter[Hold | None] = field(default_factory=Counter)  # how long, by the hold meanwhile; None: nobody's
+    # How long, by the hold meanwhile, None: nobody's, and the latest sample of it then.
+    steps: Counter[tuple[Hold | None, int]] = field(default_factory=Counter)
 
     @property
     def contended(self) -> bool:
@@ -181,7 +190,7 @@ class Wait:
     def blame(self) -> Counter[int]:
         """How long, by who held the GIL meanwhile."""
         blame: Counter[int] = Counter()
-        for hold, duration in self.steps.items():
+        for (hold, _), duration in self.steps.items():
             blame[hold.thread if hold else NOBODY] += duration
         return blame
 
@@ -202,6 +211,9 @@ class Hold:
     wait: Wait | None
     waited: int
     timeouts: Counter[int] = field(default_factory=Counter)
+    first_sample: int = NO_STACK
+    sample: int = NO_STACK  # the latest
+    stack: int = NO_STACK  # of its RELEASE
     # Known when it ends:
     cpu: int | None = None
     preempted: bool = False
@@ -216,7 +228,7 @@ class PictureLimits:
     """How much a picture keeps, whatever the trace's length.
 
     Attributes:
-        bins: at most so many along the clock.
+        bins: maximum number along the clock.
         cells: at most so many bins of all threads together, but for traces of so many threads that the bins would
             become fewer than 64.
         rows: a trace of no more holds, contended waits and failed retries, each, is kept whole;
@@ -261,7 +273,8 @@ PICTURE_LAYOUTS = {
 
 
 C_STRUCTS = {
-    "tk_thread_totals": THREAD_ROW, "tk_blame": BLAME_ROW, "tk_cause": CAUSE_ROW, "tk_hold": HOLD_ROW,
+    "tk_thread_totals": THREAD_ROW, "tk_blame": BLAME_ROW, "tk_cause": CAUSE_ROW,
+    "tk_stack_blame": STACK_BLAME_ROW, "tk_shared_waits": SHARED_ROW, "tk_hold": HOLD_ROW,
     "tk_wait": WAIT_ROW, "tk_switch": SWITCH_ROW, "tk_fault": FAULT_ROW, "tk_retry": RETRY_ROW,
     "tk_distribution": DISTRIBUTION_ROW, "tk_handoff": HANDOFF_ROW, "tk_waiting": WAITING_ROW,
     "tk_bucket": HISTOGRAM_ROW, "tk_finding": FINDING_ROW, "tk_finding_group": GROUP_ROW, "tk_cell": CELL_ROW,

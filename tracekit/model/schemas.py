@@ -37,11 +37,12 @@ TRACE_TABLES = (
 """The tables of a `Trace`."""
 ANALYSIS_TABLES = (
     "threads", "blame", "causes", *FINDING_TABLES, "distributions", "histograms", "utilisation", "waiting", "handoffs",
-    "fairness", "stacks", "regions",
+    "fairness", "stacks", "regions", "stack_blame", "lines",
 )  # fmt: skip
 """The tables of an `Analysis`."""
 FLEET_TABLES = (
-    "fleet_traces", "fleet_causes", "fleet_findings", "fleet_threads", "fleet_blame", "fleet_distributions",
+    "fleet_traces", "fleet_causes", "fleet_findings", "fleet_threads", "fleet_blame", "fleet_waited",
+    "fleet_distributions",
     "fleet_histograms", "fleet_diagnostics", "fleet_errors",
 )  # fmt: skip
 """The tables of a fleet's dataset."""

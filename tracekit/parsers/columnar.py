@@ -156,7 +156,7 @@ class ColumnarStream(EventStream):
     def _checked(self, columns: Mapping[str, pa.Array], rows: int) -> pa.RecordBatch:
         events = self._codes_of("event", columns["event"], self._event_code).astype(np.int8)
         time = self._integers("time", columns.get("time"), rows)
-        found = pa.RecordBatch.from_arrays(
+        checked = pa.RecordBatch.from_arrays(
             [
                 self._threads(columns["thread"]),
                 *(self._integers(name, columns.get(name), rows) for name in ("ticks", "checks")),
@@ -170,7 +170,7 @@ class ColumnarStream(EventStream):
             for key, name in enumerate(FIELDS)
             if name in columns and columns[name].null_count < rows
         ]
-        return with_attributes(found, attribute_columns(joined(parts), rows)) if parts else found
+        return with_attributes(checked, attribute_columns(joined(parts), rows)) if parts else checked
 
     def _attribute(
         self, key: int, name: str, column: pa.Array, events: npt.NDArray[np.int8], times: npt.NDArray[np.int64]

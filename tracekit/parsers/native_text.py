@@ -235,7 +235,7 @@ class NativeText(EventStream):
             indices = integers(codes, width, 0, None)
             return pa.DictionaryArray.from_arrays(indices, words, safe=False)
 
-        found = pa.RecordBatch.from_arrays(
+        record_batch = pa.RecordBatch.from_arrays(
             [
                 category(batch.thread, batch.thread_width, self._dictionary),
                 integers(batch.ticks, batch.ticks_width, batch.null_ticks, batch.valid_ticks),
@@ -245,7 +245,7 @@ class NativeText(EventStream):
             ],
             names=BATCH_SCHEMA.names,
         )
-        return attributes.with_attributes(found, self._attributes(batch))
+        return attributes.with_attributes(record_batch, self._attributes(batch))
 
     def _attributes(self, batch: _native.BatchStruct) -> dict[str, pa.Array]:
         """Copies of them: there may be few."""
@@ -253,10 +253,10 @@ class NativeText(EventStream):
         if not count:
             return {}
         raw = (c.c_char * (count * attributes.SPARSE.itemsize)).from_address(batch.attributes)
-        found = attributes.columns(np.frombuffer(raw, attributes.SPARSE), batch.events)
+        columns = attributes.columns(np.frombuffer(raw, attributes.SPARSE), batch.events)
         if self._whole:
             self._c.tk_pipeline_forget_attributes(batch.block)
-        return found
+        return columns
 
     def position(self) -> tuple[int, int | None]:
         position = self._source.position()

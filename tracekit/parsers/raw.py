@@ -255,7 +255,7 @@ class RawRecording(EventStream):
         events = _EVENT_CODES[raw_codes]
         threads = records["thread"]
         if (events < 0).any() or (threads >= len(codes)).any():
-            raise self._damaged("it has an event that there is not, or of a thread that there is not")
+            raise self._damaged("it has an unknown event, or an event of an unknown thread")
         counted = checks + np.cumsum(raw_codes & _CHECK != 0, dtype=np.int64)
         new = codes[threads] < 0
         if new.any():

@@ -117,13 +117,13 @@ def _attributes(words: list[bytes], event: str) -> tuple[Attributes, int]:
     told: dict[str, int | tuple[int, ...]] = {}
     bad = 0
     for word in words:
-        found = _ATTRIBUTE.fullmatch(word)
-        if not found:
+        match = _ATTRIBUTE.fullmatch(word)
+        if not match:
             break
-        key = found[1].decode()
+        key = match[1].decode()
         if key not in attributes.FIELDS:
             continue
-        value = _value(key, found[2].decode("utf-8", "replace"))
+        value = _value(key, match[2].decode("utf-8", "replace"))
         if value is None:
             bad += 1
         elif event in attributes.BELONGS[key]:

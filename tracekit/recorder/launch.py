@@ -27,7 +27,7 @@ class Program:
 def run(program: Program, base: str, *, max_bytes: int, stacks: bool = True, version: str) -> int:
     """Runs it, recorded into BASE.raw, and returns its exit code; -N if signal N ended it.
 
-    max_bytes: keep only about so many bytes of the newest events; 0 keeps all. stacks: take Python stacks.
+    max_bytes: size of the ring of newest events; 0 keeps all. stacks: take Python stacks.
     Raises RecordError: it cannot be recorded, and did not run.
     """
     library = require_library()

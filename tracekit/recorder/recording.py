@@ -197,7 +197,7 @@ def record(path: str | os.PathLike[str], *, max_size: int | None = None, stacks:
         tracekit.analyze(recording.path)
 
     path: where the trace is written when the recording stops, as gzip if it ends in `.gz`.
-    max_size: keep only the newest events, in about so many bytes (16 an event, at least 512 KiB).
+    max_size: keep only the newest events, in about this many bytes (16 per event, at least 512 KiB).
     stacks: take the Python stacks of threads that wait, and of those that they wait for.
     Linux only. Raises OptionError; starting and stopping raise RecordError.
     """

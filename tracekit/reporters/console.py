@@ -22,6 +22,7 @@ from tracekit.words import count, duration, percent, printable, share
 if TYPE_CHECKING:
     from tracekit.comparison import Comparison
 
+GLOSSARY = "What the words mean: docs/glossary.md; `tracekit report` explains them where they stand."
 THREADS_SHOWN = 20
 BLAME_SHOWN = 5
 DISTRIBUTIONS_SHOWN = 3  # threads of each kind
@@ -39,7 +40,7 @@ def render(analysis: Analysis, kinds: Sequence[str] = KINDS) -> RenderableType:
     parts += [Text(), Text("How long things took", style="bold"), _distributions(analysis)]
     if analysis.diagnostics:
         parts += [Text(), Text("About the trace itself", style="bold"), *_diagnostics(analysis)]
-    return Group(*parts)
+    return Group(*parts, Text(), Text(GLOSSARY, style="dim"))
 
 
 def render_comparison(comparison: Comparison) -> RenderableType:
@@ -64,7 +65,12 @@ def render_comparison(comparison: Comparison) -> RenderableType:
         rise = _metric(metric.change, metric.unit, change=True)
         sign = "+" if metric.change and metric.change > 0 and not rise.startswith("0.0 ") else ""
         table.add_row(metric.name, *values, sign + rise)
-    return Group(*parts, Text(), table)
+    parts += [Text(), table]
+    if comparison.lines:
+        parts.append(Text("Waited while the GIL was held at", style="bold"))
+    for place in comparison.lines:
+        parts.append(Text(printable(f"  {place.where}: {percent(place.before)} -> {percent(place.after)}")))
+    return Group(*parts)
 
 
 def _metric(value: float | None, unit: str, change: bool = False) -> str:

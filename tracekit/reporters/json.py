@@ -11,6 +11,8 @@ from tracekit.analyzers import COLLECTED, KINDS
 from tracekit.comparison import Comparison
 
 SCHEMA = "tracekit.analysis/1"
+LINES = 100
+"""Of the table, the costliest."""
 COMPARISON_SCHEMA = "tracekit.comparison/1"
 _THREAD_COLUMNS = (
     "thread", "name", "entries", "acquires", "releases", "contended_waits", "failed_retries", "lost_rounds",
@@ -40,6 +42,8 @@ def as_dict(analysis: Analysis, kinds: Sequence[str] = KINDS) -> dict[str, Any]:
         "threads": analysis.threads.select(_THREAD_COLUMNS).to_pylist(),
         "blame": analysis.blame.to_pylist(),
         "causes": analysis.causes.to_pylist(),
+        "lines": analysis.lines.slice(0, LINES).to_pylist(),
+        "lines_known": analysis.lines_known,
         **{kind: analysis.tables[kind].to_pylist() if kind in kinds else [] for kind in COLLECTED},
         **{table: analysis.tables[table].to_pylist() for table in _TABLES},
         "found": {kind: _found(analysis, kind) for kind in KINDS},
@@ -81,6 +85,7 @@ def render_comparison(comparison: Comparison) -> str:
                 }
                 for change in comparison.findings
             ],
+            "lines": [vars(line) for line in comparison.lines],
             "regression": comparison.regression,
         }
     )

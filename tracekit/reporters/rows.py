@@ -19,20 +19,20 @@ ROWS_SHOWN = 1000
 _GAP = 2  # blanks between columns
 
 
-def render(found: Found, width: int | None = None) -> RenderableType:
+def render(result: Found, width: int | None = None) -> RenderableType:
     """What rich prints: the first rows, in as many columns as fit; a line says what is not shown.
 
     width: of the terminal; None shows all columns.
     """
-    rows, more = _first_rows(found)
-    names = [printable(name) for name in found.schema.names]
+    rows, more = _first_rows(result)
+    names = [printable(name) for name in result.schema.names]
     cells = [[_cell(value) for value in column.to_pylist()] for column in rows.columns]
     widths = [max(len(text) for text in (name, *column)) for name, column in zip(names, cells, strict=True)]
     shown = len(names)
     while width and shown > 1 and sum(widths[:shown]) + _GAP * shown > width:
         shown -= 1
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for name, field in list(zip(names, found.schema, strict=True))[:shown]:
+    for name, field in list(zip(names, result.schema, strict=True))[:shown]:
         numeric = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
         table.add_column(Text(name), justify="right" if numeric else "left", no_wrap=shown > 1)
     for row in zip(*cells[:shown], strict=True):
@@ -47,15 +47,15 @@ def render(found: Found, width: int | None = None) -> RenderableType:
     return Group(table, *(Text(note, style="dim") for note in notes))
 
 
-def _first_rows(found: Found) -> tuple[pa.Table, bool]:
+def _first_rows(result: Found) -> tuple[pa.Table, bool]:
     """Those that are shown, and whether there are more. How many is not asked: there may be no end of them."""
     batches, count = [], 0
-    for batch in found.batches:
+    for batch in result.batches:
         batches.append(batch)
         count += batch.num_rows
         if count > ROWS_SHOWN:
             break
-    return pa.Table.from_batches(batches, found.schema).slice(0, ROWS_SHOWN), count > ROWS_SHOWN
+    return pa.Table.from_batches(batches, result.schema).slice(0, ROWS_SHOWN), count > ROWS_SHOWN
 
 
 def _cell(value: Any) -> str:

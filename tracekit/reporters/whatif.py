@@ -25,21 +25,21 @@ SAME = 0.02
 _STYLES = {"good": "bold green", "rough": "bold yellow", "refused": "bold red"}
 
 
-def render(found: WhatIf) -> RenderableType:
+def render(predicted: WhatIf) -> RenderableType:
     """What rich prints: for each scenario its sentences, then a table of its threads."""
-    parts: list[RenderableType] = [Text(printable(found.path), style="bold"), Text(_replayed(found))]
-    for scenario in found.scenarios if found.gate.passed else ():
+    parts: list[RenderableType] = [Text(printable(predicted.path), style="bold"), Text(_replayed(predicted))]
+    for scenario in predicted.scenarios if predicted.gate.passed else ():
         parts += [Text(), _sentences(scenario)]
         if scenario.threads:
             parts.append(Padding(_table(scenario), (0, 0, 0, 2)))
     return Group(*parts)
 
 
-def as_json(found: WhatIf) -> str:
-    gate = found.gate
+def as_json(predicted: WhatIf) -> str:
+    gate = predicted.gate
     told: dict[str, Any] = {
         "schema": SCHEMA,
-        "trace": found.path,
+        "trace": predicted.path,
         "replay": {
             "passed": gate.passed,
             "duration_error": gate.duration_error,
@@ -57,14 +57,14 @@ def as_json(found: WhatIf) -> str:
                     for t in scenario.threads
                 ],
             }
-            for scenario in found.scenarios
+            for scenario in predicted.scenarios
         ],
     }
     return json.dumps(told, indent=2, ensure_ascii=False) + "\n"
 
 
-def _replayed(found: WhatIf) -> str:
-    gate = found.gate
+def _replayed(predicted: WhatIf) -> str:
+    gate = predicted.gate
     if not gate.passed:
         return f"Nothing is predicted. {gate.reason}"
     return (

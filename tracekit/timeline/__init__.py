@@ -116,6 +116,7 @@ def _totals(
         "fairness": tables.fairness(),
         **{kind: tables.findings(kind) for kind in COLLECTED},
         **definition_tables(definitions, tables.unit),
+        **tables.lines(definitions),
     }
     groups = {kind: tables.groups(kind) for kind in COLLECTED}
     return Timeline(tables.totals, tables.unit, made, groups, np.empty(0, LAYOUTS["faults"]), drawn)

@@ -1,37 +1,77 @@
-"""Why threads waited, in plain Python: every step of every wait has one cause. Definitions: docs/analyses.md."""
+"""Why threads waited, and at which lines, in plain Python: every step of every wait has one cause. Definitions:
+docs/analyses.md."""
 
 from __future__ import annotations
 
 from collections import Counter
+from typing import NamedTuple
 
-from tracekit.model.rows import CAUSES, NOBODY, Hold, Wait
+from tracekit.model.rows import CAUSES, NO_STACK, NOBODY, Hold, Wait
 
 PREEMPTED_FROM = 1_000_000
 """ns; a shorter hold is not asked how long it ran."""
 
 
+class _Key(NamedTuple):
+    """Of a row of `rows.STACK_BLAME_ROW`."""
+
+    holder_stack: int
+    waiter_stack: int
+    waiter: int
+    holder: int
+    cause: int
+
+
 class Causes:
-    """Sums what waits lost, by thread, cause and holder."""
+    """Sums what waits lost, by thread, cause and holder, and what they lost while somebody held, by the stacks too."""
 
     def __init__(self) -> None:
         self._durations: Counter[tuple[int, int, int]] = Counter()
         self._waits: Counter[tuple[int, int, int]] = Counter()
+        self._by_stack: Counter[_Key] = Counter()
+        self._by_stack_waits: Counter[_Key] = Counter()
+        self._shared: Counter[frozenset[_Key]] = Counter()
+        self.stacks_told = False
 
     def settle(self, wait: Wait, convoy: bool) -> None:
         """A wait that has ended. convoy: it is one of the delayed ones of a convoy."""
         lost: Counter[tuple[int, int, int]] = Counter()
-        for hold, duration in wait.steps.items():
+        by_stack: Counter[_Key] = Counter()
+        for (hold, sample), duration in wait.steps.items():
             cause = CAUSES.index(cause_of(wait, hold, convoy))
-            lost[wait.thread, cause, hold.thread if hold else NOBODY] += duration
+            holder = hold.thread if hold else NOBODY
+            lost[wait.thread, cause, holder] += duration
+            if hold:
+                by_stack[_Key(stack_of(hold, sample), wait.stack, wait.thread, holder, cause)] += duration
         self._durations.update(lost)
         self._waits.update(dict.fromkeys(lost, 1))
+        self._by_stack.update(by_stack)
+        self._by_stack_waits.update(dict.fromkeys(by_stack, 1))
+        for cause in {key.cause for key in by_stack}:
+            keys = frozenset(key for key in by_stack if key.cause == cause)
+            if len(keys) > 1:
+                self._shared[keys] += 1
 
     def rows(self) -> list[tuple[int, ...]]:
-        """Those of `rows.CAUSE`."""
+        """Those of `rows.CAUSE_ROW`."""
         return [
             (duration, self._waits[key], thread, holder, cause, 0)
             for key, duration in self._durations.items()
             for thread, cause, holder in (key,)
+        ]
+
+    def stack_rows(self) -> list[tuple[int, ...]]:
+        """Those of `rows.STACK_BLAME_ROW`; none of a trace that tells no stacks."""
+        rows = self._by_stack.items() if self.stacks_told else ()
+        return [(duration, self._by_stack_waits[key], *key, 0) for key, duration in rows]
+
+    def shared_rows(self) -> list[tuple[int, ...]]:
+        """Those of `rows.SHARED_ROW`."""
+        if not self.stacks_told:
+            return []
+        places = {key: place for place, key in enumerate(self._by_stack)}
+        return [
+            (waits, number, places[key]) for number, (keys, waits) in enumerate(self._shared.items()) for key in keys
         ]
 
 
@@ -48,3 +88,8 @@ def cause_of(wait: Wait, hold: Hold | None, convoy: bool) -> str:
     if convoy:
         return "convoy"
     return "saturation" if wait.after_check else "queueing"
+
+
+def stack_of(hold: Hold, sample: int) -> int:
+    """The holder's, while this was the hold's latest sample."""
+    return sample or hold.first_sample or hold.stack or NO_STACK

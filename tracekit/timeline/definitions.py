@@ -10,13 +10,13 @@ from tracekit.model.arrays import categories, integers, strings, words_as_catego
 from tracekit.model.definitions import Definitions
 
 
-def definition_tables(found: Definitions, unit: str) -> dict[str, pa.Table]:
+def definition_tables(known: Definitions, unit: str) -> dict[str, pa.Table]:
     """In the order of the definitions; without any, empty."""
-    ids, parents, codes, lines, depths = found.stack_columns()
+    ids, parents, codes, lines, depths = known.stack_columns()
     outermost = parents < 0
-    places = {code: place for place, code in enumerate(found.codes)}
+    places = {code: place for place, code in enumerate(known.codes)}
     code = np.array([places[code] for code in codes.tolist()], np.int64)
-    first_lines = np.array([code.first_line for code in found.codes.values()], np.int64)
+    first_lines = np.array([code.first_line for code in known.codes.values()], np.int64)
     columns: dict[str, pa.Array] = {
         "stack": integers(ids),
         "parent": integers(np.where(outermost, 0, ids[parents]), outermost),
@@ -25,8 +25,8 @@ def definition_tables(found: Definitions, unit: str) -> dict[str, pa.Table]:
         "line": integers(lines),
     }
     for name in ("function", "file"):
-        words = words_as_categories([getattr(code, name) for code in found.codes.values()])
+        words = words_as_categories([getattr(code, name) for code in known.codes.values()])
         numbers = np.frombuffer(words.indices.buffers()[1], np.int32)
         columns[name] = categories(numbers[code], words.dictionary)
-    regions = {"region": integers(np.array(list(found.regions), np.int64)), "name": strings([*found.regions.values()])}
+    regions = {"region": integers(np.array(list(known.regions), np.int64)), "name": strings([*known.regions.values()])}
     return {"stacks": schemas.table("stacks", unit, columns), "regions": schemas.table("regions", unit, regions)}

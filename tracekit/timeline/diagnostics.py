@@ -30,7 +30,7 @@ MEANINGS = {
     "no-clock": "no row tells a time, or ticks and checks; all durations are 0",
 }
 """A sentence for each code, without its capital letter and full stop."""
-_AT_THE_START = "the trace begins in mid-story there, which is as it should be"
+_AT_THE_START = "expected: the trace starts in mid-execution"
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,14 @@ def summarise(
     bad: BadLines, ignored: Ignored, truncated: str | None, totals: Totals, line_of: Callable[[Faults], int | None]
 ) -> tuple[Diagnostic, ...]:
     """Errors first, then in the order of their first lines. `line_of`: where a fault came first."""
-    found = [Diagnostic(code, "error", bad.counts[code], bad.first[code]) for code in bad.counts]
-    found += [Diagnostic(faults.code, faults.severity, faults.count, line_of(faults)) for faults in totals.faults]
-    found += [Diagnostic(code, "info", count, ignored.first.get(code)) for code, count in ignored.counts.items()]
+    diagnostics = [Diagnostic(code, "error", bad.counts[code], bad.first[code]) for code in bad.counts]
+    diagnostics += [Diagnostic(faults.code, faults.severity, faults.count, line_of(faults)) for faults in totals.faults]
+    diagnostics += [Diagnostic(code, "info", count, ignored.first.get(code)) for code, count in ignored.counts.items()]
     if truncated:
-        found.append(Diagnostic("truncated-input", "error", 1, None, truncated))
+        diagnostics.append(Diagnostic("truncated-input", "error", 1, None, truncated))
     if totals.first_clock is None:
-        found.append(Diagnostic("no-clock", "info", 1, None))
-    return tuple(sorted(found, key=lambda d: (d.severity != "error", d.first_line or 2**62)))
+        diagnostics.append(Diagnostic("no-clock", "info", 1, None))
+    return tuple(sorted(diagnostics, key=lambda d: (d.severity != "error", d.first_line or 2**62)))
 
 
 def diagnostics_table(
@@ -110,7 +110,7 @@ def diagnostics_table(
 
 
 def require_events(stream: EventStream, events: int) -> None:
-    """Raises NoEventsError, saying what there is instead, if a trace that is all read has no event."""
+    """Raises NoEventsError if the whole trace has no event, naming what it has instead."""
     if events:
         return
     bad = stream.bad_lines

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 
 def quantile(durations: Counter[int], per_cent: int) -> int:
-    """Nearest rank: the smallest value that so many per cent of all do not exceed."""
+    """Nearest rank: the smallest value that at least this share of all values do not exceed."""
     rank = -(-durations.total() * per_cent // 100)
     return next(value for value, below in _cumulated(durations) if below >= rank)
 

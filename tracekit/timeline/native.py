@@ -91,26 +91,26 @@ class NativeMachine:
             raise MemoryError
 
     def totals(self) -> Totals:
-        found = _native.TotalsStruct()
-        self._c.tk_timeline_totals(self.native_handle, found)
+        struct = _native.TotalsStruct()
+        self._c.tk_timeline_totals(self.native_handle, struct)
         return Totals(
-            events=found.events,
-            timed=bool(found.timed),
-            first_clock=found.first_clock if found.clock_known else None,
-            first_tick_clock=found.first_tick_clock if found.tick_clock_known else None,
-            duration=found.duration,
-            switches=found.switches,
-            held=found.held,
-            free_wanted=found.free_wanted,
-            exact=bool(found.exact),
-            has_ticks=bool(found.has_ticks),
-            found={kind: Found(one.count, one.kept) for kind, one in zip(COLLECTED, found.findings, strict=True)},
-            checks=None if found.checks_least == NULL else found.checks_most - found.checks_least,
+            events=struct.events,
+            timed=bool(struct.timed),
+            first_clock=struct.first_clock if struct.clock_known else None,
+            first_tick_clock=struct.first_tick_clock if struct.tick_clock_known else None,
+            duration=struct.duration,
+            switches=struct.switches,
+            held=struct.held,
+            free_wanted=struct.free_wanted,
+            exact=bool(struct.exact),
+            has_ticks=bool(struct.has_ticks),
+            found={kind: Found(one.count, one.kept) for kind, one in zip(COLLECTED, struct.findings, strict=True)},
+            checks=None if struct.checks_least == NULL else struct.checks_most - struct.checks_least,
             faults=tuple(
-                Faults(name, severity, found.counts[code][error], found.first_seq[code][error])
+                Faults(name, severity, struct.counts[code][error], struct.first_seq[code][error])
                 for code, name in enumerate(FAULT_CODES)
                 for error, severity in enumerate(SEVERITIES)
-                if found.counts[code][error]
+                if struct.counts[code][error]
             ),
         )
 

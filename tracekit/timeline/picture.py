@@ -199,14 +199,14 @@ class PlainPicture:
         if len(waiting) <= self.limits.window_waiters:
             self._beginning = [self._snapshot(0, 0, (0, clock), self.limits.edge_rows, holding, waiting)]
 
-    def finding(self, kind: str, found: FoundRow, holding: Sequence[DrawnHold], waiting: Sequence[DrawnWait]) -> None:
+    def finding(self, kind: str, row: FoundRow, holding: Sequence[DrawnHold], waiting: Sequence[DrawnWait]) -> None:
         """`holding` and `waiting`: what is still open, with the finding's moment as its end."""
         if len(waiting) > self.limits.window_waiters:
             return
-        start = max(found.start_clock - (found.end_clock - found.start_clock) // 8, 0)
-        window = start, found.end_clock
+        start = max(row.start_clock - (row.end_clock - row.start_clock) // 8, 0)
+        window = start, row.end_clock
         self._snapshots[kind].append(
-            self._snapshot(found.cost, found.start_seq, window, self.limits.window_rows, holding, waiting)
+            self._snapshot(row.cost, row.start_seq, window, self.limits.window_rows, holding, waiting)
         )
 
     @property

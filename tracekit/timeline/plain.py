@@ -148,6 +148,7 @@ class PlainMachine:
         told = of_rows(batch)
         for place, row in enumerate(zip(*columns, strict=True)):
             self._told = told.get(place, NO_ATTRIBUTES)
+            self._causes.stacks_told |= bool(self._told.stack or self._told.sample)
             self._step(*row)
             clocks.append(self._clock)
             tick_clocks.append(self._ticks.now)
@@ -178,6 +179,9 @@ class PlainMachine:
                 wait = self._waits[thread] = self._new_wait(thread, NO_SEQ)
             self._contend(wait, event)
             wait.stack = wait.stack or self._told.stack or NO_STACK
+            if self._hold and self._told.sample:
+                self._hold.sample = self._told.sample
+                self._hold.first_sample = self._hold.first_sample or self._told.sample
         elif event == ACQUIRE:
             if not wait:
                 self._fault("missing-entry", error, thread)
@@ -191,7 +195,7 @@ class PlainMachine:
             totals.last_release = UNKNOWN
             if holds and self._hold:
                 totals.last_release = self._release_kind(checks)
-                self._hold.cpu = self._told.cpu
+                self._hold.cpu, self._hold.stack = self._told.cpu, self._told.stack or NO_STACK
                 self._close_hold(self._seq, totals.last_release, ticks)
             else:
                 self._fault("release-without-acquire", error, thread)
@@ -218,7 +222,7 @@ class PlainMachine:
             if not self._hold and self._waits:
                 self._free_wanted += step
             for wait in self._waits.values():
-                wait.steps[self._hold] += step
+                wait.steps[self._hold, self._hold.sample if self._hold else NO_STACK] += step
 
     def _new_wait(self, thread: int, entry_seq: int) -> Wait:
         after_check = self._threads[thread].last_release == CHECK
@@ -363,12 +367,12 @@ class PlainMachine:
             wait.retry,
         )  # fmt: skip
 
-    def _find(self, kind: str, found: FoundRow | None) -> None:
-        if not found:
+    def _find(self, kind: str, row: FoundRow | None) -> None:
+        if not row:
             return
-        self._found[kind].append(found)
+        self._found[kind].append(row)
         if self._picture:
-            self._picture.finding(kind, found, *self._open_rows())
+            self._picture.finding(kind, row, *self._open_rows())
 
     def _draw_beginning(self) -> None:
         if self._picture and self._picture.begins:
@@ -426,6 +430,10 @@ class PlainMachine:
             ]
         elif table == "causes":
             rows = self._causes.rows()
+        elif table == "stack_blame":
+            rows = self._causes.stack_rows()
+        elif table == "shared_waits":
+            rows = self._causes.shared_rows()
         elif table == "distributions":
             rows = [
                 (durations.total(), *(quantile(durations, q) for q in (50, 90, 99, 100)), thread, kind)
@@ -448,13 +456,13 @@ class PlainMachine:
 
     def groups(self, kind: str) -> Rows:
         rows = []
-        for (thread, other), found in grouped(self._found[kind]).items():
-            worst = min(found, key=lambda row: (-row.cost, row.start_seq))
-            sums = tuple(sum(row.more[place] for row in found) for place in range(3))
-            span = sum(row.end_clock - row.start_clock for row in found)
-            cost = sum(row.cost for row in found)
+        for (thread, other), summed in grouped(self._found[kind]).items():
+            worst = min(summed, key=lambda row: (-row.cost, row.start_seq))
+            sums = tuple(sum(row.more[place] for row in summed) for place in range(3))
+            span = sum(row.end_clock - row.start_clock for row in summed)
+            cost = sum(row.cost for row in summed)
             rows.append(
-                (len(found), cost, span, sums, worst.cost, worst.start_seq, worst.end_seq, thread, other)
+                (len(summed), cost, span, sums, worst.cost, worst.start_seq, worst.end_seq, thread, other)
             )  # fmt: skip
         return np.array(rows, GROUP_ROW)
 

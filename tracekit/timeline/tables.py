@@ -27,7 +27,9 @@ from tracekit.model.arrays import (
     words_as_categories,
 )
 from tracekit.model.attributes import FIELDS
+from tracekit.model.definitions import Definitions
 from tracekit.model.rows import CAUSES, DISTRIBUTIONS, NO_SEQ, NO_STACK, RELEASE_KINDS, RETRY_KINDS, Machine, Totals
+from tracekit.timeline.lines import line_tables
 
 
 def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
@@ -121,6 +123,11 @@ class Tables:
                 "waits": integers(rows["waits"]),
             },
         )
+
+    def lines(self, definitions: Definitions) -> dict[str, pa.Table]:
+        """`stack_blame` and `lines`."""
+        rows, shared = self._machine.rows("stack_blame"), self._machine.rows("shared_waits")
+        return line_tables(rows, shared, definitions, self.unit, self.thread)
 
     def holds(self) -> pa.Table:
         rows = self._machine.rows("holds")

@@ -106,7 +106,7 @@ def _unfit(trace: Trace) -> str | None:
         return "The trace is one of the old GIL, whose checks a replay does not know. Record the program on Python 3."
     if trace.metadata.get("retries") == "unknown" or events.column("checks").null_count:
         return "The trace does not tell when a thread was made to stop. Record the program with tracekit."
-    errors = sum(found.count for found in trace.summary if found.severity == "error")
+    errors = sum(diagnostic.count for diagnostic in trace.summary if diagnostic.severity == "error")
     if errors:
         return f"The trace has {errors:,} errors, so what its threads did is not known. Record it again."
     if trace.threads.num_rows < 2:

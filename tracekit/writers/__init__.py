@@ -96,7 +96,7 @@ def writer_for(
         if not fit:
             raise OptionError(f"--to: there is no format {name!r}.", f"There are {known}.")
     if not fit:
-        raise OptionError(f"{path}: its ending tells no format.", f"Say --to FORMAT. There are {known}.")
+        raise OptionError(f"{path}: cannot infer the format from the file's ending.", f"Name it with --to: {known}.")
     if not packing:
         return fit
     if isinstance(fit, FolderWriter):

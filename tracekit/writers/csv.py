@@ -1,4 +1,4 @@
-"""CSV of the events: a comment line with what the trace tells beside them, the columns' names, the rows."""
+"""CSV of the events: a comment line with the header, then column names and rows."""
 
 from __future__ import annotations
 

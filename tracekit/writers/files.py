@@ -1,4 +1,4 @@
-"""Output that is there whole or not at all."""
+"""Atomic output: a temporary sibling, then rename."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _ROOM = re.compile("[a-z0-9_]{8}")  # as tempfile names them
 
 @contextmanager
 def beside(output: Path, traces: Sequence[str] = (), folder: bool = False) -> Iterator[Path]:
-    """A new file (or folder) beside the output, which takes its place in the end.
+    """Yields a temporary file (or folder) next to the output, and renames it to the output on success.
 
-    traces: what must not be written over. Raises OptionError, and TracekitError where nothing can be written.
+    traces: input files, which must not be overwritten. Raises OptionError; TracekitError if writing fails.
     """
     try:
         output = output.resolve()
@@ -36,7 +36,7 @@ def beside(output: Path, traces: Sequence[str] = (), folder: bool = False) -> It
         if any(trace != "-" and output.is_relative_to(Path(trace).resolve()) for trace in traces):
             raise OptionError(f"{output}: -o names a file of the trace.", "Name another file with -o.")
         if output.exists() and not output.is_file() and not output.is_dir():
-            yield output  # a pipe or a device: nothing to put in its place
+            yield output  # a pipe or a device cannot be replaced
             return
         _check_replaceable(output, folder)
         umask = _umask()

@@ -1,4 +1,4 @@
-"""JSON lines: an object `tracekit.trace` (what the trace tells beside its events), then one for each event."""
+"""JSON lines: a header object `tracekit.trace`, then one object per event."""
 
 from __future__ import annotations
 

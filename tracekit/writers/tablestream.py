@@ -38,7 +38,7 @@ class TableStream:
     Attributes:
         path: as the user named it.
         analysis: with the default thresholds: unit, metadata, totals, findings in words, and the small tables.
-        header: what the trace tells beside its events.
+        header: metadata, thread names and bad lines.
         attributes: keys of those that any event has, in the order of the table's columns.
         threads: their ids, in the order of their first events.
     """

@@ -14,7 +14,7 @@ from tracekit.writers.tablestream import TableStream
 
 
 def write(trace: TableStream, out: BinaryIO) -> None:
-    """Writes the events. Bad lines, other comments and annotations are left out, and the bad lines' number is told."""
+    """Writes the events. Bad lines, other comments and annotations are dropped; the number of bad lines is kept."""
     for line in comments(trace.header):
         out.write(f"# {line}\n".encode())
     for _, events in trace.pieces("events"):

@@ -1,4 +1,4 @@
-"""What the writers for trace viewers share: a trace as slices, findings and a counter, in the order of its rows."""
+"""Shared by the writers for trace viewers: a trace as slices, findings and a counter track, in row order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOLDS, WAITS, WAKES = "holds the GIL", "waits for the GIL", "wakes up"
 WAITERS = "threads waiting for the GIL"
 FINDINGS = "Findings"
 TICK = 1000
-"""A tick is shown as so many ns, and the first as 0."""
+"""ns per tick in viewers; the first tick is at 0."""
 Fact = int | float | str
 
 
@@ -41,7 +41,7 @@ class Slice(NamedTuple):
 
 
 def shown_clock(analysis: Analysis) -> Callable[[int], int]:
-    """From the trace's clock to the ns to show, which are 0 to 2^63."""
+    """Converts the trace's clock to the viewer's ns, 0 to 2^63."""
     if analysis.unit == "ns":
         return int
     first, unit = analysis.totals.first_clock or 0, TICK if analysis.duration < 2**62 // TICK else 1
@@ -49,7 +49,7 @@ def shown_clock(analysis: Analysis) -> Callable[[int], int]:
 
 
 def start_of(analysis: Analysis) -> int:
-    """The trace's first clock, as it is shown."""
+    """The trace's start in the viewer's ns."""
     return shown_clock(analysis)(analysis.totals.first_clock or 0)
 
 

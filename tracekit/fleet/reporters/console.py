@@ -25,6 +25,8 @@ def render(summary: Summary) -> RenderableType:
     parts: list[RenderableType] = [_heading(summary)]
     if summary.causes:
         parts += _titled("From what", *_causes(summary))
+    if summary.waited:
+        parts += _titled("What threads waited for", _waited(summary))
     if summary.processes:
         parts += _titled("Who loses most", _processes(summary), *_more(summary, "processes", PROCESSES))
     if summary.outliers:
@@ -88,6 +90,17 @@ def _processes(summary: Summary) -> Table:
         where = [printable(process.host or "-")] if hosts else []
         cells = [share(process.lost), *where, printable(summary.short(process.trace)), process.cause or "-"]
         table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def _waited(summary: Summary) -> Table:
+    table = _table("", "processes", "of their time, mean", "at worst", "most of it", "in")
+    for column in table.columns[-2:]:
+        column.justify = "left"
+    for one in summary.waited:
+        numbers = (f"{one.processes:,}", share(one.share), share(one.worst))
+        words = (printable(one.group), printable(summary.short(one.trace)))
+        table.add_row(one.cause.replace("_", " "), *numbers, *map(Text, words))
     return table
 
 

@@ -44,7 +44,7 @@ def render(
 ) -> str:
     """The page. title: its heading, else the traces' names. theme: one of `THEMES`. comparison: of its two analyses.
 
-    Raises OptionError for a theme that there is not, and what `Analysis.picture` raises.
+    Raises OptionError for an unknown theme, and what `Analysis.picture` raises.
     """
     if theme not in THEMES:
         raise OptionError(f"There is no theme {theme!r}.", f"There are {', '.join(THEMES)}.")
@@ -69,7 +69,7 @@ def render(
         "script": script,
     }
     template = (_FOLDER / "template.html").read_text(encoding="utf-8")
-    return re.sub(r"\{\{ (\w+) \}\}", lambda found: parts[found[1]], template)
+    return re.sub(r"\{\{ (\w+) \}\}", lambda match: parts[match[1]], template)
 
 
 def as_json(value: Any) -> str:

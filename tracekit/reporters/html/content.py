@@ -45,7 +45,7 @@ def content(analysis: Analysis) -> dict[str, Any]:
         "findings": _findings(analysis, spans),
         "healthy": None if analysis.findings else healthy(analysis),
         "kinds": {kind: {"label": analyzer.words, "colour": analyzer.colour} for kind, analyzer in ANALYZERS.items()},
-        "found": {kind: found.count for kind, found in analysis.totals.found.items()},
+        "found": {kind: total.count for kind, total in analysis.totals.found.items()},
         "bands": sorted((span for kind in spans for span in spans[kind]), key=lambda span: span["begin"]),
         "complete": _completeness(analysis),
         "thresholds": [[name, str(value)] for name, value in _thresholds(analysis.options)],
@@ -66,9 +66,9 @@ def content(analysis: Analysis) -> dict[str, Any]:
 
 def _causes(analysis: Analysis) -> dict[str, Any]:
     """Why the threads waited, each cause with its words; durations by thread and cause, and by cause and holder."""
-    found = causes(analysis)
+    rows = causes(analysis)
     words = [{"name": cause, "label": label, "about": about} for cause, (label, about) in CAUSES.items()]
-    return {"words": words, "threads": found.threads, "holders": found.holders}
+    return {"words": words, "threads": rows.threads, "holders": rows.holders}
 
 
 def _about(analysis: Analysis, name: str) -> str:
@@ -146,10 +146,10 @@ def _completeness(analysis: Analysis) -> list[dict[str, str]]:
     lost = analysis.metadata.get("lost", "0")
     if lost != "0":
         told.append({"severity": "error", "text": f"The recorder had to drop {printable(lost)} events."})
-    for found in analysis.diagnostics:
-        where = f", first at line {found.first_line:,}" if found.first_line else ""
-        text = f"{found.count:,} × {found.code}{where}: {found.meaning}."
-        told.append({"severity": found.severity, "text": printable(text)})
+    for diagnostic in analysis.diagnostics:
+        where = f", first at line {diagnostic.first_line:,}" if diagnostic.first_line else ""
+        text = f"{diagnostic.count:,} × {diagnostic.code}{where}: {diagnostic.meaning}."
+        told.append({"severity": diagnostic.severity, "text": printable(text)})
     picture = analysis.picture
     if not picture.whole:
         bins = f"a share for every {duration(picture.width, analysis.unit)}"

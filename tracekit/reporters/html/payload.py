@@ -36,25 +36,25 @@ def deflated(data: bytes) -> str:
     return base64.b64encode(zlib.compress(data, LEVEL)).decode("ascii")
 
 
-def picture(found: Picture) -> dict[str, Any]:
+def picture(drawn: Picture) -> dict[str, Any]:
     """The picture as the page takes it: columns by thread, then time."""
-    tables = {"holds": _holds(found), "waits": _waits(found.waits), "retries": _retries(found.retries)}
-    if not found.whole:
-        tables["cells"] = _cells(found.cells)
-    knots = found.knots
+    tables = {"holds": _holds(drawn), "waits": _waits(drawn.waits), "retries": _retries(drawn.retries)}
+    if not drawn.whole:
+        tables["cells"] = _cells(drawn.cells)
+    knots = drawn.knots
     return {
-        "duration": found.duration,
-        "width": found.width,
-        "whole": found.whole,
-        "windows": [list(window) for window in found.windows],
+        "duration": drawn.duration,
+        "width": drawn.width,
+        "whole": drawn.whole,
+        "windows": [list(window) for window in drawn.windows],
         "knots": np.stack([knots["clock"], knots["ticks"]], 1).tolist() if len(knots) else None,
         "tables": {name: pack(columns) for name, columns in tables.items()},
     }
 
 
-def _holds(found: Picture) -> list[Column]:
-    rows = found.holds[np.lexsort((found.holds["start"], found.holds["thread"]))]
-    uncontended = (rows["waited"] >= 0) & ~np.isin(rows["start_seq"], found.waits["end_seq"])
+def _holds(drawn: Picture) -> list[Column]:
+    rows = drawn.holds[np.lexsort((drawn.holds["start"], drawn.holds["thread"]))]
+    uncontended = (rows["waited"] >= 0) & ~np.isin(rows["start_seq"], drawn.waits["end_seq"])
     return [
         ("thread", rows["thread"], "delta"),
         ("start", rows["start"], "delta"),
