@@ -223,6 +223,22 @@ def test_the_header_is_no_header(tmp_path: Path) -> None:
         assert "header is damaged" in refused(path)
 
 
+@pytest.mark.parametrize(
+    "odd", ["null", "5", '"x"', "[]", '{"thread": "t1", "event": "ENTRY"} null', "{} {}", "true", "}"]
+)
+def test_json_lines_that_are_no_objects(odd: str, tmp_path: Path) -> None:
+    """A null ended the process."""
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"thread": "t1", "event": "ENTRY"}\n' + odd + '\n{"thread": "t1", "event": "ACQUIRE"}\n')
+    assert "line 2 is not one JSON object" in refused(path)
+
+
+def test_braces_within_words(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"thread": "}null", "event": "ENTRY", "x": {"a": "} 5"}}\n  \n')
+    assert tracekit.analyze(path).threads.column("thread").to_pylist() == ["}null"]
+
+
 # ---- many small batches ----
 
 

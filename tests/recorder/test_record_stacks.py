@@ -53,7 +53,7 @@ def check_guilty(folder: Path, python: str, name: str, seconds: str, least: floa
     assert found.stream.metadata["stacks"] == "on"
     share, known, others = share_of_marked_lines(found)
     assert share >= least, others
-    assert known >= 0.75, others  # short holds that come and go while the victim wakes up are seen by nobody
+    assert known >= least - 0.2, others  # short holds that come and go while the victim wakes up are seen by nobody
     victim = thread_named(found, "victim")
     own = [found.frames(stack)[0][2] for thread, _, _, stack in found.waits if thread == victim and stack]
     assert own
@@ -66,7 +66,7 @@ def check_guilty(folder: Path, python: str, name: str, seconds: str, least: floa
 @every_interpreter
 def test_the_guilty_line(python: str, tmp_path: Path) -> None:
     for name in QUICK:
-        check_guilty(tmp_path, python, name, "0.4", 0.8)  # other processes may be about
+        check_guilty(tmp_path, python, name, "0.4", 0.7)  # other processes may be about
 
 
 @pytest.mark.slow

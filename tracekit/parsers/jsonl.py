@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator
 
 import pyarrow as pa
 
+from tracekit.errors import SourceError
 from tracekit.model.attributes import FIELDS
 from tracekit.model.header import KEY, from_json
 from tracekit.model.source import Source
@@ -43,6 +45,25 @@ def open_stream(source: Source, strict: bool, whole: bool) -> EventStream:
     )  # fmt: skip
 
 
+_NO_OBJECT = re.compile(rb"^[ \t\r]*[^ \t\r\n{]", re.MULTILINE)
+_MORE = re.compile(rb"}[ \t\r]*[^ \t\r\n,}\]]")
+
+
+def _require_objects(block: bytes, path: str, line: int) -> None:
+    """Each line one object: of a bare null Arrow's reader takes a member. Raises SourceError."""
+    found = _NO_OBJECT.search(block)
+    for more in _MORE.finditer(block):  # mostly within a string
+        start, end = block.rfind(b"\n", 0, more.start()) + 1, block.find(b"\n", more.start())
+        try:
+            json.loads(block[start : end if end >= 0 else len(block)])
+        except (ValueError, RecursionError):
+            found = found or more
+            break
+    if found:
+        number = line + block.count(b"\n", 0, found.start())
+        raise SourceError(f"{path}: line {number} is not one JSON object.", "Each line is an event, and nothing else.")
+
+
 def _batches(reader: io.BufferedReader, path: str, line: int) -> Iterator[pa.RecordBatch]:
     """Whole lines at a time; `line` is the number of the first."""
     from pyarrow import json as arrow_json
@@ -52,6 +73,7 @@ def _batches(reader: io.BufferedReader, path: str, line: int) -> Iterator[pa.Rec
     options = arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
     while block := reader.read(_BLOCK):
         block += line_of(reader, path)
+        _require_objects(block, path, line)
         try:
             table = arrow_json.read_json(
                 pa.BufferReader(block), arrow_json.ReadOptions(use_threads=False, block_size=len(block)), options
