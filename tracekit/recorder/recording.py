@@ -49,34 +49,34 @@ def trace_writer(trace: Path) -> Writer | FolderWriter:
 
 @contextmanager
 def alone(trace: Path) -> Iterator[None]:
-    """While nobody else records into this trace. Raises RecordError: somebody does, or nothing can be written there."""
+    """While nobody else records into this trace. Raises RecordError: somebody does.
+
+    Where nothing can be written, nothing is locked: the recorder says why.
+    """
     import fcntl
 
     path = trace.with_name(f".{trace.name}.recording")
+    lock = -1
     try:
-        while True:
+        while lock < 0:
             lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.path.samestat(os.fstat(lock), os.stat(path)):
-                    break
-            except FileNotFoundError:
-                pass  # whoever had it is just gone, and took it away
-            except BaseException:
-                os.close(lock)
-                raise
-            os.close(lock)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not (path.exists() and os.path.samestat(os.fstat(lock), os.stat(path))):
+                os.close(lock)  # whoever had it is just gone, and took it away
+                lock = -1
     except BlockingIOError:
+        os.close(lock)
         raise RecordError(
             f"{trace}: another program is being recorded into it.", "Wait for its end, or name another file with -o."
         ) from None
-    except OSError as error:
-        raise RecordError(f"{trace}: cannot be written: {error.strerror}.", "Name another file with -o.") from None
+    except OSError:
+        pass
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
-        os.close(lock)
+        if lock >= 0:
+            path.unlink(missing_ok=True)
+            os.close(lock)
 
 
 def write_recordings(trace: Path) -> tuple[list[Written], list[Path]]:
