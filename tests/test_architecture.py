@@ -27,7 +27,7 @@ ROOMS = [
     ["checks", "comparison", "whatif"],
     ["writers"],
     ["querying", "recorder"],
-    ["pandas", "pytest_plugin", "reporters"],
+    ["magic", "pandas", "pytest_plugin", "reporters"],
     ["fleet"],
     [""],
     ["cli"],

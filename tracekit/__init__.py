@@ -15,7 +15,7 @@ _WHERE = {
         "TracekitError",
     ),
     "querying": ("query",),
-    "recorder.recording": ("Recording", "record"),
+    "recorder.recording": ("Recording", "record", "recorded"),
     "sql": ("QueryError",),
     "trace": ("Trace", "from_pandas", "read"),
     "whatif": ("WhatIf", "what_if"),
@@ -39,3 +39,8 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_MODULES, "__version__"})
+
+
+def load_ipython_extension(shell: object) -> None:
+    """`%load_ext tracekit`: the cell magic `%%gil`."""
+    import_module("tracekit.magic").register(shell)

@@ -15,6 +15,7 @@ from tracekit.errors import TracekitError as TracekitError
 from tracekit.querying import query as query
 from tracekit.recorder.recording import Recording as Recording
 from tracekit.recorder.recording import record as record
+from tracekit.recorder.recording import recorded as recorded
 from tracekit.sql import QueryError as QueryError
 from tracekit.trace import Trace as Trace
 from tracekit.trace import from_pandas as from_pandas
@@ -23,3 +24,5 @@ from tracekit.whatif import WhatIf as WhatIf
 from tracekit.whatif import what_if as what_if
 
 __version__: str
+
+def load_ipython_extension(shell: object) -> None: ...

@@ -6,7 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, BinaryIO
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Unpack, overload
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from plotly import graph_objects as go
 
+    from tracekit.names import AnalysisTable, Figure, Kind, Theme, Thresholds
     from tracekit.timeline.picture import Picture
     from tracekit.trace import Trace
 
@@ -253,7 +256,7 @@ class Analysis:
         names = [column.dictionary.to_pylist() for column in columns]
         return {names[0][w]: names[1][h] for w, h in zip(unique, holders[held][first], strict=True)}
 
-    def found(self, kind: str) -> tuple[int, float]:
+    def found(self, kind: Kind) -> tuple[int, float]:
         """How many findings of this kind there are in all, and their cost as a share of the trace's duration.
 
         The cost is at most 1; of failed retries it is that of the thread which lost most. Raises OptionError for a kind
@@ -270,13 +273,13 @@ class Analysis:
         number, cost = ANALYZERS[kind].measured(self._story)
         return number, min(1.0, cost / self.duration) if self.duration else 0.0
 
-    def to_pandas(self, table: str) -> pd.DataFrame:
+    def to_pandas(self, table: AnalysisTable, *, timedelta: bool = False) -> pd.DataFrame:
         """One of the tables as a DataFrame. Raises ValueError for an unknown table."""
         if table not in self.tables:
             raise ValueError(f"There is no table {table!r}; there are {', '.join(schemas.ANALYSIS_TABLES)}.")
-        return schemas.to_pandas(self.tables[table])
+        return schemas.to_pandas(self.tables[table], timedelta=timedelta)
 
-    def figure(self, name: str) -> go.Figure:
+    def figure(self, name: Figure) -> go.Figure:
         """One of the report's figures, for notebooks: timeline, blame, threads, waits, holds, handoffs or waiting.
 
         Raises OptionError for an unknown one.
@@ -286,6 +289,43 @@ class Analysis:
         from tracekit import figures
 
         return graph_objects.Figure(figures.figure(self, name))
+
+    def report(self, path: str | os.PathLike[str], *, title: str | None = None, theme: Theme = "auto") -> None:
+        """Writes the page of `tracekit report`. Raises OptionError, and what `picture` raises; else TracekitError."""
+        page: str = _above("reporters.html").render([self], title=title, theme=theme)
+        with _above("writers.files").beside(Path(path), [self.path]) as file:
+            file.write_text(page, encoding="utf-8")
+
+    def to_json(self) -> str:
+        """What `tracekit analyze --json` prints: docs/json.md."""
+        text: str = _above("reporters.json").render([self])
+        return text
+
+    @overload
+    def sql(self, query: str, *, arrow: Literal[False] = False) -> pd.DataFrame: ...
+
+    @overload
+    def sql(self, query: str, *, arrow: Literal[True]) -> pa.Table: ...
+
+    def sql(self, query: str, *, arrow: bool = False) -> pd.DataFrame | pa.Table:
+        """The rows that one SELECT finds: over this analysis' tables, and those of its trace, which it reads for that.
+
+        arrow: as a `pyarrow.Table` instead of a DataFrame. Raises QueryError, and what `read` raises.
+        """
+        from tracekit.sql import Database, frame_of
+
+        def derive(names: Sequence[str]) -> dict[str, pa.Table]:
+            return {name: self.tables[name] if name in self.tables else self._trace[name] for name in names}
+
+        with Database(derive) as database:
+            rows = database.query(query)
+        return rows if arrow else frame_of(rows)
+
+    @cached_property
+    def _trace(self) -> Any:
+        from tracekit.trace import read
+
+        return read(self._source) if isinstance(self._source, (str, os.PathLike)) else self._source
 
     def _repr_html_(self) -> str:
         from tracekit.figures import notebook
@@ -302,7 +342,7 @@ def analyze(
     *,
     strict: bool = False,
     progress: OnProgress | None = None,
-    **thresholds: float,
+    **thresholds: Unpack[Thresholds],
 ) -> Analysis:
     """Analyzes a trace: one in memory, or a file of any size, in memory that does not grow with it.
 
@@ -310,12 +350,12 @@ def analyze(
     thresholds: those of `Options`, e.g. `min_rounds=3`.
     Raises SourceError, NoEventsError, BadLineError, OptionError.
     """
-    return _analyze(trace, _options(thresholds), None, strict, progress)
+    return _analyze(trace, options_of(thresholds), None, strict, progress)
 
 
-def analyze_file(name: str, file: BinaryIO, **thresholds: float) -> Analysis:
+def analyze_file(name: str, file: BinaryIO, **thresholds: Unpack[Thresholds]) -> Analysis:
     """`analyze` of an open binary file, e.g. of an object store. It need not seek, and stays open."""
-    return _analyze(name, _options(thresholds), None, file=file)
+    return _analyze(name, options_of(thresholds), None, file=file)
 
 
 def analyze_and_draw(
@@ -323,10 +363,10 @@ def analyze_and_draw(
     *,
     strict: bool = False,
     progress: OnProgress | None = None,
-    **thresholds: float,
+    **thresholds: Unpack[Thresholds],
 ) -> Analysis:
     """`analyze` that collects the picture in the same pass, for those who are sure to want it."""
-    return _analyze(trace, _options(thresholds), PictureLimits(), strict, progress)
+    return _analyze(trace, options_of(thresholds), PictureLimits(), strict, progress)
 
 
 def _analyze(
@@ -377,7 +417,13 @@ def _analysis(
     )  # fmt: skip
 
 
-def _options(thresholds: Mapping[str, Any]) -> Options:
+def _above(module: str) -> Any:
+    """A module of a room above this one, which an analysis only hands itself to."""
+    return import_module(f"tracekit.{module}")
+
+
+def options_of(thresholds: Mapping[str, Any]) -> Options:
+    """Raises OptionError for one that there is not, or a value that makes no sense."""
     known = [field.name for field in fields(Options)]
     for name in thresholds:
         if name not in known:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Unpack
 
 from tracekit.analysis import Analysis, analyze
 from tracekit.analyzers import ANALYZERS
 from tracekit.trace import Trace
 from tracekit.words import percent
+
+if TYPE_CHECKING:
+    from tracekit.names import Kind, Thresholds
 
 
 class CheckFailed(AssertionError):
@@ -20,8 +23,8 @@ def check(
     trace: Analysis | Trace | str | os.PathLike[str],
     *,
     max_wait_share: float | None = None,
-    no: Sequence[str] = (),
-    **thresholds: Any,
+    no: Sequence[Kind] = (),
+    **thresholds: Unpack[Thresholds],
 ) -> None:
     """Passes if the trace is as good as this.
 

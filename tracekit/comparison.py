@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Unpack, cast
 
-from tracekit.analysis import Analysis
+from tracekit.analysis import Analysis, analyze
 from tracekit.analyzers import ANALYZERS, COLLECTED
 from tracekit.analyzers.finding import NAMED, Finding
 from tracekit.model.rows import CAUSES
+from tracekit.trace import Trace
+
+if TYPE_CHECKING:
+    from tracekit.names import Kind, Thresholds
 
 LINES = 20
 """Of those at which the GIL was held: the costliest in either trace."""
@@ -75,6 +81,17 @@ class Comparison:
     lines: tuple[LineChange, ...] = ()
 
     @property
+    def meaningless(self) -> str | None:
+        """Why the numbers of the two say nothing about each other, if they do not."""
+        if self.before.unit == self.after.unit:
+            return None
+        ticks, timed = (self.before, self.after) if self.before.unit == "ticks" else (self.after, self.before)
+        return (
+            f"{ticks.path} counts ticks (bytecodes), {timed.path} nanoseconds: a share of the one is no share of the "
+            "other. Compare traces that both have times, or neither."
+        )
+
+    @property
     def regression(self) -> float:
         """By how much the worst finding, or the share of waiting of the worst thread, rose; 0 if none did."""
         rises = [change.cost_after - change.cost_before for change in self.findings]
@@ -82,8 +99,15 @@ class Comparison:
         return max(0.0, *rises)
 
 
-def compare(before: Analysis, after: Analysis) -> Comparison:
-    """Compares two analyses. Threads are the same where their names or, without names, their ids are."""
+Comparable = Analysis | Trace | str | os.PathLike[str]
+
+
+def compare(before: Comparable, after: Comparable, **thresholds: Unpack[Thresholds]) -> Comparison:
+    """Compares two analyses. Threads are the same where their names or, without names, their ids are.
+
+    before, after: analyses, or what `analyze` takes; thresholds are for those. Raises what `analyze` raises.
+    """
+    before, after = (one if isinstance(one, Analysis) else analyze(one, **thresholds) for one in (before, after))
     old, new = _metrics(before), _metrics(after)
     units = {"clock": before.unit if before.unit == after.unit else "clock"}
     metrics = tuple(Metric(name, units.get(unit, unit), old[name, unit], new[name, unit]) for name, unit in old)
@@ -115,7 +139,7 @@ def _metrics(analysis: Analysis) -> dict[tuple[str, str], float | None]:
         ("badness", "ratio"): analysis.badness,
         ("fairness", "ratio"): analysis.fairness.column("jain")[0].as_py(),
         **{
-            (ANALYZERS[kind].words, "count"): analysis.found(kind)[0] if analysis.observed(kind) else None
+            (ANALYZERS[kind].words, "count"): analysis.found(cast("Kind", kind))[0] if analysis.observed(kind) else None
             for kind in COLLECTED
         },
     }

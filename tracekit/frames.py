@@ -19,6 +19,8 @@ from tracekit.timeline import Timeline
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tracekit.names import Table
+
 ATTRS = "tracekit"
 """The key of `DataFrame.attrs` that holds a trace's metadata, names, and definitions, one a line."""
 
@@ -26,7 +28,7 @@ ATTRS = "tracekit"
 class TraceLike(Protocol):
     """What the accessor needs of a `Trace`."""
 
-    def to_pandas(self, table: str) -> pd.DataFrame: ...
+    def to_pandas(self, table: Table) -> pd.DataFrame: ...
     def run(self, options: Options) -> Timeline: ...
 
 

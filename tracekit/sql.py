@@ -9,6 +9,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
@@ -81,6 +82,7 @@ class Database:
         self._room = room
         self._memory = memory or default_memory()
         self._loaded: set[str] = set()
+        self._one_at_a_time = threading.Lock()
         # What does not fit into memory goes here. DuckDB's default is ./.tmp, and whatever is in it could be read.
         self._spill = mkdtemp(prefix="tracekit-")
         self._remove_spill = weakref.finalize(self, shutil.rmtree, self._spill, ignore_errors=True)
@@ -100,9 +102,13 @@ class Database:
         run("SET lock_configuration = true")
 
     def query(self, sql: str) -> pa.Table:
-        """The rows that one SELECT finds. Raises QueryError, and what making the tables raises."""
-        result = self.stream(sql)
-        return _narrow(pa.Table.from_batches(list(result.batches), result.schema))
+        """The rows that one SELECT finds. Raises QueryError, and what making the tables raises.
+
+        Threads may ask at once: one is answered after the other.
+        """
+        with self._one_at_a_time:
+            result = self.stream(sql)
+            return _narrow(pa.Table.from_batches(list(result.batches), result.schema))
 
     def stream(self, sql: str, as_text: bool = False) -> Found:
         """The same, batch by batch. What Arrow and Parquet have no type for is text, as DuckDB writes it.
@@ -153,7 +159,7 @@ class Database:
             raise QueryError(f"The query needs more memory than {limit}.", _MEMORY) from error
         except duckdb.Error as error:
             hint = _LOCKED if isinstance(error, duckdb.PermissionException) else _HINT
-            raise QueryError(_where(self._with_place(sql, error)), hint) from error
+            raise QueryError(_where(self._with_place(sql, error), (*schemas.TABLES, *self._files)), hint) from error
         except pa.ArrowException as error:
             if "Out of Memory" in str(error):
                 raise QueryError("The query needs more memory than it may take.", _MEMORY) from error
@@ -324,8 +330,16 @@ def _narrow(rows: pa.Table) -> pa.Table:
     return rows
 
 
-def _where(error: Exception) -> str:
-    """DuckDB's message with the line and the caret below the place, without its list of all functions there are."""
+def _where(error: Exception, tables: Sequence[str]) -> str:
+    """DuckDB's message with the line and the caret below the place, without its list of all functions there are.
+
+    Of tables that could be meant it knows its own only; these are ours.
+    """
     message = re.sub(r"\n\s*Candidate functions:\n(?:[ \t]+.*\n)*", "\n", str(error))
+    unknown = re.match(r"Catalog Error: Table with name (\S+) does not exist!", message)
+    if unknown:
+        near = get_close_matches(unknown[1].lower(), tables, 1, 0.5)
+        meant = f'\nDid you mean "{near[0]}"?' if near else ""
+        message = re.sub(r"\nDid you mean \".*\"\?", "", message).replace(unknown[0], unknown[0] + meant, 1)
     what, line, place = message.partition("\nLINE ")
     return f"{what.strip()}\n\nLINE {place}\n" if line else what.strip()

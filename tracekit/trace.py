@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Literal, cast, overload
 
 import pyarrow as pa
 
 from tracekit import timeline
 from tracekit.model import schemas
 from tracekit.model.definitions import Definitions
-from tracekit.model.observed import hide_all
+from tracekit.model.observed import hide, hide_all, unobserved
 from tracekit.model.rows import Options, PictureLimits
 from tracekit.model.stream import BadLines, EventStream, Ignored
 from tracekit.parsers import open_trace
@@ -24,6 +24,7 @@ from tracekit.timeline.diagnostics import Diagnostic, diagnostics_table, require
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tracekit.names import Table
     from tracekit.sql import Database
 
 
@@ -74,7 +75,9 @@ def _kept(stream: EventStream) -> Trace:
 class Trace:
     """A trace and its tables, each a `pyarrow.Table` of the schema of its name (docs/tables.md).
 
-    The tables are derived together when the first of them is asked for. Durations and clocks are in `unit`.
+    Also by name: `trace["waits"]`. A table is derived when it is first asked for, in one pass over the events.
+    Durations and clocks are in `unit`. What reads Arrow (Polars, DuckDB, pandas) takes a table as it is, and for the
+    trace itself its events.
     """
 
     path: str
@@ -89,12 +92,12 @@ class Trace:
     _line_numbers: Callable[[int], int | None] = field(repr=False)
     _fault_lines: dict[tuple[str, str], int] = field(repr=False)
     _interval: int = field(repr=False)
+    _made: dict[str, pa.Table] = field(default_factory=dict, repr=False)
 
     @cached_property
-    def timeline(self) -> Timeline:
-        """Totals and all tables but the diagnostics."""
-        result = timeline.run_kept(self._batches, self._threads, self._names, self._definitions, self._interval)
-        return replace(result, tables=hide_all(result.tables, self.metadata))
+    def _found(self) -> Timeline:
+        """What can be said without a row for each hold and wait."""
+        return self.run(Options())
 
     def run(self, options: Options, limits: PictureLimits | None = None) -> Timeline:
         """The trace through the state machine again, with other thresholds, for totals and findings.
@@ -109,55 +112,74 @@ class Trace:
     @property
     def unit(self) -> str:
         """Of the clock: `ns` where the trace has times, else `ticks`."""
-        return self.timeline.unit
+        return self._found.unit
 
     @property
     def duration(self) -> int:
         """The last clock minus the first, in `unit`."""
-        return self.timeline.totals.duration
+        return self._found.totals.duration
+
+    def __getitem__(self, table: Table) -> pa.Table:
+        """One of the tables, by name. Raises ValueError for a table that there is not."""
+        if table not in schemas.TRACE_TABLES:
+            raise ValueError(f"There is no table {table!r}; there are {', '.join(schemas.TRACE_TABLES)}.")
+        if table not in self._made:
+            self._made[table] = self._make(table)
+        return self._made[table]
+
+    def _make(self, table: str) -> pa.Table:
+        if table == "diagnostics":
+            faults = timeline.faults_of(self._batches, self._interval)
+            lines = self._bad_lines.lines
+            return diagnostics_table(lines, faults, self._line_numbers, self._threads, self.summary, self.unit)
+        if table not in timeline.ROWS:
+            return self._found.tables[table]
+        rows = timeline.rows_of(table, self._batches, self._threads, self._interval, self._found.totals)
+        return hide(table, rows, unobserved(self.metadata))
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.events.__arrow_c_stream__(requested_schema)
 
     @property
     def events(self) -> pa.Table:
-        return self.timeline.tables["events"]
+        return self["events"]
 
     @property
     def threads(self) -> pa.Table:
-        return self.timeline.tables["threads"]
+        return self["threads"]
 
     @property
     def holds(self) -> pa.Table:
-        return self.timeline.tables["holds"]
+        return self["holds"]
 
     @property
     def waits(self) -> pa.Table:
-        return self.timeline.tables["waits"]
+        return self["waits"]
 
     @property
     def switches(self) -> pa.Table:
-        return self.timeline.tables["switches"]
+        return self["switches"]
 
     @property
     def blame(self) -> pa.Table:
-        return self.timeline.tables["blame"]
+        return self["blame"]
 
     @property
     def failed_retries(self) -> pa.Table:
-        return self.timeline.tables["failed_retries"]
+        return self["failed_retries"]
 
     @property
     def stacks(self) -> pa.Table:
-        return self.timeline.tables["stacks"]
+        return self["stacks"]
 
     @property
     def regions(self) -> pa.Table:
-        return self.timeline.tables["regions"]
+        return self["regions"]
 
-    @cached_property
+    @property
     def diagnostics(self) -> pa.Table:
         """Bad lines and faulty events in the order of their lines, then what concerns the trace as a whole."""
-        return diagnostics_table(
-            self._bad_lines.lines, self.timeline.faults, self._line_numbers, self._threads, self.summary, self.unit
-        )
+        return self["diagnostics"]
 
     @cached_property
     def summary(self) -> tuple[Diagnostic, ...]:
@@ -166,7 +188,7 @@ class Trace:
             self._bad_lines,
             self._ignored,
             self._truncated,
-            self.timeline.totals,
+            self._found.totals,
             lambda faults: (
                 self._fault_lines.get((faults.code, faults.severity)) or self._line_numbers(faults.first_seq)
             ),
@@ -176,17 +198,16 @@ class Trace:
     def bad_lines(self) -> int:
         return self._bad_lines.total
 
-    def to_pandas(self, table: str) -> pd.DataFrame:
+    def to_pandas(self, table: Table, *, timedelta: bool = False) -> pd.DataFrame:
         """One of the tables as a DataFrame: categories for threads, events and codes, Int64 where there may be nulls.
 
+        `frame.attrs["unit"]` is that of its clocks and durations. timedelta: those of a timed trace as timedelta64[ns].
         Raises ValueError for an unknown table.
         """
-        if table not in schemas.TRACE_TABLES:
-            raise ValueError(f"There is no table {table!r}; there are {', '.join(schemas.TRACE_TABLES)}.")
         from tracekit import frames
 
         frames.register(from_pandas)
-        frame = schemas.to_pandas(getattr(self, table))
+        frame = schemas.to_pandas(self[table], timedelta=timedelta)
         if table == "events":
             frame.attrs[frames.ATTRS] = {
                 "metadata": dict(self.metadata),
@@ -222,14 +243,14 @@ class Trace:
         made = {}
         for table in tables:
             if table in schemas.TRACE_TABLES:
-                made[table] = getattr(self, table)
+                made[table] = self[cast("Table", table)]
             else:
                 rows = rows or self.run(Options(worst=2**61))
                 made[table] = rows.tables[table]
         return made
 
     def __repr__(self) -> str:
-        events, threads = self.timeline.totals.events, len(self._threads)
+        events, threads = self._found.totals.events, len(self._threads)
         bad = f", {self.bad_lines:,} bad lines" if self.bad_lines else ""
         return f"<Trace {self.path}: {events:,} events, {threads:,} threads, {self.duration:,} {self.unit}{bad}>"
 

@@ -51,7 +51,7 @@ def run_python(code: str, *arguments: str, cwd: Path | None = None) -> set[str]:
         (["--version"], set(), {"cli", "cli.commands", "cli.common", "errors", "words", "version", "_native"}),
         (["--help"], {"rich"}, {"cli", "cli.commands", "cli.common", "errors", "words"}),
         (["record", "--help"], {"rich"}, {
-            "cli", "cli.commands", "cli.common", "cli.record", "errors", "words", "_native", "recorder",
+            "cli", "cli.commands", "cli.common", "cli.programs", "cli.record", "errors", "words", "_native", "recorder",
             "recorder.launch",
         }),
     ],
@@ -86,7 +86,9 @@ def test_what_analyze_imports_of_tracekit() -> None:
     assert rooms == {
         "_native", "analysis", "analyzers", "cli", "errors", "model", "parsers", "reporters", "timeline", "words",
     }  # fmt: skip
-    assert {name for name in modules if name.startswith("parsers.")} == {"parsers.text", "parsers.native_text"}
+    assert {name for name in modules if name.startswith("parsers.")} == {
+        "parsers.text", "parsers.native_text", "parsers.strangers",
+    }  # fmt: skip
     assert not modules & {"timeline.plain", "timeline.picture", "reporters.json", "reporters.html"}
 
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "convert": ("Traces", "Write a trace in another format."),
     "record": ("Programs", "Record the GIL of a program."),
     "fleet": ("Many traces", "Analyze thousands of traces, on Dask."),
+    "doctor": ("Help", "Tell what works here."),
 }
 """Each command's panel, and the first sentence of its help."""
 EPILOG = """\

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -13,8 +13,8 @@ from tracekit.cli.common import (
     Output,
     Strict,
     as_text,
-    check_percent,
     outcome,
+    percent_of,
     progress_of,
     require_standard_output,
     say,
@@ -28,6 +28,7 @@ from tracekit.words import percent, printable
 
 if TYPE_CHECKING:
     from tracekit.analysis import Analysis
+    from tracekit.names import Kind
 
 EXAMPLES = f"""\
 tracekit analyze app.gil.log
@@ -43,25 +44,32 @@ def analyze(
     output: Output = None,
     strict: Strict = False,
     fail_on: Annotated[
-        str | None, typer.Option(metavar="KIND,...", help=f"Exit with 1 if one of these is found: {', '.join(KINDS)}.")
+        list[str] | None,
+        typer.Option(metavar="KIND,...", help=f"Exit with 1 if one of these is found: {', '.join(KINDS)}."),
     ] = None,
     max_cost: Annotated[
-        float | None,
+        str | None,
         typer.Option(
             metavar="PERCENT", help="With --fail-on: only fail if the kind costs more than this share of the trace."
         ),
     ] = None,
-    only: Annotated[str | None, typer.Option(metavar="KIND,...", help="Show findings of these kinds only.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="KIND,...", help="Show findings of these kinds only.")
+    ] = None,
     *,
-    thresholds: dict[str, float],
+    thresholds: Any,
 ) -> None:
     """Find GIL problems in traces. Findings first, costliest on top; then what each thread held and waited."""
     with outcome():
         named, failing = _kinds("--only", only, KINDS), _kinds("--fail-on", fail_on, ())
-        check_percent("--max-cost", max_cost)
-        if max_cost is not None and not failing:
+        limit = percent_of("--max-cost", max_cost)
+        if limit is not None and not failing:
             raise OptionError(
                 "--max-cost has no effect without --fail-on.", f"Name the kinds that fail, e.g. --fail-on {KINDS[0]}."
+            )
+        if output is not None and output.suffix.lower() in (".html", ".htm"):
+            raise OptionError(
+                f"{output}: analyze writes text, or JSON with --json.", f"For a page: tracekit report -o {output}."
             )
         if output is None:
             require_standard_output()
@@ -75,7 +83,7 @@ def analyze(
                     raise
                 say_error(error)
                 failed = True
-        failures = [failure for analysis in analyses for failure in _failures(analysis, failing, max_cost)]
+        failures = [failure for analysis in analyses for failure in _failures(analysis, failing, limit)]
         if analyses:
             if as_json:
                 from tracekit.reporters import json
@@ -106,12 +114,14 @@ def print_summary(trace: str) -> None:
     write(as_text([console.render(analysis)], None), None, [trace])
 
 
-def _kinds(option: str, listed: str | None, otherwise: tuple[str, ...]) -> tuple[str, ...]:
-    if listed is None:
+def _kinds(option: str, given: list[str] | None, otherwise: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of every time that the option is given."""
+    if not given:
         return otherwise
     hint = f"There are {', '.join(KINDS)}."
-    kinds = tuple(kind.strip() for kind in listed.split(",") if kind.strip())
-    if not kinds:
+    named = [[kind.strip() for kind in listed.split(",") if kind.strip()] for listed in given]
+    kinds = tuple(dict.fromkeys(kind for listed in named for kind in listed))
+    if not all(named):
         raise OptionError(f"{option}: no kind of finding is named.", hint)
     for kind in kinds:
         if kind not in KINDS:
@@ -121,7 +131,7 @@ def _kinds(option: str, listed: str | None, otherwise: tuple[str, ...]) -> tuple
 
 def _failures(analysis: Analysis, kinds: tuple[str, ...], max_cost: float | None) -> list[str]:
     """A sentence for each of these kinds that exceeds its limit."""
-    counted = [(ANALYZERS[kind].words, *analysis.found(kind)) for kind in kinds]
+    counted = [(ANALYZERS[kind].words, *analysis.found(cast("Kind", kind))) for kind in kinds]
     limit = "" if max_cost is None else f", more than {max_cost:g} %"
     return [
         f"{analysis.path}: {number:,} {kind}, {percent(cost)} of the trace{limit} (--fail-on)."

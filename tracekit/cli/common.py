@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from tracekit.errors import OptionError, TracekitError
-from tracekit.words import INTERRUPTED, printable
+from tracekit.words import INTERRUPTED, printable, size_in_bytes
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 PLAIN_WIDTH = 120  # columns where the output is no terminal
 WIDE = 10_000
 PATIENCE = 0.3  # s without a progress bar
-_SIZES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 _SHELLS_INTERRUPT = 130  # typer's exit code for Ctrl-C
 _GRACE = 0.6  # s
 
@@ -226,14 +225,20 @@ def size_of(option: str, text: str | None) -> int | None:
     """Bytes: `100M`, `2G`. Raises OptionError."""
     if text is None:
         return None
-    match = re.fullmatch(r"(\d{1,15})\s*([KMG]?)i?B?", text.strip(), re.IGNORECASE)
-    if not match or not int(match[1]):
+    size = size_in_bytes(text)
+    if not size:
         raise OptionError(f"{option}: {text!r} is no size.", "Write e.g. 100M, 2G, or bytes.")
-    return int(match[1]) * _SIZES[match[2].upper()]
+    return size
 
 
-def check_percent(option: str, value: float | None) -> None:
-    if value is not None and not 0 <= value <= 100:
+def percent_of(option: str, text: str | None) -> float | None:
+    """`5` and `5%` are 5. Raises OptionError."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,3}(?:\.\d{1,9})?)\s*%?", text.strip())
+    value = float(found[1]) if found else -1
+    if not 0 <= value <= 100:
         raise OptionError(
-            f"{option} is {value}, but must be from 0 to 100.", "It is a percentage of the trace's duration."
+            f"{option} is {text!r}, but must be from 0 to 100, e.g. 5%.", "It is a percentage of the trace's duration."
         )
+    return value

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import tracekit
-from tracekit.cli.common import AsJson, Output, Strict, as_text, check_percent, outcome, progress_of, say, write
+from tracekit.cli.common import AsJson, Output, Strict, as_text, outcome, percent_of, progress_of, say, write
+from tracekit.cli.thresholds import with_thresholds
+from tracekit.errors import OptionError
 from tracekit.words import printable
 
 EXAMPLES = """\
@@ -16,6 +18,7 @@ tracekit compare before.log after.log --fail-on-regression 5%
 """
 
 
+@with_thresholds
 def compare(
     before: Annotated[str, typer.Argument(metavar="BEFORE", help="A trace.")],
     after: Annotated[str, typer.Argument(metavar="AFTER", help="A trace of the same program after a change.")],
@@ -23,18 +26,23 @@ def compare(
     output: Output = None,
     strict: Strict = False,
     fail_on_regression: Annotated[
-        float | None,
+        str | None,
         typer.Option(metavar="PERCENT", help="Exit with 1 if a share or cost rises by more than this many points."),
     ] = None,
+    *,
+    thresholds: Any,
 ) -> None:
     """Compare two traces of the same program. Metrics before and after; findings gone, new, better, worse."""
     with outcome():
-        check_percent("--fail-on-regression", fail_on_regression)
+        limit = percent_of("--fail-on-regression", fail_on_regression)
         analyses = []
         for path in (before, after):
             with progress_of(path) as progress:
-                analyses.append(tracekit.analyze(path, strict=strict, progress=progress))
+                analyses.append(tracekit.analyze(path, strict=strict, progress=progress, **thresholds))
         comparison = tracekit.compare(*analyses)
+        if limit is not None and comparison.meaningless:
+            why, remedy = comparison.meaningless.split(". ", 1)
+            raise OptionError(f"--fail-on-regression: {why}.", remedy)
         if as_json:
             from tracekit.reporters import json
 
@@ -44,6 +52,6 @@ def compare(
 
             text = as_text([console.render_comparison(comparison)], output)
         write(text, output, [before, after])
-        if fail_on_regression is not None and comparison.regression > fail_on_regression / 100:
+        if limit is not None and comparison.regression > limit / 100:
             say(printable(f"{after}: worse by {100 * comparison.regression:.1f} points (--fail-on-regression)."))
             raise typer.Exit(1)

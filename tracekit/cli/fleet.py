@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tracekit.cli.common import AsJson, as_text, outcome, say, say_error, write
+from tracekit.cli.thresholds import with_thresholds
 from tracekit.errors import TracekitError
 from tracekit.words import count, printable
 
@@ -27,6 +28,7 @@ tracekit query fleet "select trace, waited from threads order by waited desc lim
 """
 
 
+@with_thresholds
 def fleet(
     traces: Annotated[
         list[str],
@@ -48,6 +50,8 @@ def fleet(
         int, typer.Option(metavar="N", min=0, help="Also write HTML reports of the N traces that lose the most time.")
     ] = 0,
     as_json: AsJson = False,
+    *,
+    thresholds: Any,
 ) -> None:
     """Analyze thousands of traces with Dask: which processes are affected, by what, and on which hosts and versions."""
     with outcome():
@@ -60,9 +64,12 @@ def fleet(
 
         try:
             with _watched() as watcher:
-                done = run(traces, output, scheduler=scheduler, resume=resume, checksum=checksum, watcher=watcher)
+                done = run(
+                    traces, output, scheduler=scheduler, resume=resume, checksum=checksum, thresholds=thresholds,
+                    watcher=watcher,
+                )  # fmt: skip
             summary = summarise(output)
-            _make_reports(summary.processes[:reports], output)
+            _make_reports(summary.processes[:reports], output, thresholds)
             there = {str(path.relative_to(output)) for path in (output / "reports").glob("*.html")}
             write(html.render(summary, there), output / "summary.html", ())
             write(json.render(summary), output / "summary.json", ())
@@ -83,7 +90,7 @@ def fleet(
             raise typer.Exit(done.exit_code)
 
 
-def _make_reports(processes: Sequence[Process], folder: Path) -> None:
+def _make_reports(processes: Sequence[Process], folder: Path, thresholds: Mapping[str, Any]) -> None:
     from tracekit.cli.report import write_report
     from tracekit.fleet.places import fetched
     from tracekit.fleet.reporters import report_file
@@ -93,7 +100,7 @@ def _make_reports(processes: Sequence[Process], folder: Path) -> None:
         page.parent.mkdir(exist_ok=True)
         try:
             with fetched(process.trace) as path:
-                write_report([path], page, title=process.trace)
+                write_report([path], page, title=process.trace, thresholds=thresholds)
         except TracekitError as error:
             say_error(error)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ PROMPT, MORE = "tracekit> ", "      ..> "
 HELP = """\
 One SELECT, ended by ; or an empty line. Also .tables, .schema TABLE, .help, .quit (or Ctrl-D). Tab completes names."""
 _QUIT, _HELP = ("quit", "exit"), ("help", "?")
+_SHOW = re.compile(r"(?:show\s+(?:all\s+)?tables|(?:describe|desc|show)\s+(?P<table>\w+))", re.IGNORECASE)
 _HISTORY_LINES = 1000
 _KEYWORDS = ("select", "from", "where", "group by", "order by", "limit", "count(*)", "sum(", "max(", "quantile_cont(")
 
@@ -34,6 +36,8 @@ def ask(
                     say(HELP)
                 elif command in (".tables", ".schema"):
                     about(argument.strip() or None)
+                elif shown := _SHOW.fullmatch(statement.strip()):
+                    about(shown["table"])
                 elif command.startswith("."):
                     say(f"There is no {command}. {HELP}")
                 else:

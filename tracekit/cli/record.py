@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -14,6 +11,7 @@ import typer
 
 from tracekit.cli.commands import Command
 from tracekit.cli.common import outcome, say, say_error, size_of
+from tracekit.cli.programs import program_of
 from tracekit.errors import OptionError, TracekitError
 from tracekit.recorder.launch import Program, run
 from tracekit.words import count, duration, printable
@@ -24,12 +22,11 @@ if TYPE_CHECKING:
 EXAMPLES = """\
 tracekit record app.py --port 8080
 tracekit record -m http.server
+tracekit record python -X dev app.py
 tracekit record -o tests.log -- pytest -x
 tracekit record --max-size 100M --report app.html app.py
 """
 _WITH_VALUE = ("-o", "--output", "--python", "--max-size", "--report")
-_PYTHON_LINE = re.compile(rb"#!\s*(?:\S*/env\s+)?(?P<python>\S*python[\d.]*)[ \t]*(-\S+)?\r?\n")
-_LONG_PYTHON_LINE = re.compile(rb"""#!/bin/sh\n'''exec' "?(?P<python>[^"\n]*python[\d.]*)"? """)
 
 
 class COMMAND(Command):
@@ -82,7 +79,7 @@ def record(
         from tracekit.recorder.recording import alone, trace_writer, write_recordings
         from tracekit.version import VERSION
 
-        to_run = _program(program or [], module, python)
+        to_run = program_of(program or [], module, python)
         trace = (output or Path(f"{_stem(to_run)}.gil.log")).absolute()
         trace_writer(trace)
         if not to_run.is_module and trace.exists() and os.path.samefile(trace, to_run.target):
@@ -108,31 +105,6 @@ def record(
 
             write_report([str(trace)], report)
         _end_as(code)
-
-
-def _program(words: list[str], module: str | None, python: str | None) -> Program:
-    if module is not None:
-        return Program(python or sys.executable, module, words, is_module=True)
-    if not words:
-        raise OptionError("There is no program to record.", "Name a script, or a module with -m.")
-    name, *arguments = words
-    if Path(name).is_file() or Path(name, "__main__.py").is_file():
-        return Program(python or sys.executable, name, arguments)
-    if Path(name).is_dir():
-        raise OptionError(f"{name}: is a directory without __main__.py.", "Name a script in it.")
-    command = shutil.which(name)
-    if os.sep in name or not command:
-        raise OptionError(f"{name}: there is no such script, nor such a command.", "Check the path.")
-    with Path(command).open("rb") as file:
-        head = file.read(4096)
-    line = _PYTHON_LINE.match(head) or _LONG_PYTHON_LINE.match(head)
-    if not line:
-        raise OptionError(
-            f"{command}: is not a Python script, so it cannot be recorded.",
-            "Name a Python script, or a module with -m.",
-        )
-    its_own = os.fsdecode(line["python"])
-    return Program(python or its_own, command, arguments)
 
 
 def _stem(program: Program) -> str:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -39,7 +39,7 @@ def report(
     open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     strict: Strict = False,
     *,
-    thresholds: dict[str, float],
+    thresholds: Any,
 ) -> None:
     """Draw it: a timeline in one HTML file. It opens anywhere, without a network."""
     with outcome():
@@ -62,7 +62,7 @@ def write_report(
     title: str | None = None,
     theme: str = "auto",
     strict: bool = False,
-    thresholds: Mapping[str, float] = MappingProxyType({}),
+    thresholds: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """The report of a trace, or of two to compare. Raises what `tracekit.analyze` raises."""
     from tracekit.analysis import analyze_and_draw

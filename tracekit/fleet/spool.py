@@ -29,9 +29,13 @@ _CREATE = f"""
 class Spool:
     """The results in a folder. Everything is about the traces that were `want`ed since it was opened."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises TracekitError: it is in use, damaged, or cannot be written."""
+    def __init__(self, folder: Path, thresholds: tuple[tuple[str, float], ...] = ()) -> None:
+        """thresholds: with which results are made; others are not kept.
+
+        Raises TracekitError: it is in use, damaged, or cannot be written.
+        """
         self.path = folder / FILE
+        self._made_by = " ".join([VERSION, *(f"{name}={value}" for name, value in thresholds)])
         self._committed = time.monotonic()
         with self._told():
             self._database = sqlite3.connect(self.path, timeout=1)
@@ -68,13 +72,13 @@ class Spool:
         query = """select trace, size, modified, checksum from results join wanted using (trace)
             where fleet_traces is not null and version = ?"""
         with self._told():
-            return {row[0]: row[1:] for row in self._database.execute(query, (VERSION,))}
+            return {row[0]: row[1:] for row in self._database.execute(query, (self._made_by,))}
 
     def add(self, result: Result) -> None:
         place, tables = result.place, dict(result.tables or {})
         if result.failure:
             tables["fleet_errors"] = packed(errors(place.trace, result.failure))
-        row = (place.trace, VERSION, place.size, place.modified, result.checksum)
+        row = (place.trace, self._made_by, place.size, place.modified, result.checksum)
         blobs = (tables.get(table) for table in schemas.FLEET_TABLES)
         marks = ", ".join("?" * (len(row) + len(schemas.FLEET_TABLES)))
         with self._told():

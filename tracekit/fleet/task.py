@@ -32,13 +32,14 @@ _UNIT = "row"
 class Job(NamedTuple):
     """A trace to look at. checksum: take it; known: that of results that are there already.
 
-    threads: how many may read it.
+    threads: how many may read it. thresholds: those of `analyze` that are not the default's.
     """
 
     place: Place
     checksum: bool = False
     known: str | None = None
     threads: int = 1
+    thresholds: tuple[tuple[str, float], ...] = ()
 
 
 class Result(NamedTuple):
@@ -57,6 +58,7 @@ class Result(NamedTuple):
 def examine(job: Job) -> Result:
     """Analyzes a trace, in memory that does not grow with it. What is wrong with a trace is in the result."""
     place = job.place
+    thresholds: dict[str, Any] = dict(job.thresholds)
     limit = _native.at_most.set(job.threads)
     try:
         checksum = _checksum(place.trace) if job.checksum else None
@@ -65,9 +67,9 @@ def examine(job: Job) -> Result:
         path = local_path(place.trace)
         if path is None:
             with stored(place.trace) as file:
-                analysis = analyze_file(place.trace, file)
+                analysis = analyze_file(place.trace, file, **thresholds)
         else:
-            analysis = analyze(path)
+            analysis = analyze(path, **thresholds)
     except TracekitError as error:
         code = "no-events" if isinstance(error, NoEventsError) else "unreadable"
         return Result(place, failure=Failure(code, printable(error.message), error.hint))

@@ -111,7 +111,11 @@ def load(name: str) -> TableSchema:
 
 @cache
 def _arrow(name: str, unit: str) -> pa.Schema:
-    fields = [pa.field(c.name, _TYPES[c.type], nullable=c.nullable) for c in load(name).columns]
+    units = {c.name: unit if c.unit == "clock" else c.unit for c in load(name).columns}
+    fields = [
+        pa.field(c.name, _TYPES[c.type], c.nullable, {"unit": units[c.name]} if units[c.name] else None)
+        for c in load(name).columns
+    ]
     return pa.schema(fields, {"tracekit.schema": f"{name}/{VERSION}", "tracekit.unit": unit})
 
 
@@ -128,16 +132,24 @@ def table(name: str, unit: str, columns: Mapping[str, pa.Array | pa.ChunkedArray
     return validate(pa.Table.from_arrays(arrays, names=schema.names).replace_schema_metadata(schema.metadata), name)
 
 
-def to_pandas(rows: pa.Table) -> pd.DataFrame:
-    """A DataFrame with categories for names and codes, and Int64 for the integers that may be null."""
+def to_pandas(rows: pa.Table, *, timedelta: bool = False) -> pd.DataFrame:
+    """A DataFrame with categories for names and codes, and Int64 for the integers that may be null.
+
+    Of a trace's table `attrs["unit"]` is that of its clocks. timedelta: columns in ns as timedelta64[ns].
+    """
     import pandas as pd
 
     nullable = {pa.int64(): pd.Int64Dtype()}.get
-    columns = {
-        name: rows.column(name).to_pandas(types_mapper=nullable if rows.schema.field(name).nullable else None)
-        for name in rows.column_names
-    }
-    return pd.DataFrame(columns, copy=False)
+    columns = {}
+    for field, column in zip(rows.schema, rows.columns, strict=True):
+        if timedelta and (field.metadata or {}).get(b"unit") == b"ns":
+            column = column.cast(pa.duration("ns"))
+        columns[field.name] = column.to_pandas(types_mapper=nullable if field.nullable else None)
+    frame = pd.DataFrame(columns, copy=False)
+    unit = (rows.schema.metadata or {}).get(b"tracekit.unit")
+    if unit in (b"ns", b"ticks"):
+        frame.attrs["unit"] = unit.decode()
+    return frame
 
 
 def validate(rows: pa.Table, name: str) -> pa.Table:

@@ -11,9 +11,11 @@ from typing import BinaryIO, Protocol, cast
 
 from tracekit.model.source import Source
 from tracekit.model.stream import EventStream
+from tracekit.parsers.strangers import refuse, refuse_program
 
 PARSERS = ("text", "raw", "perf", "giltracer", "gecko", "nsight", "parquet", "arrow", "csv", "jsonl")
 """The modules, in the order in which they are asked."""
+UNLIKELY = 0.1  # any text at all
 EVENTS_FILE = "events.parquet"
 
 
@@ -64,7 +66,11 @@ def open_trace(
     path = os.fspath(path)
     source = Source(path if file else events_of(path), shown or path, file)
     try:
-        stream = parser_of(source.head).open_stream(source, strict, whole)
+        refuse(source.head, source.path)
+        parser = parser_of(source.head)
+        if parser.sniff(source.head) <= UNLIKELY:
+            refuse_program(source.path)
+        stream = parser.open_stream(source, strict, whole)
         if strict and stream.bad_lines.total:  # what was converted had bad lines
             raise stream.bad_lines.refuse(stream.path)
         return stream

@@ -16,12 +16,13 @@ from tracekit.recorder import BOOTSTRAP, require_library
 
 @dataclass(frozen=True)
 class Program:
-    """`python TARGET ARGUMENTS`, or `python -m TARGET ARGUMENTS` of a module."""
+    """`python OPTIONS TARGET ARGUMENTS`, or `python OPTIONS -m TARGET ARGUMENTS` of a module."""
 
     python: str
     target: str
     arguments: Sequence[str] = ()
     is_module: bool = False
+    options: Sequence[str] = ()  # the interpreter's own
 
 
 def run(program: Program, base: str, *, max_bytes: int, stacks: bool = True, version: str) -> int:
@@ -35,7 +36,8 @@ def run(program: Program, base: str, *, max_bytes: int, stacks: bool = True, ver
     os.set_inheritable(tell, True)
     kind = "module" if program.is_module else "script"
     command = [
-        program.python, str(BOOTSTRAP), library, base, str(tell), str(max_bytes), str(int(stacks)), version,
+        program.python, *program.options, str(BOOTSTRAP), library, base, str(tell), str(max_bytes), str(int(stacks)),
+        version,
         kind, program.target, *program.arguments,
     ]  # fmt: skip
     with _signals_reach_the_program() as children:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import tracekit.recorder.bootstrap as inside
 from tracekit.errors import OptionError, RecordError, SourceError, TracekitError
 from tracekit.recorder import require_library
-from tracekit.words import whole_number
+from tracekit.words import size_in_bytes, whole_number
 from tracekit.writers import TEXT, VIEWERS, FolderWriter, Writer, write_trace, writer_for
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -145,15 +150,16 @@ class Recording:
         written: what `stop` wrote: this process' trace, then those of forked processes that have ended (PATH.PID).
     """
 
-    def __init__(self, path: str | os.PathLike[str], max_size: int | None = None, stacks: bool = True) -> None:
+    def __init__(self, path: str | os.PathLike[str], max_size: int | str | None = None, stacks: bool = True) -> None:
         self.path = Path(path).absolute()
         self.written: list[Written] = []
-        self._max_size = max_size
+        size = size_in_bytes(max_size) if isinstance(max_size, str) else max_size
+        self._max_size = size
         self._stacks = stacks
         self._running: inside.Recorder | None = None
         trace_writer(self.path)
-        if max_size is not None and max_size < 1:
-            raise OptionError(f"max_size is {max_size}, but must be at least 1.", "It is in bytes.")
+        if max_size is not None and (size is None or size < 1):
+            raise OptionError(f"max_size is {max_size!r}, but must be at least 1.", "It is in bytes, or e.g. 100M.")
 
     def start(self) -> None:
         """Raises RecordError: this process cannot be recorded, or already is; the file cannot be written."""
@@ -189,7 +195,7 @@ class Recording:
         self.stop()
 
 
-def record(path: str | os.PathLike[str], *, max_size: int | None = None, stacks: bool = True) -> Recording:
+def record(path: str | os.PathLike[str], *, max_size: int | str | None = None, stacks: bool = True) -> Recording:
     """Records what every thread of this process does with the GIL.
 
         with tracekit.record("out.log") as recording:
@@ -197,8 +203,30 @@ def record(path: str | os.PathLike[str], *, max_size: int | None = None, stacks:
         tracekit.analyze(recording.path)
 
     path: where the trace is written when the recording stops, as gzip if it ends in `.gz`.
-    max_size: keep only the newest events, in about this many bytes (16 per event, at least 512 KiB).
+    max_size: keep only the newest events, in about this many bytes (16 per event, at least 512 KiB), or e.g. "100M".
     stacks: take the Python stacks of threads that wait, and of those that they wait for.
     Linux only. Raises OptionError; starting and stopping raise RecordError.
     """
     return Recording(path, max_size, stacks)
+
+
+def recorded(
+    path: str | os.PathLike[str], *, max_size: int | str | None = None
+) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Records each call of a function; the trace is that of the last one.
+
+        @tracekit.recorded("out.log")
+        def serve(): ...
+
+    path, max_size: as for `record`, and so is what it raises.
+    """
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        @wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> T:
+            with record(path, max_size=max_size):
+                return function(*args, **kwargs)
+
+        return run
+
+    return decorate

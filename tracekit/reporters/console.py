@@ -47,6 +47,8 @@ def render_comparison(comparison: Comparison) -> RenderableType:
     """What rich prints of two traces: what became of the findings, then every metric before and after."""
     before, after = comparison.before, comparison.after
     parts: list[RenderableType] = [Text(printable(f"{before.path} -> {after.path}"), style="bold"), Text()]
+    if comparison.meaningless:
+        parts += [Text(printable(comparison.meaningless), style="bold red"), Text()]
     styles = {"new": "bold red", "worse": "bold red", "better": "bold green", "gone": "bold green"}
     for change in comparison.findings:
         line = Text(f"{change.what.upper()}  ", style=styles.get(change.what, "bold"))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tracekit.analysis import Analysis
 from tracekit.analyzers import COLLECTED, KINDS
 from tracekit.comparison import Comparison
+
+if TYPE_CHECKING:
+    from tracekit.names import Kind
 
 SCHEMA = "tracekit.analysis/1"
 LINES = 100
@@ -56,7 +59,7 @@ def as_dict(analysis: Analysis, kinds: Sequence[str] = KINDS) -> dict[str, Any]:
 
 
 def _found(analysis: Analysis, kind: str) -> dict[str, float | None]:
-    number, cost = analysis.found(kind) if analysis.observed(kind) else (None, None)
+    number, cost = analysis.found(cast("Kind", kind)) if analysis.observed(kind) else (None, None)
     return {"count": number, "cost": cost}
 
 
@@ -87,6 +90,7 @@ def render_comparison(comparison: Comparison) -> str:
             ],
             "lines": [vars(line) for line in comparison.lines],
             "regression": comparison.regression,
+            "meaningless": comparison.meaningless,
         }
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,10 +40,8 @@ class Timeline:
     Attributes:
         totals: counts, duration and faults.
         unit: of the clock: `ns` or `ticks`.
-        tables: `schemas.ANALYSIS_TABLES`, or where rows were kept `schemas.TRACE_TABLES` but for `diagnostics`, which
-            also knows the lines that are no events.
-        groups: all findings of each kind by their threads, costliest first; none where rows were kept.
-        faults: rows of `rows.FAULT_ROW`, where rows were kept.
+        tables: `schemas.ANALYSIS_TABLES`.
+        groups: all findings of each kind by their threads, costliest first.
         picture: where one was asked for.
     """
 
@@ -51,7 +49,6 @@ class Timeline:
     unit: str
     tables: Mapping[str, pa.Table]
     groups: Mapping[str, list[Group]]
-    faults: Rows
     picture: Picture | None = None
 
 
@@ -119,30 +116,47 @@ def _totals(
         **tables.lines(definitions),
     }
     groups = {kind: tables.groups(kind) for kind in COLLECTED}
-    return Timeline(tables.totals, tables.unit, made, groups, np.empty(0, LAYOUTS["faults"]), drawn)
+    return Timeline(tables.totals, tables.unit, made, groups, drawn)
 
 
-def run_kept(
-    batches: Sequence[pa.RecordBatch],
-    threads: list[str],
-    names: Mapping[str, str],
-    definitions: Definitions,
-    interval: int,
-) -> Timeline:
-    """Over batches in memory, with a row for every event, hold, wait, switch and failed retry."""
+def rows_of(
+    table: str, batches: Iterable[pa.RecordBatch], threads: list[str], interval: int, totals: Totals
+) -> pa.Table:
+    """One of `ROWS` over batches in memory, whose totals are known.
+
+    Each batch's rows become columns while they are still in the processor's cache, and are forgotten then: memory holds
+    this table and no row of another.
+    """
     machine = new_machine(interval, keep_rows=True, options=Options())
+    tables = Tables(machine, threads, totals)
+    pieces, seq = [], 0
     for batch in batches:
         machine.feed(batch)
+        pieces.append(tables.events([batch], seq) if table == "events" else ROWS[table](tables))
+        machine.forget()
+        seq += batch.num_rows
     machine.finish()
-    tables = Tables(machine, threads)
-    made = {
-        "events": tables.events(batches),
-        "threads": tables.threads(names),
-        "holds": tables.holds(),
-        "waits": tables.waits(),
-        "switches": tables.switches(),
-        "blame": tables.blame(),
-        "failed_retries": tables.failed_retries(),
-        **definition_tables(definitions, tables.unit),
-    }
-    return Timeline(tables.totals, tables.unit, made, {}, machine.rows("faults").copy())
+    if table != "events":
+        pieces.append(ROWS[table](tables))
+    return pa.concat_tables([piece for piece in pieces if piece.num_rows] or pieces[:1])
+
+
+def faults_of(batches: Iterable[pa.RecordBatch], interval: int) -> Rows:
+    """Rows of `rows.FAULT_ROW`."""
+    machine = new_machine(interval, keep_rows=True, options=Options())
+    faults = [np.empty(0, LAYOUTS["faults"])]
+    for batch in batches:
+        machine.feed(batch)
+        faults.append(machine.rows("faults").copy())
+        machine.forget()
+    return np.concatenate(faults)
+
+
+ROWS: dict[str, Callable[[Tables], pa.Table]] = {
+    "events": lambda tables: tables.events([]),
+    "holds": Tables.holds,
+    "waits": Tables.waits,
+    "switches": Tables.switches,
+    "failed_retries": Tables.failed_retries,
+}
+"""The tables of a trace that have a row for each event, hold, wait, switch or failed retry."""

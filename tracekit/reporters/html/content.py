@@ -12,7 +12,7 @@ from tracekit.comparison import Comparison
 from tracekit.figures.content import CAUSES, CONTENTS, THREADS_SHOWN, Drawing, causes
 from tracekit.model import schemas
 from tracekit.model.rows import Options
-from tracekit.reporters.html import payload
+from tracekit.reporters.html import lines, payload
 from tracekit.reporters.sentences import facts, healthy, not_observed
 from tracekit.words import count, duration, printable
 
@@ -42,6 +42,7 @@ def content(analysis: Analysis) -> dict[str, Any]:
             (row["waiters"] for row in analysis.tables["waiting"].to_pylist() if row["duration"]), default=0
         ),
         "causes": _causes(analysis),
+        "lines": lines.content(analysis),
         "findings": _findings(analysis, spans),
         "healthy": None if analysis.findings else healthy(analysis),
         "kinds": {kind: {"label": analyzer.words, "colour": analyzer.colour} for kind, analyzer in ANALYZERS.items()},

@@ -4,6 +4,7 @@ import { causesBar } from "./causes.js";
 import { comparison } from "./comparison.js";
 import { button, el } from "./dom.js";
 import { FigureBox, drawAll, ownFigures } from "./figures.js";
+import { FlameGraph, linesTable } from "./flame.js";
 import { Glossary } from "./glossary.js";
 import { KEYS, keysDialog } from "./keys.js";
 import { restore, stateOf } from "./link.js";
@@ -31,6 +32,7 @@ class Page {
     this.glossary = new Glossary(Object.entries(data.terms));
     this.makeTimelines();
     this.boxes = [];
+    this.graphs = [];
     document.getElementById("page").append(...this.parts());
     this.listen();
     this.restore(); // which draws them
@@ -39,7 +41,7 @@ class Page {
 
   /** What is not on the first screen, piece by piece, so that the page answers in between. */
   async fillIn() {
-    await drawAll(this.boxes);
+    await drawAll([...this.graphs, ...this.boxes]);
     for (const slot of this.slots) {
       await new Promise((done) => { setTimeout(done, 0); });
       slot.fill();
@@ -114,7 +116,7 @@ class Page {
 
   /** On paper: light, everything unfolded, all lanes, every figure. */
   print(now) {
-    for (const box of this.boxes) box.draw();
+    for (const box of [...this.graphs, ...this.boxes]) box.draw();
     for (const slot of this.slots) slot.fill();
     if (now) this.folded = [...document.querySelectorAll("section[aria-label=Verdict] .disclosed[hidden], section[aria-label='What changed'] .disclosed[hidden]")];
     for (const content of this.folded) content.hidden = !now;
@@ -143,6 +145,7 @@ class Page {
       this.section("Verdict", sides(models.map((model, i) => this.verdict(model, i)))),
       this.section("Timeline", el("div", { id: "timeline" }, this.timelineParts())),
       data.comparison ? this.section("What changed", comparison(data.comparison, this.glossary)) : null,
+      models.some((model) => model.about.lines) ? this.section("At which lines", ...this.lines()) : null,
       this.section("Who, how long, how often", this.figures()),
       this.section("Tables", ...this.slots.map(({ element }) => element)),
     );
@@ -230,6 +233,16 @@ class Page {
       all.forEach((figures, i) => this.boxes.push(new FigureBox(this.models[i], figures[place], this.letter(i), this.glossary)));
     }
     return el("div", { class: this.several ? "figures" : "figures one" }, this.boxes.map((box) => box.element));
+  }
+
+  /** The lines of each trace that tells its stacks. */
+  lines() {
+    const known = this.models.map((model, i) => [model, i]).filter(([model]) => model.about.lines);
+    return known.map(([model, i]) => {
+      const graph = new FlameGraph(model);
+      this.graphs.push(graph);
+      return el("div", { class: "lines" }, this.several ? el("h3", {}, this.badge(i), model.about.name) : null, linesTable(model), graph.element);
+    });
   }
 
   footer() {
