@@ -17,14 +17,20 @@ from tracekit.cli.commands import Command, Quick
 from tracekit.cli.common import ending_by_signals, say
 
 COMMANDS = {
-    "analyze": ("Traces", "Say what is wrong, and who waited for whom."),
+    "analyze": ("Traces", "Find GIL problems in traces."),
     "report": ("Traces", "Draw it: a timeline in one HTML file."),
     "query": ("Traces", "Ask a trace in SQL."),
     "compare": ("Traces", "Compare two traces of the same program."),
     "whatif": ("Traces", "Predict what each thread would wait under another GIL."),
-    "convert": ("Traces", "Write a trace in another format."),
+    "convert": (
+        "Traces",
+        "Convert a trace to another format",
+    ),
     "record": ("Programs", "Record the GIL of a program."),
-    "fleet": ("Many traces", "Analyze thousands of traces, on Dask."),
+    "fleet": (
+        "Many traces",
+        "Analyze thousands of traces with Dask",
+    ),
     "doctor": ("Help", "Tell what works here."),
 }
 """Each command's panel, and the first sentence of its help."""
