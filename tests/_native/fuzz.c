@@ -620,12 +620,13 @@ static void check_stacks(const result *r) {
     const tk_shared_waits *shared = (void *)r->parts[SHARED].items;
     const tk_cause *causes = (void *)r->parts[CAUSES].items;
     const size_t count = rows_of(r, STACKS, sizeof *rows);
-    int64_t held = 0, by_stack = 0;
-    for (size_t i = 0; i < rows_of(r, CAUSES, sizeof *causes); i++) held += causes[i].holder >= 0 ? causes[i].duration : 0;
+    uint64_t held = 0, by_stack = 0; /* of many waiters in a trace of 2^62 ns: they may wrap, and are equal all the same */
+    for (size_t i = 0; i < rows_of(r, CAUSES, sizeof *causes); i++)
+        held += causes[i].holder >= 0 ? (uint64_t)causes[i].duration : 0;
     for (size_t i = 0; i < count; i++) {
         CHECK(rows[i].duration > 0 && rows[i].waits > 0 && rows[i].waits <= rows[i].duration);
         CHECK(rows[i].cause > 0 && rows[i].cause < 7 && rows[i].holder >= 0 && rows[i].waiter >= 0);
-        by_stack += rows[i].duration;
+        by_stack += (uint64_t)rows[i].duration;
     }
     CHECK(!count || by_stack == held);
     for (size_t i = 0; i < rows_of(r, SHARED, sizeof *shared); i++) {
