@@ -77,7 +77,8 @@ def test_json() -> None:
     found = json.loads(run("analyze", BATTLE, "--json").stdout)
     assert list(found) == [
         "schema", "trace", "threads", "blame", "causes", "lines", "lines_known", "battles", "convoys",
-        "frozen_signals", "long_holds", "distributions", "utilisation", "waiting", "handoffs", "fairness", "found", "diagnostics", "findings",
+        "frozen_signals", "long_holds", "distributions",
+        "utilisation", "waiting", "handoffs", "fairness", "found", "diagnostics", "findings",
     ]  # fmt: skip
     assert found["schema"] == "tracekit.analysis/1"
     assert list(found["trace"]) == [
