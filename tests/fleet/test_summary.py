@@ -184,9 +184,9 @@ def test_a_store_that_tells_no_time_is_read_again(tmp_path: Path) -> None:
         spool.want(place.trace for place in (timed, untimed))
         for place in (timed, untimed):
             spool.add(Result(place, tables={"fleet_traces": b"x"}))
-        assert [job.place for job in _jobs(spool, [timed, untimed], checksum=False)] == [untimed]
-        assert [job.place for job in _jobs(spool, [timed._replace(modified=6)], checksum=False)] != []
-        assert [job.place for job in _jobs(spool, [timed._replace(size=11)], checksum=False)] != []
+        assert [job.place for job in _jobs(spool, [timed, untimed], checksum=False, thresholds=())] == [untimed]
+        assert [job.place for job in _jobs(spool, [timed._replace(modified=6)], checksum=False, thresholds=())] != []
+        assert [job.place for job in _jobs(spool, [timed._replace(size=11)], checksum=False, thresholds=())] != []
     finally:
         spool.close(remove=True)
 
