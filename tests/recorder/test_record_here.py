@@ -29,12 +29,16 @@ def test_context_manager(tmp_path: Path) -> None:
 import threading, time, tracekit
 def nap():
     for _ in range(50): time.sleep(0.0005)
-before = threading.Thread(target=nap, name="before"); before.start()
+ended = False
+def nap_on():
+    while not ended: time.sleep(0.0005)
+before = threading.Thread(target=nap_on, name="before"); before.start()
 with tracekit.record("out.log") as recording:
     inside = threading.Thread(target=nap, name="inside"); inside.start(); inside.join()
 assert recording.path.name == "out.log"
 (written,) = recording.written
 assert written.events == tracekit.read("out.log").events.num_rows
+ended = True
 before.join()
 """,
     )
@@ -73,9 +77,15 @@ def hooked():
                 count += int(((words >= start) & (words < end)).sum())
     return count
 stop = False
-def churn():
-    while not stop: time.sleep(0.0001)
-others = [threading.Thread(target=churn, name=f"churn-{n}") for n in range(8)]
+turns = [0] * 8
+def churn(number):
+    while not stop:
+        time.sleep(0.0001)
+        turns[number] += 1
+def each_has_turns():
+    seen = [turn + 2 for turn in turns]
+    while any(turn < least for turn, least in zip(turns, seen)): time.sleep(0.001)
+others = [threading.Thread(target=churn, args=[n], name=f"churn-{n}") for n in range(8)]
 for thread in others: thread.start()
 with tracekit.record("0.log"): assert hooked() >= 4
 before, attributes = protections(), (threading.Thread._set_ident, threading.Thread.name)
@@ -83,7 +93,7 @@ assert hooked() == 0
 recording = tracekit.record("again.log")
 for number in range(1, 30):
     with tracekit.record(f"{number}.log"):
-        time.sleep(0.003)
+        each_has_turns()
     assert hooked() == 0
     recording.start(); time.sleep(0.001); recording.stop(); recording.stop()
 assert protections() == before
