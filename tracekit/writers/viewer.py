@@ -169,7 +169,8 @@ def waiters(trace: TableStream) -> Iterator[tuple[int, int]]:
 def findings(analysis: Analysis) -> Iterator[Slice]:
     """The costliest findings of each kind, those of one track one after the other. Words stand at the costliest."""
     names, clock = analysis.names, shown_clock(analysis)
-    words = {(finding.kind, finding.start_seq): finding for finding in analysis.findings}
+    whole = [finding for finding in analysis.findings if finding.start_seq is None]
+    words = {(finding.kind, finding.start_seq): finding for finding in analysis.findings if finding not in whole}
     for kind in COLLECTED:
         shown = ANALYZERS[kind].words
         for row in analysis.tables[kind].to_pylist():
@@ -185,7 +186,7 @@ def findings(analysis: Analysis) -> Iterator[Slice]:
             yield Slice(track, shown, clock(row["start_clock"]), clock(row["end_clock"]), facts)
     start = start_of(analysis)
     end = clock((analysis.totals.first_clock or 0) + analysis.duration)
-    for finding in words.values():
+    for finding in (*words.values(), *whole):
         facts = {"finding": finding.title, "why": finding.explanation, "advice": finding.advice}
         shown = ANALYZERS[finding.kind].words
         track = f"{shown} of {finding.subject}" if finding.subject else shown
