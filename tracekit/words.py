@@ -9,6 +9,8 @@ INTERRUPTED = "Interrupted before the end. Run it again for all of it."
 
 def printable(text: str) -> str:
     """Without what a terminal would obey instead of show."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

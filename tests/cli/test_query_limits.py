@@ -156,7 +156,7 @@ def test_it_ends_when_it_is_told_to() -> None:
     ends_in_a_sentence(6)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_it_ends_each_time() -> None:
     ends_in_a_sentence(100)
 

@@ -30,7 +30,7 @@ def test_some_of_every_format() -> None:
     assert set(tried) == set(formats.FORMATS)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_minute() -> None:
     require_native()
     tried, found = fuzz(SEED + 200, 10**9, 60, None)

@@ -104,7 +104,7 @@ def python_of(version: str) -> Path | None:
     return next((path for path in INTERPRETERS if path.parts[-3].startswith(f"{version}.")), None)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", LABELS)
 def test_the_first_finding_names_the_cause(

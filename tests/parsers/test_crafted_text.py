@@ -72,7 +72,7 @@ def test_ids_are_bounded_together(core: str, tmp_path: Path) -> None:
     assert "more than 1,048,576 threads, or more than 64 MiB of their ids" in refused(path)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_threads_are_bounded(tmp_path: Path) -> None:
     path = packed(tmp_path / "t.zst", (b"t%d 1 1 ENTRY\n" % n for n in range((1 << 20) + 1)))
     assert "more than 1,048,576 threads" in refused(path)
@@ -101,7 +101,7 @@ def test_pairs_are_bounded(tmp_path: Path) -> None:
     assert tracekit.analyze(packed(tmp_path / "t.zst", crowd(3000, 10, 20_000))).events == 66_000
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_twenty_thousand_wait_at_once(tmp_path: Path) -> None:
     """Twice the rounds take about twice as long."""
     require_native()
@@ -147,7 +147,7 @@ def bombs() -> dict[str, Iterator[bytes]]:
 
 
 @pytest.mark.parametrize("name", list(bombs()))
-@pytest.mark.parametrize("core", [pytest.param("native"), pytest.param("python", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("core", [pytest.param("native"), pytest.param("python", marks=pytest.mark.soak)])
 def test_bombs(name: str, core: str, tmp_path: Path) -> None:
     code, megabytes, seconds = limited(packed(tmp_path / "t.zst", bombs()[name]), core)
     assert code == 0

@@ -69,7 +69,7 @@ def test_the_guilty_line(python: str, tmp_path: Path) -> None:
         check_guilty(tmp_path, python, name, "0.4", 0.7)  # other processes may be about
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @every_interpreter
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("victim", "called", "produced")])
 def test_every_guilty_line(python: str, name: str, tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_where_other_threads_cannot_be_read(python: str, answer: str, tmp_path: 
     )
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @every_interpreter
 def test_nothing_crashes(python: str, tmp_path: Path) -> None:
     """Code churn, generators, recursion, callbacks, forks, imports, 200 threads, an end at any moment."""

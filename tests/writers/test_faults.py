@@ -84,7 +84,7 @@ def test_interrupted(kind: str, trace: Path, tmp_path: Path) -> None:
     interrupted(kind, trace, tmp_path, 3)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("kind", COMMANDS)
 def test_interrupted_a_hundred_times(kind: str, trace: Path, tmp_path: Path) -> None:
     interrupted(kind, trace, tmp_path, 100)

@@ -210,12 +210,13 @@ def _distributions(analysis: Analysis) -> RenderableType:
     table.add_column("thread", overflow="fold")
     for column in ("count", "p50", "p90", "p99", "max"):
         table.add_column(column, justify="right")
+    every = analysis.distributions.to_pylist()
     for kind, words in (
         ("contended_wait", "contended waits"),
         ("hold", "holds"),
         ("switch_latency", "switch latency, to"),
     ):
-        rows = [row for row in analysis.distributions.to_pylist() if row["kind"] == kind]
+        rows = [row for row in every if row["kind"] == kind]
         for row in nlargest(DISTRIBUTIONS_SHOWN, rows, key=lambda row: (row["p50"] * row["count"], row["max"])):
             values = (duration(row[name], analysis.unit) for name in ("p50", "p90", "p99", "max"))
             table.add_row(words, Text(analysis.names[row["thread"]]), f"{row['count']:,}", *values)
