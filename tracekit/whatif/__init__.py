@@ -17,6 +17,7 @@ from tracekit.whatif.prediction import Prediction, WhatIf, predict, refused
 from tracekit.whatif.programs import Programs, learn
 from tracekit.whatif.scenarios import Change, Cores, Interval, Move, NoGil, Split
 from tracekit.whatif.threads import Threads
+from tracekit.words import whole_number
 
 __all__ = ["Prediction", "WhatIf", "what_if"]
 
@@ -84,14 +85,14 @@ def _programs(trace: Trace, threads: int) -> Programs:
     events = trace.events
     thread, event = events.column("thread").combine_chunks(), events.column("event").combine_chunks()
     checks = events.column("checks").combine_chunks()
-    told = trace.metadata.get("switch-interval-us", "")
+    told = whole_number(trace.metadata.get("switch-interval-us", ""), 10**9)
     return learn(
         threads,
         numbers(thread.indices).tolist(),
         numbers(event.indices).tolist(),
         numbers(events.column("clock").combine_chunks()).tolist(),
         int64_values(checks).tolist(),
-        int(told) * 1000 if told.isascii() and told.isdigit() and 0 < len(told) <= 9 else None,
+        None if told is None else 1000 * told,
     )
 
 

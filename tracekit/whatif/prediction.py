@@ -14,6 +14,7 @@ from tracekit.whatif.programs import Programs, Script
 from tracekit.whatif.replaying import replay
 from tracekit.whatif.scenarios import Change, Cores, Interval, NoGil, Split, changed
 from tracekit.whatif.threads import Threads
+from tracekit.words import whole_number
 
 Confidence = Literal["good", "rough", "refused"]
 SCHEDULER_SLICE = 4_000_000
@@ -75,8 +76,7 @@ def predict(
     metadata: Mapping[str, str],
     gate: Gate,
 ) -> Prediction:
-    told = metadata.get("cores", "")
-    cores = int(told) if told.isascii() and told.isdigit() and 0 < len(told) <= 6 else None
+    cores = whole_number(metadata.get("cores", ""), 10**6)
     reason = _too_few_cores(change, programs, cores)
     if reason:
         return refused(change, reason)

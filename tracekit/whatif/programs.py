@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tracekit.model.stream import ACQUIRE, ENTRY, RELEASE, RETRY
+
 Integers = npt.NDArray[np.int64]
 
 NONE = -1
@@ -35,7 +37,6 @@ LONGEST = 1 << 62
 JOIN_AWAY, JOIN_LATE, JOIN_LATEST = 1_000_000, 10, 10_000_000
 """A thread that was away for longer than this (ns) and comes back behind another's end had waited for that end, if it
 is late by at most that part of its time away, and by no more than the last (ns): on busy cores it takes ms to run."""
-ENTRY, ACQUIRE, RELEASE, BUSY, RETRY = range(5)
 
 
 @dataclass(frozen=True)
