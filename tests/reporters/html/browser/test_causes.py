@@ -48,6 +48,7 @@ def test_minimum_utilisation_counts_the_worst_window(open_report: Open) -> None:
     first = trace.events.column("clock")[0].as_py()
     end = trace.events.column("clock")[-1].as_py() - first
     opened = open_report(name)
+    opened.draw_figures()
     shown = opened.run("page => page.boxes.find(box => box.name === 'utilisation').content")
     threads = trace.threads.column("thread").to_pylist()
     assert len(shown["lengths"]) > 4
