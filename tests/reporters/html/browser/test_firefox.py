@@ -55,7 +55,8 @@ def test_every_page_is_drawn(name: str, firefox: Firefox, tmp_path: Path) -> Non
     colours = firefox.run(
         "(() => { const t = tracekit.timelines[0]; t.draw(); return new Set(t.drawing.raster).size; })()"
     )
-    assert colours >= 3
+    # py27-frozen.log is one thread that holds the GIL throughout: its colour and the background.
+    assert colours >= (2 if name == "py27-frozen.log" else 3)
     assert not firefox.messages
     assert all(url.startswith(("file:", "data:", "blob:")) for url in firefox.requests)
 
