@@ -25,6 +25,7 @@ from tracekit.model.stream import EVENTS, EventStream, OnProgress
 from tracekit.parsers import open_trace
 from tracekit.timeline import Timeline
 from tracekit.timeline.diagnostics import Diagnostic, require_events, summarise
+from tracekit.timeline.flame import By, Flame, flame
 from tracekit.timeline.lines import lines_known
 from tracekit.words import printable, whole_number
 
@@ -272,6 +273,12 @@ class Analysis:
             )
         number, cost = ANALYZERS[kind].measured(self._story)
         return number, min(1.0, cost / self.duration) if self.duration else 0.0
+
+    def flame(self, by: By = "holder") -> Flame:
+        """What was waited while somebody held the GIL, as a tree of frames: by the stacks of those who held it, or
+        (`waiter`) of those who waited. Without frames where the trace tells no stacks. Raises OptionError.
+        """
+        return flame(self.stack_blame, self.stacks, by, self.unit)
 
     def to_pandas(self, table: AnalysisTable, *, timedelta: bool = False) -> pd.DataFrame:
         """One of the tables as a DataFrame. Raises ValueError for an unknown table."""

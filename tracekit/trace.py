@@ -20,6 +20,7 @@ from tracekit.model.stream import BadLines, EventStream, Ignored
 from tracekit.parsers import open_trace
 from tracekit.timeline import Timeline
 from tracekit.timeline.diagnostics import Diagnostic, diagnostics_table, require_events, summarise
+from tracekit.timeline.flame import By, Flame, flame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -215,6 +216,10 @@ class Trace:
                 "definitions": "\n".join(self._definitions.lines()),
             }
         return frame
+
+    def flame(self, by: By = "holder") -> Flame:
+        """What was waited while somebody held the GIL, as a tree of frames: as `Analysis.flame`. Raises OptionError."""
+        return flame(self._found.tables["stack_blame"], self.stacks, by, self.unit)
 
     @overload
     def sql(self, query: str, *, arrow: Literal[False] = False) -> pd.DataFrame: ...
