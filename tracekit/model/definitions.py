@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from tracekit.model.attributes import VALUE_LIMIT, natural
+from tracekit.model.code import shorten
 
 KINDS = ("code", "stack", "region")
 BAD_DEFINITION = "bad-definition"
@@ -85,6 +86,11 @@ class Definitions:
     def stacks(self) -> int:
         """How many there are."""
         return len(self._places)
+
+    def shorten(self, prefixes: Sequence[str]) -> None:
+        """Leaves these folders out of the names of files."""
+        for number, code in self.codes.items():
+            self.codes[number] = code._replace(file=shorten(code.file, prefixes))
 
     def stack(self, stack: int) -> Stack | None:
         place = self._places.get(stack)
