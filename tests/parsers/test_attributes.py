@@ -169,7 +169,8 @@ def test_definitions() -> None:
         "code: 2 = f x.py", "code: 2 = -1 f x.py", "code: 2 = 2147483648 f x.py", "code: 2 = 1 f", "code: 2 = 1",
         "stack: 1 = 0 1 1", "stack: 2 = 2 1 1", "stack: 2 = 3 1 1", "stack: 2 = 0 9 1", "stack: 2 = 0 1",
         "stack: 2 = 0 1 1 1", "stack: 2 = 0 1 2147483648", "stack: 3 = 2 1 1", "stack: 2 = 0 0 1", "stack: 2 = a 1 1",
-        "region: 1 = b", "region: 0 = a", "region: a = a", "calls: 1 = 2", "calls: 1 = f", "calls: 2 = 2 f", "calls: 1 = -1 f",
+        "region: 1 = b", "region: 0 = a", "region: a = a",
+        "calls: 1 = 2", "calls: 1 = f", "calls: 2 = 2 f", "calls: 1 = -1 f",
     ],
 )  # fmt: skip
 def test_bad_definitions(line: str) -> None:

@@ -191,7 +191,7 @@ class Definitions:
             return BAD_DEFINITION
         if code not in self.codes:
             return TOO_MANY if _is_in(self._dropped_codes, code) else BAD_DEFINITION
-        return None if self.define_calls(code, line, map(_unescaped, match[2].split())) else TOO_MANY
+        return None if self.define_calls(code, line, map(_unescaped, re.findall(r"[^ \t]+", match[2]))) else TOO_MANY
 
     def define_calls(self, code: int, line: int, names: Iterable[str]) -> bool:
         """What a line of a known code calls. False: there are too many."""
