@@ -8,7 +8,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
 from rich.console import Console
 
 from tracekit.fleet.places import Place
