@@ -2,8 +2,8 @@
 
 Inputs are tried by the score in a fork of a process that has everything loaded, under limits of time and memory. A
 fault is a signal, an exception that is not tracekit's, 200 MB beyond what the warmed process has, more than 10 s a MB
-unpacked, or two cores that disagree. `--keep FOLDER` writes what is found there; tests/fuzz/corpus has what was found before, and is tried by
-the tests. `--seed N --count 1` tries input N alone.
+unpacked, or two cores that disagree. `--keep FOLDER` writes what is found there; tests/fuzz/corpus has what was found
+before, and is tried by the tests. `--seed N --count 1` tries input N alone.
 """
 
 from __future__ import annotations
