@@ -331,21 +331,22 @@ def _where(function: str, file: str, line: int) -> str:
 def _lines(folder: Path, processes: int) -> tuple[Line, ...]:
     """The line first that costs the fleet most; those named by at least one process."""
     of_trace: dict[tuple[str, str, int], Counter[str]] = {}
-    of_waiter: dict[tuple[str, str, int], Counter[tuple[str, str, int] | None]] = {}
+    of_waiter: dict[tuple[str, str, int], Counter[str | None]] = {}
     columns = [f"{side}_{name}" for side in ("holder", "waiter") for name in _PLACE]
     for part in dataset.parts(folder, "fleet_lines", ["trace", "share", *columns]):
         for row in part.to_pylist():
-            holder, waiter = (tuple(row[f"{side}_{name}"] for name in _PLACE) for side in ("holder", "waiter"))
+            holder, waiter = ([row[f"{side}_{name}"] for name in _PLACE] for side in ("holder", "waiter"))
             if None not in holder:
-                of_trace.setdefault(holder, Counter())[row["trace"]] += row["share"]
-                of_waiter.setdefault(holder, Counter())[None if None in waiter else waiter] += row["share"]
+                place = holder[0], holder[1], holder[2]
+                of_trace.setdefault(place, Counter())[row["trace"]] += row["share"]
+                of_waiter.setdefault(place, Counter())[None if None in waiter else _where(*waiter)] += row["share"]
     lines = []
     for place, shares in of_trace.items():
         trace = min(shares, key=lambda trace: (-shares[trace], trace))
-        waiter = min(of_waiter[place], key=lambda waiter: (-of_waiter[place][waiter], str(waiter)))
+        waits = of_waiter[place]
+        waiter = min(waits, key=lambda waiter: (-waits[waiter], waiter or ""))
         named = sum(share >= NAMED for share in shares.values())
-        told = waiter and _where(*waiter)
-        lines.append(Line(*place, named, sum(shares.values()) / processes, shares[trace], trace, told))
+        lines.append(Line(*place, named, sum(shares.values()) / processes, shares[trace], trace, waiter))
     return tuple(sorted((one for one in lines if one.processes), key=lambda one: (-one.share, one.where)))
 
 
