@@ -344,9 +344,9 @@ def _lines(folder: Path, processes: int) -> tuple[Line, ...]:
     for place, shares in of_trace.items():
         trace = min(shares, key=lambda trace: (-shares[trace], trace))
         waits = of_waiter[place]
-        waiter = min(waits, key=lambda waiter: (-waits[waiter], waiter or ""))
+        most = min(waits, key=lambda one: (-waits[one], one or ""))
         named = sum(share >= NAMED for share in shares.values())
-        lines.append(Line(*place, named, sum(shares.values()) / processes, shares[trace], trace, waiter))
+        lines.append(Line(*place, named, sum(shares.values()) / processes, shares[trace], trace, most))
     return tuple(sorted((one for one in lines if one.processes), key=lambda one: (-one.share, one.where)))
 
 
