@@ -349,15 +349,17 @@ def analyze(
     *,
     strict: bool = False,
     progress: OnProgress | None = None,
+    strip_prefix: str | Sequence[str] = (),
     **thresholds: Unpack[Thresholds],
 ) -> Analysis:
     """Analyzes a trace: one in memory, or a file of any size, in memory that does not grow with it.
 
     strict: the first bad line raises BadLineError. progress: called now and then with bytes read and in all.
+    strip_prefix: folders to leave out of the names of files in stacks and metadata (of a trace in memory `read` did).
     thresholds: those of `Options`, e.g. `min_rounds=3`.
     Raises SourceError, NoEventsError, BadLineError, OptionError.
     """
-    return _analyze(trace, options_of(thresholds), None, strict, progress)
+    return _analyze(trace, options_of(thresholds), None, strict, progress, strip_prefix=strip_prefix)
 
 
 def analyze_file(name: str, file: BinaryIO, **thresholds: Unpack[Thresholds]) -> Analysis:
@@ -370,10 +372,11 @@ def analyze_and_draw(
     *,
     strict: bool = False,
     progress: OnProgress | None = None,
+    strip_prefix: str | Sequence[str] = (),
     **thresholds: Unpack[Thresholds],
 ) -> Analysis:
     """`analyze` that collects the picture in the same pass, for those who are sure to want it."""
-    return _analyze(trace, options_of(thresholds), PictureLimits(), strict, progress)
+    return _analyze(trace, options_of(thresholds), PictureLimits(), strict, progress, strip_prefix=strip_prefix)
 
 
 def _analyze(
@@ -383,11 +386,16 @@ def _analyze(
     strict: bool = False,
     progress: OnProgress | None = None,
     file: BinaryIO | None = None,
+    strip_prefix: str | Sequence[str] = (),
 ) -> Analysis:
     if not isinstance(trace, (str, os.PathLike)):
+        if strip_prefix:
+            raise OptionError(
+                "strip_prefix is for files.", "Give it to `tracekit.read`, with which the trace was read."
+            )
         result = trace.run(options, limits)
         return _analysis(trace.path, trace, result, trace.metadata, trace.summary, trace.bad_lines, options)
-    with open_trace(trace, strict=strict, file=file) as stream:
+    with open_trace(trace, strict=strict, file=file, strip_prefix=strip_prefix) as stream:
         return analyze_stream(stream, trace, options, progress, limits)
 
 

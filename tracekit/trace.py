@@ -29,15 +29,16 @@ if TYPE_CHECKING:
     from tracekit.sql import Database
 
 
-def read(path: str | os.PathLike[str], *, strict: bool = False) -> Trace:
+def read(path: str | os.PathLike[str], *, strict: bool = False, strip_prefix: str | Sequence[str] = ()) -> Trace:
     """Reads a trace into memory. For one that does not fit there, see `analyze`.
 
     path: a trace in the text format of docs/format.md, plain, gzip or zstd, or what `tracekit convert` wrote; `-` is
         standard input.
     strict: the first bad line raises BadLineError; otherwise bad lines are rows of `Trace.diagnostics`.
+    strip_prefix: folders to leave out of the names of files in stacks and metadata, since a trace may leave the house.
     Raises SourceError, NoEventsError, BadLineError.
     """
-    with open_trace(path, strict=strict, whole=True) as stream:
+    with open_trace(path, strict=strict, whole=True, strip_prefix=strip_prefix) as stream:
         return _kept(stream)
 
 
@@ -56,6 +57,7 @@ def from_pandas(frame: pd.DataFrame, *, metadata: Mapping[str, str] | None = Non
 def _kept(stream: EventStream) -> Trace:
     batches = list(stream)
     require_events(stream, sum(batch.num_rows for batch in batches))
+    stream.shorten()
     return Trace(
         path=stream.path,
         metadata=stream.metadata,

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 import tracekit
-from tracekit.cli.common import Output, Strict, as_text, outcome, progress_of, say, say_faults, write
+from tracekit.cli.common import Output, Strict, StripPrefix, as_text, outcome, progress_of, say, say_faults, write
 from tracekit.errors import NotObservedError, OptionError
 from tracekit.words import printable
 
@@ -28,13 +28,14 @@ def flame(
     ] = "holder",
     output: Output = None,
     strict: Strict = False,
+    strip_prefix: StripPrefix = None,
 ) -> None:
     """Tell what was waited for by stack: a tree on the terminal, or with -o a flame graph: .svg, .html,
     .speedscope.json or .collapsed."""
     with outcome():
         ending = _ending(output)
         with progress_of(trace) as progress:
-            analysis = tracekit.analyze(trace, strict=strict, progress=progress)
+            analysis = tracekit.analyze(trace, strict=strict, progress=progress, strip_prefix=strip_prefix or ())
         found = analysis.flame(by)
         from tracekit.reporters import flame as reporter
 
