@@ -30,7 +30,8 @@ def render(summary: Summary, reports: Container[str] = ()) -> str:
     page = template.render(
         summary=summary, style=style, style_hash=f"sha256-{digest}", headline=headline(summary), told=told,
         more=lambda name, shown: more(summary, name, shown), shares=SHARES, bin_height=BIN_HEIGHT, bin_width=BIN_WIDTH,
-        unfolded=UNFOLDED, report_file=report_file, reports=reports, command=lambda trace: report_command(trace, summary.folder),
+        unfolded=UNFOLDED, report_file=report_file, reports=reports,
+        command=lambda trace: report_command(trace, summary.folder),
     )  # fmt: skip
     return page + "\n"
 
