@@ -9,6 +9,8 @@
 #include "clock.h"
 #include "cpu.h"
 #include "ending.h"
+#include "follow.h"
+#include "locks.h"
 #include "new_gil.h"
 #include "old_gil.h"
 #include "stacks.h"
@@ -21,7 +23,7 @@ static void (*release_lock)(void), (*acquire_lock)(void);
 static int old_gil;
 
 TK_PUBLIC int32_t tk_recorder_abi(void) {
-    return 2;
+    return 3;
 }
 
 static void let_go_and_take_back(void) {
@@ -36,9 +38,12 @@ static void let_go_and_take_back(void) {
 static void in_forked_child(void) {
     if (!tk_the_gil.on)
         return;
+    if (tk_follow_how == TK_FOLLOW_NONE)
+        TK_STORE(tk_the_gil.on, 0);
     tk_the_gil.holder = tk_the_gil.last_holder = NULL;
     tk_the_gil.drop_request = 0;
     tk_the_gil.waiting = 0;
+    tk_the_gil.late = NULL;
     tk_the_gil.recording++;
     tk_threads_anew();
     tk_raw_forked();
@@ -62,9 +67,13 @@ static const char *find(int old) {
     if (!wrong)
         wrong = tk_slots_replace(save_thread, old ? tk_old_gil_hooks : tk_new_gil_hooks,
                                  old ? tk_old_gil_hook_count : tk_new_gil_hook_count);
+    if (!wrong)
+        wrong = tk_slots_replace(save_thread, tk_lock_hooks, tk_lock_hook_count);
     if (wrong)
         return wrong;
     wrong = old ? tk_old_gil_learn(release_lock, acquire_lock) : tk_new_gil_learn(save_thread, restore_thread);
+    if (!wrong)
+        wrong = tk_slots_replace(save_thread, tk_follow_hooks, tk_follow_hook_count);
     if (wrong)
         tk_slots_restore();
     return wrong;
@@ -105,6 +114,7 @@ TK_PUBLIC const char *tk_record_start(const char *base, const char *metadata, ui
     }
     tk_the_gil.recording++;
     tk_threads_anew();
+    tk_locks_anew();
     TK_STORE(tk_the_gil.holder, NULL);
     tk_the_gil.last_holder = tk_the_gil.stopper = NULL;
     tk_the_gil.drop_request = 0;
