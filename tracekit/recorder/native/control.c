@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "cpu.h"
 #include "ending.h"
+#include "follow.h"
 #include "locks.h"
 #include "new_gil.h"
 #include "old_gil.h"
@@ -22,7 +23,7 @@ static void (*release_lock)(void), (*acquire_lock)(void);
 static int old_gil;
 
 TK_PUBLIC int32_t tk_recorder_abi(void) {
-    return 2;
+    return 3;
 }
 
 static void let_go_and_take_back(void) {
@@ -37,6 +38,8 @@ static void let_go_and_take_back(void) {
 static void in_forked_child(void) {
     if (!tk_the_gil.on)
         return;
+    if (tk_follow_how == TK_FOLLOW_NONE)
+        TK_STORE(tk_the_gil.on, 0);
     tk_the_gil.holder = tk_the_gil.last_holder = NULL;
     tk_the_gil.drop_request = 0;
     tk_the_gil.waiting = 0;
@@ -69,6 +72,8 @@ static const char *find(int old) {
     if (wrong)
         return wrong;
     wrong = old ? tk_old_gil_learn(release_lock, acquire_lock) : tk_new_gil_learn(save_thread, restore_thread);
+    if (!wrong)
+        wrong = tk_slots_replace(save_thread, tk_follow_hooks, tk_follow_hook_count);
     if (wrong)
         tk_slots_restore();
     return wrong;
