@@ -33,24 +33,16 @@ def program_of(words: list[str], module: str | None, python: str | None) -> Prog
         if not (path / "__main__.py").is_file():
             raise OptionError(f"{name}: is a directory without __main__.py.", "Name a script in it.")
         return Program(python or sys.executable, name, arguments)
-<<<<<<< Updated upstream
     found = name if path.is_file() else _command(name)
     if is_python(found):
         return _as_python_would(python or found, arguments)
     own = own_python(_head(found))
     if own is None and (not path.is_file() or _head(found).startswith((b"#!", b"\x7fELF"))):
-=======
-    file = name if path.is_file() else _command(name)
-    if _PYTHON.fullmatch(Path(file).name):
-        return _as_python_would(python or file, arguments)
-    own = _own_python(file)
-    if own is None and (not path.is_file() or _head(file).startswith((b"#!", b"\x7fELF"))):
->>>>>>> Stashed changes
         raise OptionError(
-            f"{file}: is not a Python script, so it cannot be recorded.", "Name a Python script, or a module with -m."
+            f"{found}: is not a Python script, so it cannot be recorded.", "Name a Python script, or a module with -m."
         )
     by_itself = own is not None and path.suffix not in (".py", ".pyw")  # `python x.py` does not ask x.py either
-    return Program(python or (str(own) if by_itself else sys.executable), file, arguments)
+    return Program(python or (str(own) if by_itself else sys.executable), found, arguments)
 
 
 def _command(name: str) -> str:

@@ -115,23 +115,9 @@ def write_recordings(trace: Path) -> Processes:
     if missing:
         about["not-recorded"] = ", ".join(missing)
     writer = trace_writer(trace)
-<<<<<<< Updated upstream
     written = [_convert(raw_path(trace), trace, writer, about)]
     written += [_convert(part.raw, part.raw.with_suffix(""), writer) for part in others if part.ended]
     return Processes(written, [part.raw for part in others if not part.ended], missing)
-=======
-    written, running = [_convert(raw_path(trace), trace, writer)], []
-    name = re.compile(re.escape(trace.name) + r"\.(\d+)\.raw")
-    for raw in sorted(trace.parent.iterdir()):
-        match = name.fullmatch(raw.name)
-        if not match or _session(raw) != own:
-            continue
-        if _runs(match[1]):
-            running.append(raw)
-        else:
-            written.append(_convert(raw, trace.with_name(f"{trace.name}.{match[1]}"), writer))
-    return written, running
->>>>>>> Stashed changes
 
 
 def _notes(trace: Path) -> Path:
@@ -161,10 +147,10 @@ def _convert(raw: Path, trace: Path, writer: Writer | FolderWriter, about: Mappi
         except TracekitError as error:
             kept = f"the recording itself is {raw}, and tracekit reads it too."
             raise RecordError(error.message, f"Make room, or name another file; {kept}") from error
-        analysis = tables.analysis
+        found = tables.analysis
     raw.unlink()
-    lost = whole_number(analysis.metadata.get("lost", ""), 2**62) or 0
-    return Written(trace, analysis.events, analysis.threads.num_rows, analysis.duration, lost)
+    lost = whole_number(found.metadata.get("lost", ""), 2**62) or 0
+    return Written(trace, found.events, found.threads.num_rows, found.duration, lost)
 
 
 def _name_calls(tables: TableStream) -> None:
