@@ -58,7 +58,8 @@ static const tk_field fields[] = {
     WHOLE NAMED(counts[TK_ENTRY], "entries") NAMED(counts[TK_ACQUIRE], "acquires")
     NAMED(counts[TK_RELEASE], "releases") NAMED(counts[TK_BUSY], "busies") NAMED(counts[TK_RETRY], "retries")
     SAME(contended_waits) SAME(failed_retries) SAME(lost_rounds) SAME(timeouts) SAME(hand_overs) SAME(check_releases)
-    SAME(blocking_releases) SAME(held) SAME(waited) SAME(retried_waited) SAME(first_seq)
+    SAME(blocking_releases) SAME(held) SAME(waited) SAME(retried_waited) SAME(not_running)
+    SAME(first_seq)
 #undef STRUCT
 #define STRUCT tk_blame
     WHOLE SAME(duration) SAME(waiter) SAME(holder)

@@ -16,7 +16,7 @@ from rich.text import Text
 from tracekit.analysis import Analysis
 from tracekit.analyzers import ANALYZERS, KINDS
 from tracekit.model.arrays import numbers
-from tracekit.reporters.sentences import facts, healthy, not_observed, waiting
+from tracekit.reporters.sentences import facts, healthy, not_observed, not_running, waiting
 from tracekit.words import count, duration, percent, printable, share
 
 if TYPE_CHECKING:
@@ -89,8 +89,9 @@ def _metric(value: float | None, unit: str, change: bool = False) -> str:
 
 def _waiting(analysis: Analysis) -> list[RenderableType]:
     told, reasons = waiting(analysis)
+    more: list[RenderableType] = [Text(), Text(text)] if (text := not_running(analysis)) else []
     if not reasons:
-        return [Text(told)]
+        return [Text(told), *more]
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     table.add_column("of that", justify="right", no_wrap=True)
     table.add_column("", style="bold", no_wrap=True)
@@ -98,7 +99,7 @@ def _waiting(analysis: Analysis) -> list[RenderableType]:
     table.add_column("hit hardest")
     for reason in reasons:
         table.add_row(reason.share, reason.kind, reason.why, Text(reason.hardest))
-    return [Text(told), Text(), table]
+    return [Text(told), Text(), table, *more]
 
 
 def _findings(analysis: Analysis, kinds: Sequence[str]) -> list[RenderableType]:

@@ -11,6 +11,7 @@
 #include "counters.h"
 #include "cpu.h"
 #include "ending.h"
+#include "locks.h"
 #include "new_gil.h"
 #include "old_gil.h"
 #include "stacks.h"
@@ -42,6 +43,7 @@ static void in_forked_child(void) {
     tk_the_gil.holder = tk_the_gil.last_holder = NULL;
     tk_the_gil.drop_request = 0;
     tk_the_gil.waiting = 0;
+    tk_the_gil.late = NULL;
     tk_the_gil.recording++;
     tk_counts_forked();
     if (tk_the_gil.on & TK_WRITING) {
@@ -68,6 +70,8 @@ static const char *find(int old) {
     if (!wrong)
         wrong = tk_slots_replace(save_thread, old ? tk_old_gil_hooks : tk_new_gil_hooks,
                                  old ? tk_old_gil_hook_count : tk_new_gil_hook_count);
+    if (!wrong)
+        wrong = tk_slots_replace(save_thread, tk_lock_hooks, tk_lock_hook_count);
     if (wrong)
         return wrong;
     wrong = old ? tk_old_gil_learn(release_lock, acquire_lock) : tk_new_gil_learn(save_thread, restore_thread);
@@ -134,6 +138,7 @@ TK_PUBLIC const char *tk_record_start(const char *base, const char *metadata, ui
     else {
         tk_stacks_begin();
         tk_threads_anew();
+        tk_locks_anew();
         if (change(tk_the_gil.on | TK_WRITING))
             return NULL;
         tk_stacks_end();

@@ -39,6 +39,8 @@ static inline void tk_release_event(tk_thread *self, uint32_t check, int32_t tic
     int known = TK_RARE(self->acquired && now - self->acquired > tk_cpu_gap) && tk_cpu_used(self, now, &cpu_ns);
     if (known)
         tk_attribute(self, TK_CPU, cpu_ns, 0);
+    if (TK_RARE(self->last_unlocked != NULL))
+        tk_tell_unlocks(self);
     if (tk_the_gil.on & TK_COUNTING)
         tk_count_released(self, self->last, check != 0, known ? &cpu_ns : NULL);
     self->acquired = 0;

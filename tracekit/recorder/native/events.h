@@ -2,6 +2,7 @@
 #ifndef TK_EVENTS_H
 #define TK_EVENTS_H
 
+#include "attributes.h"
 #include "clock.h"
 #include "counters.h"
 #include "state.h"
@@ -9,12 +10,13 @@
 #include "writer.h"
 
 int tk_event_room(const tk_thread *self);
-void tk_attribute(const tk_thread *self, uint32_t code, uint64_t value, uint32_t other);
 
 /* An event of the calling thread is written. */
 static inline void tk_write_event(tk_thread *self, uint32_t code, uint64_t clock, int32_t ticks) {
     if (TK_RARE(self->file != tk_the_gil.file))
         tk_thread_number(self);
+    if (TK_RARE(TK_LOAD(tk_the_gil.late)))
+        tk_tell_late();
     if (TK_RARE(tk_out.next == tk_out.ready) && !tk_event_room(self))
         return;
     if (TK_RARE(clock < tk_out.zero))

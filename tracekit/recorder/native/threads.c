@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "attributes.h"
 #include "counters.h"
 #include "threads.h"
 #include "writer.h"
@@ -37,6 +38,9 @@ void tk_thread_begin(tk_thread *self) {
 /* The thread has its first event in this file. */
 void tk_thread_number(tk_thread *self) {
     self->file = tk_the_gil.file;
+    self->unlock_count = self->waited_for = 0;
+    self->last_unlocked = NULL;
+    TK_STORE(self->late, 0);
     self->number = numbers++;
     tk_thread_tell(self);
 }
@@ -52,6 +56,10 @@ static void thread_ends(void *ending) {
     char comm[COMM_BYTES] = "";
     free(self->trail);         /* it does not hold the GIL, so nobody else uses it */
     self->trail = NULL;
+    if (TK_LOAD(self->late) && guard && !pthread_mutex_lock(guard)) {  /* the list ends with this storage */
+        tk_tell_late();
+        pthread_mutex_unlock(guard);
+    }
     if (!guard || !TK_LOAD(tk_the_gil.on))
         return;
     if (self->named || prctl(PR_GET_NAME, comm) || !strcmp(comm, process_comm))
