@@ -40,6 +40,8 @@ RECORDER_MAY_IMPORT = {
     "recorder": {"errors"},
     "recorder.bootstrap": set(),
     "recorder.stacks": set(),
+    "recorder.follow.sitecustomize": set(),
+    "recorder.pythons": set(),
     "recorder.launch": {"errors"},
 }
 """What runs in or starts the recorded program; only `recorder.recording` knows the rest of tracekit."""

@@ -38,7 +38,9 @@ _CHUNK = np.dtype(
 _RECORD = np.dtype([("stamp", "<u8"), ("thread", "<u4"), ("ticks", "<i4")])
 _THREAD = np.dtype([("kind", "<u4"), ("thread", "<u4"), ("tid", "<u4"), ("length", "<u4"), ("text", "V112")])
 _DEFINITION = np.dtype([("kind", "<u4"), ("first", "<u4"), ("second", "<u4"), ("third", "<u4")])
-_EVENTS, _THREADS, _DEFINITIONS = 1, 2, 3
+_START = np.dtype([("pid", "<u4"), ("length", "<u4"), ("text", "V248")])
+_EVENTS, _THREADS, _DEFINITIONS, _STARTS = 1, 2, 3, 4
+_RECORDS = {_EVENTS: _RECORD, _THREADS: _THREAD, _DEFINITIONS: _DEFINITION, _STARTS: _START}
 _CODE, _STACK = 1, 2
 _ENTRY, _RELEASE = 1, 3
 _NEW_THREAD, _NAME, _SYSTEM_NAME = 1, 2, 3
@@ -111,6 +113,8 @@ class RawRecording(EventStream):
         self._take_metadata()
         self._name_threads()
         self._define()
+        self.starts = self._find_starts()
+        """What the process and those that it forked have started by exec: pid, path and arguments."""
 
     def _damaged(self, what: str) -> SourceError:
         return SourceError(f"{self.path}: this raw recording is damaged: {what}.", _HINT)
@@ -129,7 +133,7 @@ class RawRecording(EventStream):
             if head is None:
                 self.truncated = f"the file ends before the last {count - number} of its chunks"
                 break
-            record = {_EVENTS: _RECORD, _THREADS: _THREAD, _DEFINITIONS: _DEFINITION}.get(int(head["kind"]))
+            record = _RECORDS.get(int(head["kind"]))
             rows = int(head["count"])
             if record is None and not rows:
                 continue  # the program ended while it was being made
@@ -153,6 +157,7 @@ class RawRecording(EventStream):
         self.metadata["pid"] = str(header["pid"])
         if header["parent"]:
             self.metadata["forked-by"] = str(header["parent"])
+            self.metadata.pop("started-by", None)  # that was its parent
         started = datetime.fromtimestamp(int(header["started"]) / 10**9, UTC)
         self.metadata["started"] = started.isoformat(timespec="milliseconds")
         self.metadata["lost"] = str(header["lost"])
@@ -213,6 +218,15 @@ class RawRecording(EventStream):
                     return
                 else:
                     raise self._damaged("it has a definition that there is not")
+
+    def _find_starts(self) -> list[tuple[int, list[str]]]:
+        return [
+            (int(row["pid"]), _texts(row["text"].tobytes()[: int(row["length"])]))
+            for start, head in self._chunks
+            if head["kind"] == _STARTS
+            for row in self._records(start, head, _START)
+            if row["pid"]
+        ]
 
     def _take_definition(self, kind: str, told: str) -> None:
         if why := self.definitions.take(kind, told):
@@ -405,6 +419,10 @@ class _Bytes:
     def one(self, dtype: np.dtype[np.void], start: int) -> np.void | None:
         got = self.at(start, dtype.itemsize)
         return np.frombuffer(got, dtype)[0] if len(got) == dtype.itemsize else None
+
+
+def _texts(zero_terminated: bytes) -> list[str]:
+    return zero_terminated.removesuffix(b"\0").decode("utf-8", "replace").split("\0")
 
 
 def _integers(values: Integers) -> pa.Array:

@@ -11,6 +11,7 @@
 #include "counters.h"
 #include "cpu.h"
 #include "ending.h"
+#include "follow.h"
 #include "locks.h"
 #include "new_gil.h"
 #include "old_gil.h"
@@ -40,16 +41,16 @@ static void in_forked_child(void) {
     if (!tk_the_gil.on)
         return;
     tk_the_gil.pid = (uint32_t)getpid();
+    if (tk_follow_how == TK_FOLLOW_NONE)
+        TK_STORE(tk_the_gil.on, tk_the_gil.on & ~TK_WRITING);
     tk_the_gil.holder = tk_the_gil.last_holder = NULL;
     tk_the_gil.drop_request = 0;
     tk_the_gil.waiting = 0;
     tk_the_gil.late = NULL;
     tk_the_gil.recording++;
     tk_counts_forked();
-    if (tk_the_gil.on & TK_WRITING) {
-        tk_threads_anew();
-        tk_raw_forked();
-    }
+    tk_threads_anew();
+    tk_raw_forked();
     tk_stacks_forked();
     if (old_gil)
         tk_old_gil_forked();
@@ -75,6 +76,8 @@ static const char *find(int old) {
     if (wrong)
         return wrong;
     wrong = old ? tk_old_gil_learn(release_lock, acquire_lock) : tk_new_gil_learn(save_thread, restore_thread);
+    if (!wrong)
+        wrong = tk_slots_replace(save_thread, tk_follow_hooks, tk_follow_hook_count);
     if (wrong)
         tk_slots_restore();
     return wrong;

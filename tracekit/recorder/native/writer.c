@@ -21,6 +21,8 @@
 
 enum {
     READY_BYTES = 1 << 16,     /* memory is got ready in such pieces */
+    FEW_EVENTS = 32,           /* a forked child with no more of them that becomes another program leaves no file */
+    MOST_NAMES = 1000,
 };
 
 tk_raw tk_out;
@@ -34,12 +36,18 @@ static struct {
     char *metadata;
     size_t metadata_bytes;
     uint64_t session;
-    int old_gil, forked, full;
+    int old_gil, forked, full, removed;
     uint32_t parent;
     uint32_t *ring;            /* the numbers of the event chunks, when they are used again */
     uint64_t ring_size, event_chunks, thread_chunks, definition_chunks;
-    tk_chunk *threads, *definitions;
+    tk_chunk *threads, *definitions, *starts;
 } file;
+
+/* What is known before a recording is opened. */
+static struct {
+    uint64_t session;
+    int own, starts;
+} belongs;
 
 /* The second of the moments that tell the clock's rate: the later the better. */
 static void note_clock(tk_header *header) {
@@ -122,6 +130,24 @@ static tk_chunk *next_chunk(void) {
     return new_chunk(TK_EVENTS, file.event_chunks);
 }
 
+/* Whether this file is part of this very recording. */
+static int is_ours(const char *path) {
+    tk_header header = {0};
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC), ours = 0;
+    if (descriptor >= 0) {
+        ours = read(descriptor, &header, sizeof header) == (ssize_t)sizeof header && header.session == file.session;
+        close(descriptor);
+    }
+    return ours;
+}
+
+/* BASE.PID.raw, BASE.PID-2.raw: a process may have been another program before. */
+static void name_by_pid(void) {
+    snprintf(file.path, sizeof file.path, "%s.%d.raw", file.base, (int)getpid());
+    for (int number = 2; number < MOST_NAMES && is_ours(file.path); number++)
+        snprintf(file.path, sizeof file.path, "%s.%d-%d.raw", file.base, (int)getpid(), number);
+}
+
 static int open_file(void) {
     tk_header *header = map(0, TK_HEADER_BYTES, O_CREAT | O_EXCL, 1);
     if (!header)
@@ -144,6 +170,11 @@ static int open_file(void) {
     note_clock(header);
     if (!(file.threads = new_chunk(TK_THREADS, file.thread_chunks++)))
         return 0;
+    if (belongs.starts && !file.forked) {
+        if (!(file.starts = new_chunk(TK_STARTS, 0)))
+            return 0;
+        madvise(file.starts, TK_CHUNK_BYTES, MADV_DOFORK);  /* what children start belongs here, too */
+    }
     memcpy(header->magic, TK_MAGIC, sizeof header->magic);
     return 1;
 }
@@ -164,7 +195,7 @@ static int next_events(void) {
 int tk_raw_advance(void) {
     int before = errno;
     if (!file.full && file.forked && !tk_out.header) {
-        snprintf(file.path, sizeof file.path, "%s.%d.raw", file.base, (int)getpid());
+        name_by_pid();
         file.full = !open_file();
     }
     if (!file.full && (!tk_out.chunk || (char *)tk_out.next == (char *)tk_out.chunk + TK_CHUNK_BYTES))
@@ -246,13 +277,57 @@ void tk_raw_forked(void) {
     file.parent = (uint32_t)getppid();
 }
 
+/* How the next recording belongs to others. own: it was started by one of them; starts: what it starts is noted. */
+void tk_raw_belongs(uint64_t session, int own, int starts) {
+    belongs.session = session;
+    belongs.own = own;
+    belongs.starts = starts;
+}
+
+/* The recorded process that this one is, or that has forked it. */
+uint32_t tk_raw_owner(void) {
+    return tk_out.header && !file.removed ? tk_out.header->pid : file.parent;
+}
+
+/* NULL: not noted. */
+tk_start_record *tk_raw_started(uint32_t pid, const char *text, size_t length) {
+    enum { MOST = (TK_CHUNK_BYTES - sizeof(tk_chunk)) / sizeof(tk_start_record) };
+    tk_chunk *starts = file.starts;
+    if (!starts)
+        return NULL;
+    uint64_t place = __atomic_fetch_add(&starts->count, 1, __ATOMIC_RELAXED);
+    if (place >= MOST) {
+        __atomic_fetch_sub(&starts->count, 1, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&starts->attributes, 1, __ATOMIC_RELAXED);
+        return NULL;
+    }
+    tk_start_record *record = (tk_start_record *)(starts + 1) + place;
+    record->length = (uint32_t)length;
+    memcpy(record->text, text, length);
+    __atomic_store_n(&record->pid, pid, __ATOMIC_RELEASE);
+    return record;
+}
+
+void tk_raw_not_started(tk_start_record *record) {
+    if (record)
+        record->pid = 0;
+}
+
+/* The process becomes another program, or after all does not. locked: under the guard. */
+void tk_raw_leave(int leaves, int locked) {
+    tk_out.header->stopped = leaves ? TK_REPLACED : 0;
+    if (leaves && locked)
+        note_clock(tk_out.header);
+    if (leaves && file.forked && file.event_chunks < 2 && (!tk_out.chunk || tk_out.chunk->count <= FEW_EVENTS))
+        file.removed = !unlink(file.path);
+}
+
 /* base: the recording goes to BASE.raw, a forked child's to BASE.PID.raw. max_bytes: of a ring, or 0. */
 const char *tk_raw_open(const char *base, const char *metadata, size_t metadata_bytes, uint64_t max_bytes, int old_gil) {
     if (strlen(base) >= sizeof file.base)
         return strerror(ENAMETOOLONG);
     memset(&file, 0, sizeof file);
     strcpy(file.base, base);
-    snprintf(file.path, sizeof file.path, "%s.raw", base);
     size_t room = TK_HEADER_BYTES - sizeof(tk_header);
     file.metadata_bytes = metadata_bytes < room ? metadata_bytes : room;
     file.old_gil = old_gil;
@@ -264,8 +339,13 @@ const char *tk_raw_open(const char *base, const char *metadata, size_t metadata_
     if (!file.metadata || (file.ring_size && !file.ring))
         return strerror(ENOMEM);
     memcpy(file.metadata, metadata, file.metadata_bytes);
-    if (getrandom(&file.session, sizeof file.session, 0) != sizeof file.session)
+    file.session = belongs.session;
+    if (!file.session && getrandom(&file.session, sizeof file.session, 0) != sizeof file.session)
         file.session = tk_nanoseconds(CLOCK_REALTIME) ^ (uint64_t)getpid() << 40;
+    if (belongs.own)
+        name_by_pid();
+    else
+        snprintf(file.path, sizeof file.path, "%s.raw", base);
     if (open_file() && next_events() && tk_raw_advance())
         return NULL;
     const char *why = strerror(errno);
@@ -285,8 +365,12 @@ void tk_raw_close(int stopped) {
     if (!old.header)
         return;
     note_clock(old.header);
-    old.header->stopped = (uint32_t)stopped;
+    old.header->stopped = stopped ? TK_STOPPED : 0;
     tk_out = (tk_raw){0};
+    if (file.starts && !file.forked) {
+        munmap(file.starts, TK_CHUNK_BYTES);
+        file.starts = NULL;
+    }
     file.threads = file.definitions = NULL;
     file.full = 1;
     if (old.chunk)
