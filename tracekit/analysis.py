@@ -243,16 +243,17 @@ class Analysis:
     @cached_property
     def waited(self) -> dict[str, dict[str, Waited]]:
         """The table `causes` by cause and thread, those first that waited longest."""
-        found: dict[str, dict[str, Waited]] = {cause: {} for cause in CAUSES}
+        by_cause: dict[str, dict[str, Waited]] = {cause: {} for cause in CAUSES}
         names = ("thread", "cause", "holder", "duration", "waits")
         columns = (self.causes.column(name).to_pylist() for name in names)
         for thread, cause, holder, spent, waits in zip(*columns, strict=True):
-            waited = found[cause].setdefault(thread, Waited())
+            waited = by_cause[cause].setdefault(thread, Waited())
             waited.duration += spent
             waited.waits += waits
             waited.holders[holder] += spent
         return {
-            cause: dict(sorted(threads.items(), key=lambda item: -item[1].duration)) for cause, threads in found.items()
+            cause: dict(sorted(threads.items(), key=lambda item: -item[1].duration))
+            for cause, threads in by_cause.items()
         }
 
     def _hogs(self) -> dict[str, str]:

@@ -149,7 +149,7 @@ typedef int spawn(pid_t *, const char *, const posix_spawn_file_actions_t *, con
 static int start(spawn *real, pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
                  const posix_spawnattr_t *attributes, char *const *arguments, char *const *given) {
     pid_t started;
-    if (!TK_LOAD(tk_the_gil.on))
+    if (!tk_is_writing())
         return real(pid, path, actions, attributes, arguments, given);
     int error = real(&started, path, actions, attributes, arguments, environment(given));
     if (!error) {
@@ -178,7 +178,7 @@ static struct {
 } shells = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 static int hook_system(const char *command) {
-    if (!command || tk_follow_how != TK_FOLLOW_ALL || !TK_LOAD(tk_the_gil.on))
+    if (!command || tk_follow_how != TK_FOLLOW_ALL || !tk_is_writing())
         return system(command);
     char *arguments[] = {"sh", "-c", "--", (char *)command, NULL};
     struct sigaction ignore = {.sa_handler = SIG_IGN};

@@ -21,7 +21,6 @@
 
 enum {
     READY_BYTES = 1 << 16,     /* memory is got ready in such pieces */
-    CALIBRATION_NS = 1000000,
     FEW_EVENTS = 32,           /* a forked child with no more of them that becomes another program leaves no file */
     MOST_NAMES = 1000,
 };
@@ -36,9 +35,7 @@ static struct {
     ino_t inode;
     char *metadata;
     size_t metadata_bytes;
-    uint64_t session, first_clock;
-    int64_t first_ns;
-    double rate;
+    uint64_t session;
     int old_gil, forked, full, removed;
     uint32_t parent;
     uint32_t *ring;            /* the numbers of the event chunks, when they are used again */
@@ -52,32 +49,10 @@ static struct {
     int own, starts;
 } belongs;
 
-static void note_clock(tk_header *header, int which) {
-    header->anchors[which][1] = (int64_t)tk_nanoseconds(CLOCK_MONOTONIC);
-    header->anchors[which][0] = (int64_t)(tk_now() - tk_out.zero);
-}
-
-/* The first moment that is noted, and a second one for now, until a later one tells the rate better. */
-static void note_first_clock(tk_header *header) {
-    if (file.forked) {         /* the parent's, on this file's clock */
-        header->anchors[0][0] = (int64_t)(file.first_clock - tk_out.zero);
-        header->anchors[0][1] = file.first_ns;
-    } else {
-        note_clock(header, 0);
-        file.first_clock = tk_out.zero + (uint64_t)header->anchors[0][0];
-        file.first_ns = header->anchors[0][1];
-        while ((int64_t)tk_nanoseconds(CLOCK_MONOTONIC) < file.first_ns + CALIBRATION_NS) {
-        }
-    }
-    note_clock(header, 1);
-    if (!file.forked)
-        file.rate = (double)(header->anchors[1][1] - file.first_ns) /
-                    (double)(header->anchors[1][0] - header->anchors[0][0]);
-}
-
-/* ns in one step of the records' clock. */
-double tk_raw_rate(void) {
-    return file.rate;
+/* The second of the moments that tell the clock's rate: the later the better. */
+static void note_clock(tk_header *header) {
+    header->anchors[1][1] = (int64_t)tk_nanoseconds(CLOCK_MONOTONIC);
+    header->anchors[1][0] = (int64_t)(tk_now() - tk_out.zero);
 }
 
 /* Maps a part of the file, which is made longer if that part is new. NULL and errno: cannot be had. */
@@ -178,7 +153,6 @@ static int open_file(void) {
     if (!header)
         return 0;
     tk_out = (tk_raw){.header = header, .zero = tk_now()};
-    tk_out.last = tk_out.zero;
     file.event_chunks = file.thread_chunks = file.definition_chunks = 0;
     file.threads = file.definitions = NULL;
     header->version = TK_RAW_VERSION;
@@ -191,7 +165,9 @@ static int open_file(void) {
     header->started = tk_nanoseconds(CLOCK_REALTIME);
     header->metadata_bytes = (uint32_t)file.metadata_bytes;
     memcpy(header->metadata, file.metadata, file.metadata_bytes);
-    note_first_clock(header);
+    header->anchors[0][0] = (int64_t)(tk_first_clock - tk_out.zero);  /* before the file's first event */
+    header->anchors[0][1] = tk_first_ns;
+    note_clock(header);
     if (!(file.threads = new_chunk(TK_THREADS, file.thread_chunks++)))
         return 0;
     if (belongs.starts && !file.forked) {
@@ -230,7 +206,7 @@ int tk_raw_advance(void) {
         char *start = (char *)tk_out.chunk + done;
         madvise(start, READY_BYTES, MADV_POPULATE_WRITE);
         tk_out.ready = (tk_record *)(start + READY_BYTES);
-        note_clock(tk_out.header, 1);
+        note_clock(tk_out.header);
     }
     errno = before;
     return !file.full;
@@ -341,7 +317,7 @@ void tk_raw_not_started(tk_start_record *record) {
 void tk_raw_leave(int leaves, int locked) {
     tk_out.header->stopped = leaves ? TK_REPLACED : 0;
     if (leaves && locked)
-        note_clock(tk_out.header, 1);
+        note_clock(tk_out.header);
     if (leaves && file.forked && file.event_chunks < 2 && (!tk_out.chunk || tk_out.chunk->count <= FEW_EVENTS))
         file.removed = !unlink(file.path);
 }
@@ -388,7 +364,7 @@ void tk_raw_close(int stopped) {
     tk_chunk *threads = file.threads, *definitions = file.definitions;
     if (!old.header)
         return;
-    note_clock(old.header, 1);
+    note_clock(old.header);
     old.header->stopped = stopped ? TK_STOPPED : 0;
     tk_out = (tk_raw){0};
     if (file.starts && !file.forked) {

@@ -11,13 +11,12 @@ typedef struct {
     tk_record *next, *ready;   /* up to `ready` there is memory */
     tk_chunk *chunk;
     tk_header *header;
-    uint64_t zero, last, checks;
+    uint64_t zero, checks;
 } tk_raw;
 
 extern tk_raw tk_out;
 const char *tk_raw_open(const char *base, const char *metadata, size_t metadata_bytes, uint64_t max_bytes, int old_gil);
 int tk_raw_advance(void);
-double tk_raw_rate(void);
 void tk_raw_thread(uint32_t kind, uint32_t number, uint32_t tid, const char *text, size_t length);
 int tk_raw_define(const tk_definition *definition, const char *function, const char *file);
 void tk_raw_forked(void);
