@@ -64,9 +64,10 @@ def glossary() -> str:
 CULPRIT_PAGE = """# Functions that keep the GIL
 
 Made from `tracekit/analyzers/culprits.py` by `python docs/make_tables.py`. A finding whose holds were in one of these
-gives its advice. They are recognised by the innermost frame where that is a library's (`json.decoder`), and in holds that
-are known to have been in C code by what the line of the user's code calls ([recording.md](recording.md#stacks)).
-`pytest -m soak tests/recorder/test_culprits.py` records those for which `tests/recorder/programs/culprits.py` has a program.
+gives its advice. They are recognised by the innermost frame where that is a library's (`json.decoder`), and in holds
+that are known to have been in C code by what the line of the user's code calls ([recording.md](recording.md#stacks)).
+`pytest -m soak tests/recorder/test_culprits.py` records those for which `tests/recorder/programs/culprits.py` has a
+program.
 
 | what | with the GIL | versions | what to do | source |
 | --- | --- | --- | --- | --- |

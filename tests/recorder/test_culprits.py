@@ -19,7 +19,8 @@ KEEPS = {
     "search": "Searching", "multiply": "Arithmetic", "summed": "Going through", "join_texts": "bytes.join",
     "hash_small": "hashlib", "checksum_small": "zlib.crc32", "encode": "base64", "encode_base64": "base64",
     "unpickle": "pickle", "pickled": "pickle", "collect": "gc.collect", "compiled": "Compiling",
-    "c_call": "ctypes.PyDLL", "rows": "csv", "deepcopy": "copy.deepcopy", "objects": "numpy", "orjson_loads": "orjson", "unpack": "msgpack",
+    "c_call": "ctypes.PyDLL", "rows": "csv", "deepcopy": "copy.deepcopy",
+    "objects": "numpy", "orjson_loads": "orjson", "unpack": "msgpack",
 }  # fmt: skip
 LETS_GO = {
     "hash_large": "hashlib", "checksum_large": "zlib.crc32", "pack": "zlib", "pack_bz2": "zlib", "select": "sqlite3",
