@@ -129,7 +129,7 @@ class RawRecording(EventStream):
 
     def _find_chunks(self) -> list[tuple[int, np.void]]:
         """Each chunk's place in the file, and its head; those of each kind in their order."""
-        found, size = [], int(self.header["chunk_bytes"])
+        heads, size = [], int(self.header["chunk_bytes"])
         first, count = int(self.header["header_bytes"]), int(self.header["chunks"])
         number = -1
         while (number := number + 1) < count:
@@ -147,8 +147,8 @@ class RawRecording(EventStream):
                 continue  # the program ended while it was being made
             if record is None or rows * record.itemsize > size - _CHUNK.itemsize or head["checks"] > _MOST_CHECKS:
                 raise self._damaged(f"there is no chunk at byte {start}")
-            found.append((start, head))
-        return sorted(found, key=lambda chunk: (-int(chunk[1]["kind"]), int(chunk[1]["order"])))
+            heads.append((start, head))
+        return sorted(heads, key=lambda chunk: (-int(chunk[1]["kind"]), int(chunk[1]["order"])))
 
     def _records(self, start: int, head: np.void, dtype: np.dtype[np.void]) -> Record:
         wanted = int(head["count"]) * dtype.itemsize
@@ -359,10 +359,10 @@ class _Attributes:
         threads, late = records["thread"][rows], late[rows]
         last = np.maximum.accumulate(np.where(late, -1, np.arange(len(rows))))
         here = (last >= 0) & (threads[last] == threads)
-        found = np.where(here, places[rows[last]], -1)
+        at = np.where(here, places[rows[last]], -1)
         earlier = late & ~here & (threads < len(self._released))
-        found[earlier] = self._released[threads[earlier]]
-        return found[late][np.argsort(rows[late])]
+        at[earlier] = self._released[threads[earlier]]
+        return at[late][np.argsort(rows[late])]
 
     def _remember(self, threads: npt.NDArray[np.uint32], places: Integers) -> None:
         if (most := int(threads.max())) >= THREAD_LIMIT:
@@ -385,16 +385,16 @@ class _Attributes:
         begin, end = np.searchsorted(places, [before, self._given])
         self._waiting = [(places[end:], waiting[end:])] if end < len(places) else []
         own = rows[places[begin:end] - before]
-        found = waiting[begin:end]
-        kinds, events = (found["stamp"] & np.uint64(255)).astype(np.uint8), _EVENT_CODES[codes[own]]
+        those = waiting[begin:end]
+        kinds, events = (those["stamp"] & np.uint64(255)).astype(np.uint8), _EVENT_CODES[codes[own]]
         told = [np.empty(0, SPARSE)]
         for kind, keys in _KEYS.items():
-            for key, values in zip(keys, (found["stamp"] >> np.uint64(8), found["ticks"]), strict=True):
+            for key, values in zip(keys, (those["stamp"] >> np.uint64(8), those["ticks"]), strict=True):
                 if key is None:
                     continue
                 belongs = np.isin(events, [EVENTS.index(event) for event in BELONGS[key]])
                 chosen = (
-                    (kinds == kind) & belongs & (values >= LEAST[key]) & (found["thread"] == records["thread"][own])
+                    (kinds == kind) & belongs & (values >= LEAST[key]) & (those["thread"] == records["thread"][own])
                 )
                 told.append(np.empty(int(chosen.sum()), SPARSE))
                 told[-1]["row"], told[-1]["value"] = own[chosen], values[chosen].astype(np.int64)
