@@ -16,6 +16,7 @@ import pyarrow as pa
 from tracekit import timeline
 from tracekit.analyzers import ANALYZERS, KINDS, explain
 from tracekit.analyzers.finding import Finding, Group, Loss, Story, Waited
+from tracekit.analyzers.places import Places
 from tracekit.errors import NotObservedError, OptionError, SourceError
 from tracekit.model import schemas
 from tracekit.model.arrays import NULL, int64_values
@@ -231,7 +232,13 @@ class Analysis:
             free_gap=self.totals.free_wanted // self.totals.switches if self.totals.switches else None,
             groups=self.groups,
             unobserved=self.unobserved,
+            places=self.places,
         )
+
+    @cached_property
+    def places(self) -> Places:
+        """At which lines was waited, in words."""
+        return Places(self.stack_blame, self.stacks)
 
     @cached_property
     def waited(self) -> dict[str, dict[str, Waited]]:

@@ -59,12 +59,8 @@ class Recorder(object):
         if wrong and no_file.value:
             raise Refused("%s.raw: cannot be written: %s. Name another file with -o." % (base, as_text(wrong)))
         self._begun(wrong)
-        if self._follows and not old:
-            import _posixsubprocess
-
-            ctypes.pythonapi.PyCFunction_GetFunction.restype = ctypes.c_void_p
-            ctypes.pythonapi.PyCFunction_GetFunction.argtypes = [ctypes.py_object]
-            self.library.tk_follow_calls_of(ctypes.pythonapi.PyCFunction_GetFunction(_posixsubprocess.fork_exec))
+        if self._follows:
+            self._redirect_extensions(old)
 
     def count(self):
         """Counts what each thread does, from now to the end of the process. Raises Refused."""
@@ -74,6 +70,21 @@ class Recorder(object):
         if wrong:
             raise Refused("%s: cannot be recorded: %s." % (name(), as_text(wrong)))
         self._undo = name_threads(self.library.tk_name_thread)
+
+    def _redirect_extensions(self, old):
+        """Of these modules some interpreters have objects of their own."""
+        import ctypes
+        import resource
+
+        functions = [resource.setrlimit]
+        if not old:
+            import _posixsubprocess
+
+            functions.append(_posixsubprocess.fork_exec)
+        where = ctypes.pythonapi.PyCFunction_GetFunction
+        where.restype, where.argtypes = ctypes.c_void_p, [ctypes.py_object]
+        for function in functions:
+            self.library.tk_calls_of(ctypes.c_void_p(where(function)))
 
     def stop(self):
         for undo in self._undo:
@@ -110,7 +121,6 @@ def load(path):
     library.tk_follow_prepare.argtypes = [
         ctypes.c_int32, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_int32,
     ]  # fmt: skip
-    library.tk_follow_calls_of.argtypes = [ctypes.c_void_p]
     return library
 
 
