@@ -71,7 +71,7 @@ def test_markers_are_the_tables_rows(name: str, piece: int, tmp_path: Path, monk
             sum(end - begin for _, _, begin, end, _ in told) / unit
         )
         assert sorted(map(str, ((a, b, e) for a, b, _, _, e in shown))) == sorted(
-            map(key, ((a, b, e) for a, b, _, _, e in told))
+            map(str, ((a, b, e) for a, b, _, _, e in told))
         )
         for row in rows:
             assert row["data"]["type"] == ("gil-hold" if row["name"] == "holds the GIL" else "gil-wait")
