@@ -1,3 +1,5 @@
+from tracekit import opentelemetry as opentelemetry
+from tracekit import prometheus as prometheus
 from tracekit.analysis import Analysis as Analysis
 from tracekit.analysis import analyze as analyze
 from tracekit.checks import CheckFailed as CheckFailed
@@ -12,11 +14,15 @@ from tracekit.errors import RecordError as RecordError
 from tracekit.errors import SchemaError as SchemaError
 from tracekit.errors import SourceError as SourceError
 from tracekit.errors import TracekitError as TracekitError
+from tracekit.live.counting import count as count
+from tracekit.live.counting import counters as counters
 from tracekit.querying import query as query
 from tracekit.recorder.recording import Recording as Recording
 from tracekit.recorder.recording import record as record
 from tracekit.recorder.recording import recorded as recorded
 from tracekit.sql import QueryError as QueryError
+from tracekit.timeline.flame import Flame as Flame
+from tracekit.timeline.flame import Frame as Frame
 from tracekit.trace import Trace as Trace
 from tracekit.trace import from_pandas as from_pandas
 from tracekit.trace import read as read

@@ -13,6 +13,7 @@ import tracekit
 from tests.conftest import GOLDEN, SAMPLES, trace_file
 from tracekit.analysis import Analysis
 from tracekit.analyzers.finding import Finding
+from tracekit.reporters.sentences import not_running
 from tracekit.words import fold, percent
 
 MS = 1_000_000
@@ -199,3 +200,14 @@ def test_where_release_kinds_are_unknown_the_reason_for_waiting_is_too(tmp_path:
     finding = one(written(tmp_path, rows, min_cycles=99), "queueing")
     assert "the trace does not tell" in finding.explanation
     assert "blocking call (I/O" not in finding.explanation
+
+
+def test_time_between_a_forced_release_and_the_next_entry_is_told() -> None:
+    """One core, two counters: each waits for nothing, and runs half of the time."""
+    analysis = tracekit.analyze(trace_file("py27-cpu2-onecore.log"))
+    (worst,) = [row for row in analysis.threads.to_pylist() if row["thread"] == "t2"]
+    assert worst["waited"] < 0.001 * analysis.duration < 0.4 * analysis.duration < worst["not_running"]
+    told = not_running(analysis)
+    assert "t2 was not yet running for 50.0 % of the trace's ticks, and 1 other thread for at least 5 %" in told
+    assert percent(worst["not_running"] / analysis.duration) == "50.0 %"
+    assert not_running(tracekit.analyze(trace_file("py27-cpu2.log"))) == ""

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import tracekit
 from tests.conftest import require_native
 from tests.strategies import attributed, histories, stories, texts
-from tracekit.analyzers import COLLECTED
+from tracekit.analyzers import COLLECTED, scheduling
 from tracekit.model import schemas
 from tracekit.model import source as source_module
 from tracekit.model.attributes import Attributes, of_rows
@@ -283,7 +283,9 @@ def test_times_scale_durations(text: bytes, factor: int) -> None:
                 c.name == field.name and c.unit == "clock" for c in schemas.load(table).columns
             )
             assert after == ([v if v is None else v * factor for v in before] if is_time else before), (table, field)
-    assert [f.severity for f in one.findings] == [f.severity for f in other.findings]
+    # How many `scheduling` findings there are depends on real time: how long a wake-up takes at least.
+    one_told, other_told = ([f.severity for f in told.findings if f.kind != scheduling.KIND] for told in (one, other))
+    assert one_told == other_told
 
 
 @given(stories(), st.integers(0, 200))

@@ -159,7 +159,7 @@ typedef struct { int64_t seq, clock; int32_t thread, holder, kind, padding; } tk
 typedef struct {
     int64_t counts[TK_EVENTS];
     int64_t contended_waits, failed_retries, lost_rounds, timeouts, hand_overs;
-    int64_t check_releases, blocking_releases, held, waited, retried_waited, first_seq;
+    int64_t check_releases, blocking_releases, held, waited, retried_waited, not_running, first_seq;
 } tk_thread_totals;
 
 typedef struct {

@@ -56,13 +56,14 @@ static const tk_field fields[] = {
     WHOLE SAME(threads) SAME(pieces) SAME(delay) SAME(wake_count) SAME(seed) SAME(start) SAME(first) SAME(started_by)
     SAME(work) SAME(outside) SAME(needs) SAME(arrives) SAME(atomic) SAME(free) SAME(wakes) SAME(answers)
     SAME(answers_from) SAME(stalls) SAME(stalls_from) SAME(returns) SAME(returns_from) SAME(begins) SAME(ends)
-    SAME(waited) SAME(waits) SAME(waiters) SAME(wait_count)
+    SAME(waited) SAME(waits) SAME(waiters) SAME(wait_count) SAME(stops)
 #undef STRUCT
 #define STRUCT tk_thread_totals
     WHOLE NAMED(counts[TK_ENTRY], "entries") NAMED(counts[TK_ACQUIRE], "acquires")
     NAMED(counts[TK_RELEASE], "releases") NAMED(counts[TK_BUSY], "busies") NAMED(counts[TK_RETRY], "retries")
     SAME(contended_waits) SAME(failed_retries) SAME(lost_rounds) SAME(timeouts) SAME(hand_overs) SAME(check_releases)
-    SAME(blocking_releases) SAME(held) SAME(waited) SAME(retried_waited) SAME(first_seq)
+    SAME(blocking_releases) SAME(held) SAME(waited) SAME(retried_waited) SAME(not_running)
+    SAME(first_seq)
 #undef STRUCT
 #define STRUCT tk_blame
     WHOLE SAME(duration) SAME(waiter) SAME(holder)

@@ -82,7 +82,8 @@ typedef struct thread {
     map handoffs;
     losses lost[CAUSES]; /* by cause; SCHEDULING stays empty: nobody is to blame */
     int64_t scheduling, scheduling_waits;
-    bool after_check;
+    int64_t forced_at; /* when the GIL was last taken from it */
+    bool after_check, forced; /* its last RELEASE was one at a check; and no ENTRY has followed */
     convoy convoy;
     histogram durations[TK_DISTRIBUTIONS];
 } thread;
@@ -1154,6 +1155,7 @@ static void acquire(tk_timeline *t, int32_t thread, int64_t seq, int64_t checks,
     }
     if (waits) close_wait(t, thread, seq);
     else t->hold_waited = TK_NULL;
+    t->threads[thread].forced = false;
     t->acquires++;
     t->reacquires += t->last_change_thread == thread;
     t->last_change_thread = NOBODY;
@@ -1168,6 +1170,8 @@ static inline void release(tk_timeline *t, int32_t thread, int64_t seq, int64_t 
     if (LIKELY(t->holder == thread)) {
         const int kind = release_kind(t->hold_checks, checks);
         t->threads[thread].after_check = kind == TK_CHECK_RELEASE;
+        t->threads[thread].forced = kind == TK_CHECK_RELEASE;
+        t->threads[thread].forced_at = t->clock;
         close_hold(t, seq, kind, false, ticks);
     } else {
         fault(t, TK_RELEASE_WITHOUT_ACQUIRE, !first_row, thread, seq);
@@ -1194,6 +1198,8 @@ static void step(tk_timeline *t, const tk_columns *c, int64_t row, int32_t threa
             forget_timeouts(t, &t->threads[thread].wait);
             forget_wait(t, &t->threads[thread].wait);
         }
+        if (t->threads[thread].forced) totals->not_running += t->clock - t->threads[thread].forced_at;
+        t->threads[thread].forced = false;
         open_wait(t, thread, seq, false);
         break;
     case TK_BUSY:
@@ -1228,7 +1234,7 @@ static inline bool reacquire_at_once(tk_timeline *t, const tk_columns *c, int64_
     const int kind = release_kind(t->hold_checks, checks[0]);
     t->threads[thread].after_check = kind == TK_CHECK_RELEASE;
     close_hold(t, seq, kind, false, ticks[0]);
-    t->hold_wait_start = t->clock;
+    const int64_t let_go = t->hold_wait_start = t->clock;
     int64_t wait_start_ticks = tick_clock(t);
     /* Mostly the rows tell the same ticks and checks: then the clock stands still. */
     if (t->totals.timed || ticks[1] != ticks[0] || ticks[2] != ticks[0] || checks[1] != checks[0] ||
@@ -1240,6 +1246,7 @@ static inline bool reacquire_at_once(tk_timeline *t, const tk_columns *c, int64_
     } else if (c->clock) {
         c->clock[row + 1] = c->clock[row + 2] = t->clock;
     }
+    if (kind == TK_CHECK_RELEASE) totals->not_running += t->hold_wait_start - let_go;
     t->hold_waited = t->clock - t->hold_wait_start;
     t->hold_contended = false;
     totals->waited += t->hold_waited;

@@ -67,16 +67,16 @@ def _interpreters() -> Check:
     """Those on the PATH and pyenv's."""
     names = ["python2.7", *(f"python3.{minor}" for minor in range(6, 20))]
     root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv", "versions")
-    found: dict[str, str] = {}
+    executables: dict[str, str] = {}
     for name in names:
         on_path = shutil.which(name)
         if on_path and "shims" not in Path(on_path).parts:
-            found[name] = on_path
+            executables[name] = on_path
         for path in sorted(root.glob(f"*/bin/{name}")):
-            found.setdefault(name, str(path))
-    if not found:
+            executables.setdefault(name, str(path))
+    if not executables:
         return "interpreters", True, f"{sys.executable}; --python EXE names others"
-    return "interpreters", True, ", ".join(found.values())
+    return "interpreters", True, ", ".join(executables.values())
 
 
 def _module(what: str, module: str, used: str, install: str) -> Check:

@@ -13,11 +13,11 @@ from tracekit.cli.commands import Command
 from tracekit.cli.common import outcome, say, say_error, size_of
 from tracekit.cli.programs import program_of
 from tracekit.errors import OptionError, TracekitError
-from tracekit.recorder.launch import Program, run
+from tracekit.recorder.launch import FOLLOW, Program, run
 from tracekit.words import count, duration, printable
 
 if TYPE_CHECKING:
-    from tracekit.recorder.recording import Written
+    from tracekit.recorder.recording import Processes, Written
 
 EXAMPLES = """\
 tracekit record app.py --port 8080
@@ -26,7 +26,7 @@ tracekit record python -X dev app.py
 tracekit record -o tests.log -- pytest -x
 tracekit record --max-size 100M --report app.html app.py
 """
-_WITH_VALUE = ("-o", "--output", "--python", "--max-size", "--report")
+_WITH_VALUE = ("-o", "--output", "--python", "--max-size", "--report", "--follow")
 
 
 class COMMAND(Command):
@@ -69,6 +69,12 @@ def record(
     no_stacks: Annotated[
         bool, typer.Option("--no-stacks", help="Without the lines of code that wait, and that others wait for.")
     ] = False,
+    follow: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(FOLLOW), help="Also record what it starts and forks; only what it forks; neither."
+        ),
+    ] = FOLLOW[0],
     analyze_it: Annotated[bool, typer.Option("--analyze", help="Analyze the trace right after.")] = False,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write its HTML report into this file right after.")
@@ -85,17 +91,17 @@ def record(
         if not to_run.is_module and trace.exists() and os.path.samefile(trace, to_run.target):
             raise OptionError(f"{trace}: -o names the program itself.", "Name another file with -o.")
         limit = size_of("--max-size", max_size) or 0
-        with alone(trace):
-            code = run(to_run, str(trace), max_bytes=limit, stacks=not no_stacks, version=VERSION)
+        if follow not in FOLLOW:
+            raise OptionError(f"--follow: there is no {follow!r}.", f"There are {', '.join(FOLLOW)}.")
+        with alone(trace) as place:
+            code = run(to_run, str(trace), max_bytes=limit, stacks=not no_stacks, follow=follow, version=VERSION)
             try:
-                traces, running = write_recordings(trace)
+                trace = place()
+                processes = write_recordings(trace)
             except TracekitError as error:  # the program ran, and it ends as that did
                 say_error(error)
                 _end_as(code)
-        for written in traces:
-            _say_written(written)
-        for raw in running:
-            say(printable(f"tracekit: {_shown(raw)}: its process still runs. tracekit analyze reads this file, too."))
+        _say_processes(processes)
         if analyze_it:
             from tracekit.cli.analyze import print_summary
 
@@ -118,9 +124,33 @@ def _shown(path: Path) -> str:
     return min(os.path.relpath(path), str(path), key=len)
 
 
+def _say_processes(processes: Processes) -> None:
+    own, *others = processes.written
+    _say_written(own)
+    if len(others) == 1:
+        _say_written(others[0])
+    elif others:
+        events, folder = sum(written.events for written in others), _shown(own.path.parent)
+        say(
+            printable(
+                f"tracekit: {_shown(own.path)}.PID: {count(len(others), 'other process', 'other processes')} of the "
+                f"program, {count(events, 'event')}. See them all: tracekit fleet {folder}"
+            )
+        )
+    if processes.running:
+        raws = processes.running
+        shown = ", ".join(_shown(raw) for raw in raws[:3]) + (f" and {len(raws) - 3} more" if len(raws) > 3 else "")
+        still = "its process still runs" if len(raws) == 1 else "their processes still run"
+        say(printable(f"tracekit: {shown}: {still}. tracekit analyze reads such files, too."))
+    if processes.missing:
+        from tracekit.recorder.children import sentence
+
+        say(printable(f"tracekit: {sentence(processes.missing)}."))
+
+
 def _say_written(written: Written) -> None:
     path = _shown(written.path)
-    lost = f" {written.lost:,} later ones are lost: there was no room." if written.lost else ""
+    lost = f" {written.lost:,} later ones are lost: {written.lost_because}." if written.lost else ""
     say(
         printable(
             f"tracekit: {path}: {count(written.events, 'event')} of {count(written.threads, 'thread')} in "

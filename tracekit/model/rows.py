@@ -42,7 +42,7 @@ THREAD_ROW = _layout(
     entries="i8", acquires="i8", releases="i8", busies="i8", retries="i8",
     contended_waits="i8", failed_retries="i8", lost_rounds="i8", timeouts="i8", hand_overs="i8",
     check_releases="i8", blocking_releases="i8", held="i8", waited="i8", retried_waited="i8",
-    first_seq="i8",
+    not_running="i8", first_seq="i8",
 )  # fmt: skip
 BLAME_ROW = _layout(duration="i8", waiter="i4", holder="i4")
 CAUSE_ROW = _layout(duration="i8", waits="i8", thread="i4", holder="i4", cause="i4", padding="i4")

@@ -26,7 +26,7 @@ _HEADER = np.dtype(
         ("magic", "S8"), ("version", "<u4"), ("header_bytes", "<u4"), ("chunk_bytes", "<u4"), ("old_gil", "<u4"),
         ("pid", "<u4"), ("parent", "<u4"), ("session", "<u8"), ("started", "<u8"), ("anchors", "<i8", (2, 2)),
         ("lost", "<u8"), ("overwritten", "<u8"), ("chunks", "<u4"), ("stopped", "<u4"),
-        ("metadata_bytes", "<u4"), ("padding", "<u4"),
+        ("metadata_bytes", "<u4"), ("lost_why", "<u4"),
     ]
 )  # fmt: skip
 _HEADER_2 = np.dtype(
@@ -38,20 +38,38 @@ _CHUNK = np.dtype(
 _RECORD = np.dtype([("stamp", "<u8"), ("thread", "<u4"), ("ticks", "<i4")])
 _THREAD = np.dtype([("kind", "<u4"), ("thread", "<u4"), ("tid", "<u4"), ("length", "<u4"), ("text", "V112")])
 _DEFINITION = np.dtype([("kind", "<u4"), ("first", "<u4"), ("second", "<u4"), ("third", "<u4")])
-_EVENTS, _THREADS, _DEFINITIONS = 1, 2, 3
+_START = np.dtype([("pid", "<u4"), ("length", "<u4"), ("text", "V248")])
+_EVENTS, _THREADS, _DEFINITIONS, _STARTS = 1, 2, 3, 4
+_RECORDS = {_EVENTS: _RECORD, _THREADS: _THREAD, _DEFINITIONS: _DEFINITION, _STARTS: _START}
 _CODE, _STACK = 1, 2
-_ENTRY = 1
+_ENTRY, _RELEASE = 1, 3
 _NEW_THREAD, _NAME, _SYSTEM_NAME = 1, 2, 3
 _CHECK = 8
 _ATTRIBUTE = 16
-_CPU, _STACKS = 16, 17
+_CPU, _STACKS, _LOCK, _UNLOCKS, _UNLOCKS_LATE = 16, 17, 18, 19, 20
 """Attributes belong to the event before them; their value stands where that has its clock, a second one in `ticks`."""
-_KEYS = {_CPU: ("cpu", None), _STACKS: ("stack", "sample")}
+_LATE = (_LOCK, _UNLOCKS_LATE)
+"""These belong to their thread's last RELEASE: they are told when it has begun to wait, or when it ends."""
+_KEYS = {
+    _CPU: ("cpu", None),
+    _STACKS: ("stack", "sample"),
+    _LOCK: ("lock", None),
+    _UNLOCKS: ("unlocks", None),
+    _UNLOCKS_LATE: ("unlocks", None),
+}
 _NO_TICKS = -(2**31)
 _SORTED_TOGETHER = 1 << 12  # events: an ENTRY is written late, but never by so many
 _EVENT_CODES = np.full(256, -1, np.int8)
 _EVENT_CODES[[1, 2, 3, 4, 5, 3 | _CHECK]] = [0, 1, 2, 3, 4, 2]
 _MOST_CHECKS = 10**12
+_WHY = {
+    **dict.fromkeys([errno.ENOSPC, errno.EDQUOT], "there was no room on the disk"),
+    **dict.fromkeys([errno.EACCES, errno.EPERM], "the program had given up the right to write there"),
+    **dict.fromkeys([errno.ENOENT, errno.ENOTDIR, errno.ESTALE], "the file was removed while the program ran"),
+    **dict.fromkeys([errno.EMFILE, errno.ENFILE], "the program had no descriptor left to open the file with"),
+    errno.EFBIG: "the program's limit on the size of files was reached",
+    errno.ENOMEM: "the program's limit on memory was reached",
+}
 _YEAR_2200 = 230 * 365 * 86400 * 10**9
 _LEAST_CHUNK = 1 << 12
 _METADATA_LIMIT = 1 << 24
@@ -59,6 +77,7 @@ _NOWHERE = 1 << 62
 _HINT = "Record again; what is damaged cannot be mended."
 
 Record = npt.NDArray[np.void]
+Integers = npt.NDArray[np.int64]
 
 
 def sniff(head: bytes) -> float:
@@ -102,13 +121,15 @@ class RawRecording(EventStream):
         self._take_metadata()
         self._name_threads()
         self._define()
+        self.starts = self._find_starts()
+        """What the process and those that it forked have started by exec: pid, path and arguments."""
 
     def _damaged(self, what: str) -> SourceError:
         return SourceError(f"{self.path}: this raw recording is damaged: {what}.", _HINT)
 
     def _find_chunks(self) -> list[tuple[int, np.void]]:
         """Each chunk's place in the file, and its head; those of each kind in their order."""
-        found, size = [], int(self.header["chunk_bytes"])
+        heads, size = [], int(self.header["chunk_bytes"])
         first, count = int(self.header["header_bytes"]), int(self.header["chunks"])
         number = -1
         while (number := number + 1) < count:
@@ -120,14 +141,14 @@ class RawRecording(EventStream):
             if head is None:
                 self.truncated = f"the file ends before the last {count - number} of its chunks"
                 break
-            record = {_EVENTS: _RECORD, _THREADS: _THREAD, _DEFINITIONS: _DEFINITION}.get(int(head["kind"]))
+            record = _RECORDS.get(int(head["kind"]))
             rows = int(head["count"])
             if record is None and not rows:
                 continue  # the program ended while it was being made
             if record is None or rows * record.itemsize > size - _CHUNK.itemsize or head["checks"] > _MOST_CHECKS:
                 raise self._damaged(f"there is no chunk at byte {start}")
-            found.append((start, head))
-        return sorted(found, key=lambda chunk: (-int(chunk[1]["kind"]), int(chunk[1]["order"])))
+            heads.append((start, head))
+        return sorted(heads, key=lambda chunk: (-int(chunk[1]["kind"]), int(chunk[1]["order"])))
 
     def _records(self, start: int, head: np.void, dtype: np.dtype[np.void]) -> Record:
         wanted = int(head["count"]) * dtype.itemsize
@@ -144,9 +165,12 @@ class RawRecording(EventStream):
         self.metadata["pid"] = str(header["pid"])
         if header["parent"]:
             self.metadata["forked-by"] = str(header["parent"])
+            self.metadata.pop("started-by", None)  # that was its parent
         started = datetime.fromtimestamp(int(header["started"]) / 10**9, UTC)
         self.metadata["started"] = started.isoformat(timespec="milliseconds")
         self.metadata["lost"] = str(header["lost"])
+        if header["lost_why"]:
+            self.metadata["lost-because"] = _WHY.get(int(header["lost_why"]), os.strerror(int(header["lost_why"])))
         if header["overwritten"]:
             self.metadata["overwritten"] = str(header["overwritten"])
         for name in ("lost", "cut", "missed"):
@@ -205,6 +229,15 @@ class RawRecording(EventStream):
                 else:
                     raise self._damaged("it has a definition that there is not")
 
+    def _find_starts(self) -> list[tuple[int, list[str]]]:
+        return [
+            (int(row["pid"]), _texts(row["text"].tobytes()[: int(row["length"])]))
+            for start, head in self._chunks
+            if head["kind"] == _STARTS
+            for row in self._records(start, head, _START)
+            if row["pid"]
+        ]
+
     def _take_definition(self, kind: str, told: str) -> None:
         if why := self.definitions.take(kind, told):
             self.ignored.take(why, 0)
@@ -250,7 +283,7 @@ class RawRecording(EventStream):
             records["stamp"] = np.where(late, np.uint64(latest << 8) | stamps & np.uint64(255), stamps)
         return records
 
-    def _batch(self, records: Record, checks: int, codes: npt.NDArray[np.int64]) -> tuple[pa.RecordBatch, int]:
+    def _batch(self, records: Record, checks: int, codes: Integers) -> tuple[pa.RecordBatch, int]:
         raw_codes = (records["stamp"] & np.uint64(255)).astype(np.uint8)
         events = _EVENT_CODES[raw_codes]
         threads = records["thread"]
@@ -274,7 +307,7 @@ class RawRecording(EventStream):
         ]
         return pa.RecordBatch.from_arrays(told, schema=BATCH_SCHEMA), int(counted[-1])
 
-    def _nanoseconds(self, clocks: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    def _nanoseconds(self, clocks: npt.NDArray[np.uint64]) -> Integers:
         """Of the monotonic clock, since the recording began."""
         return np.rint(clocks.astype(np.float64) * self._rate).astype(np.int64)
 
@@ -293,8 +326,9 @@ class _Attributes:
     """
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[npt.NDArray[np.int64], Record]] = []
+        self._waiting: list[tuple[Integers, Record]] = []
         self._read = self._given = 0
+        self._released = np.full(0, -1, np.int64)  # of each thread the place of its last RELEASE
 
     def split(self, records: Record) -> Record:
         """Takes the attributes out of these records."""
@@ -302,11 +336,40 @@ class _Attributes:
         attribute = codes & _ATTRIBUTE != 0
         others = np.cumsum((codes != _ENTRY) & ~attribute)
         before, self._read = self._read, self._read + int(others[-1] if len(others) else 0)
+        places = before + others - 1
+        own = places[attribute]
+        late = np.isin(codes, _LATE)
+        if late.any():
+            own[late[attribute]] = self._last_releases(records, codes, late, places)
+        if (releases := np.flatnonzero(codes & ~np.uint8(_CHECK) == _RELEASE)).size:
+            self._remember(records["thread"][releases], places[releases])
         if not attribute.any():
             return records
-        self._waiting.append((before + others[attribute] - 1, records[attribute]))
+        known = own >= self._given
+        self._waiting.append((own[known], records[attribute][known]))
         events: Record = records[~attribute]
         return events
+
+    def _last_releases(
+        self, records: Record, codes: npt.NDArray[np.uint8], late: npt.NDArray[np.bool_], places: Integers
+    ) -> Integers:
+        """For each late attribute the place of its thread's last RELEASE; -1: not known."""
+        rows = np.flatnonzero(late | (codes & ~np.uint8(_CHECK) == _RELEASE))
+        rows = rows[np.argsort(records["thread"][rows], kind="stable")]
+        threads, late = records["thread"][rows], late[rows]
+        last = np.maximum.accumulate(np.where(late, -1, np.arange(len(rows))))
+        here = (last >= 0) & (threads[last] == threads)
+        at = np.where(here, places[rows[last]], -1)
+        earlier = late & ~here & (threads < len(self._released))
+        at[earlier] = self._released[threads[earlier]]
+        return at[late][np.argsort(rows[late])]
+
+    def _remember(self, threads: npt.NDArray[np.uint32], places: Integers) -> None:
+        if (most := int(threads.max())) >= THREAD_LIMIT:
+            return  # it is told when they become a batch
+        if most >= len(self._released):
+            self._released = np.concatenate([self._released, np.full(most + 1 - len(self._released), -1, np.int64)])
+        self._released[threads] = places  # of a thread given twice the last counts
 
     def columns(self, records: Record) -> dict[str, pa.Array]:
         """The columns of the batch that these events become."""
@@ -317,19 +380,21 @@ class _Attributes:
             return {}
         places = np.concatenate([places for places, _ in self._waiting])
         waiting = np.concatenate([attributes for _, attributes in self._waiting])
+        order = np.argsort(places, kind="stable")
+        places, waiting = places[order], waiting[order]
         begin, end = np.searchsorted(places, [before, self._given])
         self._waiting = [(places[end:], waiting[end:])] if end < len(places) else []
         own = rows[places[begin:end] - before]
-        found = waiting[begin:end]
-        kinds, events = (found["stamp"] & np.uint64(255)).astype(np.uint8), _EVENT_CODES[codes[own]]
+        those = waiting[begin:end]
+        kinds, events = (those["stamp"] & np.uint64(255)).astype(np.uint8), _EVENT_CODES[codes[own]]
         told = [np.empty(0, SPARSE)]
         for kind, keys in _KEYS.items():
-            for key, values in zip(keys, (found["stamp"] >> np.uint64(8), found["ticks"]), strict=True):
+            for key, values in zip(keys, (those["stamp"] >> np.uint64(8), those["ticks"]), strict=True):
                 if key is None:
                     continue
                 belongs = np.isin(events, [EVENTS.index(event) for event in BELONGS[key]])
                 chosen = (
-                    (kinds == kind) & belongs & (values >= LEAST[key]) & (found["thread"] == records["thread"][own])
+                    (kinds == kind) & belongs & (values >= LEAST[key]) & (those["thread"] == records["thread"][own])
                 )
                 told.append(np.empty(int(chosen.sum()), SPARSE))
                 told[-1]["row"], told[-1]["value"] = own[chosen], values[chosen].astype(np.int64)
@@ -366,7 +431,11 @@ class _Bytes:
         return np.frombuffer(got, dtype)[0] if len(got) == dtype.itemsize else None
 
 
-def _integers(values: npt.NDArray[np.int64]) -> pa.Array:
+def _texts(zero_terminated: bytes) -> list[str]:
+    return zero_terminated.removesuffix(b"\0").decode("utf-8", "replace").split("\0")
+
+
+def _integers(values: Integers) -> pa.Array:
     return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(values)])
 
 

@@ -1,18 +1,20 @@
 """Runs inside the program that is recorded, before it: Python 2.7 and 3, standard library only.
 
-    python bootstrap.py LIBRARY BASE STATUS MAX_BYTES STACKS VERSION script|module TARGET [ARGS...]
+    python bootstrap.py LIBRARY BASE STATUS MAX_BYTES STACKS FOLLOW VERSION script|module TARGET [ARGS...]
 
 It starts the recorder, says on the descriptor STATUS that it did or why not, and then is out of the way: TARGET runs as
 `__main__`, as if Python had been started with it.
 """
 
 import atexit
+import binascii
 import io
 import os
 import platform
 import sys
 
-ABI = 2
+ABI = 3
+FOLLOW = {"none": 0, "forks": 1, "all": 2}
 registered = []
 
 
@@ -25,35 +27,69 @@ class Recorder(object):
 
     def __init__(self, library):
         """Raises Refused."""
-        self._library = load(library)
+        self.library = load(library)
+        self._follows = False
         self._undo = []
+
+    def follow(self, base, max_bytes, stacks, how, version, session=None):
+        """What the program starts is recorded too, as far as `how`, a key of FOLLOW, says.
+
+        session: that of the program which has started this one. Call it before `start`.
+        """
+        new = binascii.hexlify(os.urandom(7)).decode()
+        told = ":".join([session or new, str(max_bytes), str(int(stacks)), version])
+        told = os.fsencode(told + ":" + base) if sys.version_info[0] == 3 else told.encode() + b":" + base
+        here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "follow")
+        possible = ":" not in here
+        self.library.tk_follow_prepare(
+            FOLLOW[how] if possible else min(FOLLOW[how], 1), as_path(here), told, int(session or new, 16),
+            session is not None,
+        )  # fmt: skip
+        self._follows = how == "all" and possible
 
     def start(self, base, max_bytes, stacks, metadata):
         """Records into BASE.raw. Raises Refused, OSError: the file cannot be written."""
         import ctypes
 
-        old = sys.version_info[0] == 2
-        if old:
-            ctypes.PyDLL(None).PyEval_InitThreads()
-            if len(os.listdir("/proc/self/task")) > 1:
-                raise Refused("%s: other threads run before the program does, so its GIL cannot be replaced." % name())
-        metadata = metadata + [("stacks", take_stacks(self._library) if stacks else "off")]
+        old = make_ready()
+        metadata = metadata + [("stacks", take_stacks(self.library) if stacks else "off")]
         text = as_bytes("".join("%s: %s\n" % item for item in metadata))
         no_file = ctypes.c_int32()
-        wrong = self._library.tk_record_start(
-            os.fsencode(base) if not old else base, text, len(text), max_bytes, old, ctypes.byref(no_file)
-        )
+        wrong = self.library.tk_record_start(as_path(base), text, len(text), max_bytes, old, ctypes.byref(no_file))
+        if wrong and no_file.value:
+            raise Refused("%s.raw: cannot be written: %s. Name another file with -o." % (base, as_text(wrong)))
+        self._begun(wrong)
+        if self._follows:
+            self._redirect_extensions(old)
+
+    def count(self):
+        """Counts what each thread does, from now to the end of the process. Raises Refused."""
+        self._begun(self.library.tk_count_start(make_ready()))
+
+    def _begun(self, wrong):
         if wrong:
-            wrong = wrong.decode("utf-8", "replace") if not old else wrong
-            if no_file.value:
-                raise Refused("%s.raw: cannot be written: %s. Name another file with -o." % (base, wrong))
-            raise Refused("%s: cannot be recorded: %s." % (name(), wrong))
-        self._undo = name_threads(self._library.tk_name_thread)
+            raise Refused("%s: cannot be recorded: %s." % (name(), as_text(wrong)))
+        self._undo = name_threads(self.library.tk_name_thread)
+
+    def _redirect_extensions(self, old):
+        """Of these modules some interpreters have objects of their own."""
+        import ctypes
+        import resource
+
+        functions = [resource.setrlimit]
+        if not old:
+            import _posixsubprocess
+
+            functions.append(_posixsubprocess.fork_exec)
+        where = ctypes.pythonapi.PyCFunction_GetFunction
+        where.restype, where.argtypes = ctypes.c_void_p, [ctypes.py_object]
+        for function in functions:
+            self.library.tk_calls_of(ctypes.c_void_p(where(function)))
 
     def stop(self):
         for undo in self._undo:
             undo()
-        self._library.tk_record_stop()
+        self.library.tk_record_stop()
 
 
 def load(path):
@@ -80,7 +116,11 @@ def load(path):
     library.tk_record_start.argtypes = [
         ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_int32, ctypes.c_void_p,
     ]  # fmt: skip
+    library.tk_count_start.restype = ctypes.c_char_p
     library.tk_name_thread.argtypes = [ctypes.c_int32, ctypes.c_char_p, ctypes.c_int32]
+    library.tk_follow_prepare.argtypes = [
+        ctypes.c_int32, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_int32,
+    ]  # fmt: skip
     return library
 
 
@@ -105,8 +145,28 @@ def take_stacks(library):
     return "on" if library.tk_stacks_of_others() else "own: the system forbids process_vm_readv"
 
 
+def make_ready():
+    """Whether this is the GIL of Python 2. Raises Refused."""
+    if sys.version_info[0] != 2:
+        return False
+    import ctypes
+
+    ctypes.PyDLL(None).PyEval_InitThreads()
+    if len(os.listdir("/proc/self/task")) > 1:
+        raise Refused("%s: other threads run before the program does, so its GIL cannot be replaced." % name())
+    return True
+
+
 def name():
     return "Python %s (%s)" % (sys.version.split()[0], sys.executable)
+
+
+def as_path(path):
+    return os.fsencode(path) if sys.version_info[0] == 3 else path
+
+
+def as_text(told):
+    return told if str is bytes else told.decode("utf-8", "replace")
 
 
 def as_bytes(text):
@@ -251,12 +311,16 @@ def hide_own_frames():
 
 
 def main():
-    library, base, status, max_bytes, stacks, version, kind, target = sys.argv[1:9]
-    arguments = sys.argv[9:]
+    library, base, status, max_bytes, stacks, follow, version, kind, target = sys.argv[1:10]
+    arguments = sys.argv[10:]
     as_typed = [sys.executable] + (["-m"] if kind == "module" else []) + [target] + arguments
     status = int(status)
+    if not os.environ.get("TRACEKIT_FOLLOW", True):
+        del os.environ["TRACEKIT_FOLLOW"]  # empty: this is a program of its own, whoever records tracekit
     try:
-        Recorder(library).start(base, int(max_bytes), int(stacks), describe(as_typed, version))
+        recorder = Recorder(library)
+        recorder.follow(base, int(max_bytes), int(stacks), follow, version)
+        recorder.start(base, int(max_bytes), int(stacks), describe(as_typed, version))
     except Refused:
         os.write(status, as_bytes(str(sys.exc_info()[1])))
         sys.exit(2)

@@ -10,6 +10,8 @@ from tracekit.words import count, duration, share
 
 LEAST_WAITED = 0.001
 """Shares below this are not told."""
+LEAST_NOT_RUNNING = 0.05
+"""Of the trace: a thread that was not yet running for less is not told of."""
 
 
 def facts(analysis: Analysis) -> list[str]:
@@ -68,6 +70,24 @@ def waiting(analysis: Analysis) -> tuple[str, list[Reason]]:
             hardest = f"{analysis.names[thread]}, {share(hit.duration, analysis.duration)}"
             reasons.append((total, Reason(share(total, whole), analyzer.words, analyzer.reason, hardest)))
     return told, [reason for _, reason in sorted(reasons, key=lambda each: -each[0])]
+
+
+def not_running(analysis: Analysis) -> str:
+    """The time that no wait counts, from a forced release to the next ENTRY; empty where no thread has much of it."""
+    spent = {row["thread"]: row["not_running"] or 0 for row in analysis.threads.to_pylist()}
+    worst = max(spent, key=lambda thread: spent[thread], default="")
+    many = [thread for thread, length in spent.items() if length >= max(1, LEAST_NOT_RUNNING * analysis.duration)]
+    if not many:
+        return ""
+    others = (
+        f", and {count(len(many) - 1, 'other thread')} for at least {100 * LEAST_NOT_RUNNING:g} %" if many[1:] else ""
+    )
+    of_trace = "of the trace" if analysis.unit == "ns" else "of the trace's ticks"
+    return (
+        f"Not counted as waiting: {analysis.names[worst]} was not yet running for "
+        f"{share(spent[worst], analysis.duration)} {of_trace}{others}. It had been made to let go of the GIL, and the "
+        "operating system had not yet let it run on, to ask for it again."
+    )
 
 
 def healthy(analysis: Analysis) -> str:

@@ -81,6 +81,8 @@ class _Thread:
     held: int = 0
     waited: int = 0
     retried_waited: int = 0
+    not_running: int = 0
+    forced_at: int | None = None  # when the GIL was taken from it at a check, if no ENTRY has followed
     last_release: int = UNKNOWN
     blame: Counter[int] = field(default_factory=Counter)
     durations: list[Counter[int]] = field(default_factory=lambda: [Counter() for _ in DISTRIBUTIONS])
@@ -172,6 +174,9 @@ class PlainMachine:
                 self._fault("entry-while-waiting", error, thread)
                 if self._hold:
                     self._hold.timeouts.pop(thread, None)
+            if totals.forced_at is not None:
+                totals.not_running += self._clock - totals.forced_at
+            totals.forced_at = None
             self._waits[thread] = self._new_wait(thread, self._seq)
         elif event in (BUSY, RETRY):
             if not wait:
@@ -189,12 +194,14 @@ class PlainMachine:
                 self._fault("overlapping-hold", True, thread)
                 self._close_hold(self._seq, UNKNOWN, truncated=True)
             waited = self._close_wait(wait, self._seq) if wait else NULL
+            totals.forced_at = None
             self._acquired(thread)
             self._hold = Hold(thread, self._seq, self._clock, self._ticks.now, checks, wait, waited)
         else:
             totals.last_release = UNKNOWN
             if holds and self._hold:
                 totals.last_release = self._release_kind(checks)
+                totals.forced_at = self._clock if totals.last_release == CHECK else None
                 self._hold.cpu, self._hold.stack = self._told.cpu, self._told.stack or NO_STACK
                 self._close_hold(self._seq, totals.last_release, ticks)
             else:
@@ -418,7 +425,8 @@ class PlainMachine:
         if table == "threads":
             rows = [
                 (*t.counts, t.contended_waits, t.counts[RETRY], t.lost_rounds, t.timeouts, t.hand_overs,
-                 t.releases[CHECK], t.releases[BLOCKING], t.held, t.waited, t.retried_waited, t.first_seq)
+                 t.releases[CHECK], t.releases[BLOCKING], t.held, t.waited, t.retried_waited,
+                 t.not_running, t.first_seq)
                 for t in self._threads
             ]  # fmt: skip
         elif table == "blame":

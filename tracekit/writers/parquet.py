@@ -18,8 +18,8 @@ from tracekit.writers.tablestream import TableStream
 GROUP_ROWS = 1 << 17
 """Rows of a row group: what a reader can skip by its statistics."""
 SORTED_ROWS = 7 << 15
-"""So many rows are sorted by thread before they are written: a query for one thread skips the others' row groups. With those of
-the batch that is one too many they fit into room for 2^18, as the core doubles it."""
+"""So many rows are sorted by thread before they are written: a query for one thread skips the others' row groups. With
+those of the batch that is one too many they fit into room for 2^18, as the core doubles it."""
 _WAITING = 1  # pieces: a table whose encoder is behind stops the reading
 _FEW_VALUES = ("ticks",)
 

@@ -5,12 +5,17 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "clock.h"
+#include "counters.h"
 #include "cpu.h"
 #include "ending.h"
+#include "follow.h"
+#include "locks.h"
 #include "new_gil.h"
 #include "old_gil.h"
+#include "rights.h"
 #include "stacks.h"
 #include "state.h"
 #include "threads.h"
@@ -21,7 +26,7 @@ static void (*release_lock)(void), (*acquire_lock)(void);
 static int old_gil;
 
 TK_PUBLIC int32_t tk_recorder_abi(void) {
-    return 2;
+    return 3;
 }
 
 static void let_go_and_take_back(void) {
@@ -36,10 +41,15 @@ static void let_go_and_take_back(void) {
 static void in_forked_child(void) {
     if (!tk_the_gil.on)
         return;
+    tk_the_gil.pid = (uint32_t)getpid();
+    if (tk_follow_how == TK_FOLLOW_NONE)
+        TK_STORE(tk_the_gil.on, tk_the_gil.on & ~TK_WRITING);
     tk_the_gil.holder = tk_the_gil.last_holder = NULL;
     tk_the_gil.drop_request = 0;
     tk_the_gil.waiting = 0;
+    tk_the_gil.late = NULL;
     tk_the_gil.recording++;
+    tk_counts_forked();
     tk_threads_anew();
     tk_raw_forked();
     tk_stacks_forked();
@@ -62,74 +72,118 @@ static const char *find(int old) {
     if (!wrong)
         wrong = tk_slots_replace(save_thread, old ? tk_old_gil_hooks : tk_new_gil_hooks,
                                  old ? tk_old_gil_hook_count : tk_new_gil_hook_count);
+    if (!wrong)
+        wrong = tk_slots_replace(save_thread, tk_lock_hooks, tk_lock_hook_count);
     if (wrong)
         return wrong;
     wrong = old ? tk_old_gil_learn(release_lock, acquire_lock) : tk_new_gil_learn(save_thread, restore_thread);
+    if (!wrong)
+        wrong = tk_slots_replace(save_thread, tk_follow_hooks, tk_follow_hook_count);
+    if (!wrong)
+        wrong = tk_slots_replace(save_thread, tk_rights_hooks, tk_rights_hook_count);
     if (wrong)
         tk_slots_restore();
     return wrong;
 }
 
 static void forget(void) {
-    tk_stacks_end();
     TK_STORE(tk_the_gil.guard, NULL);
     TK_STORE(tk_the_gil.cond, NULL);
     tk_slots_restore();
+}
+
+/* Makes ready to follow the GIL, if it is not followed. NULL, or why it cannot be. */
+static const char *prepare(int old) {
+    if (TK_LOAD(tk_the_gil.on))
+        return NULL;
+    tk_clock_choose();
+    tk_threads_prepare();
+    const char *wrong = find(old);
+    if (!wrong)
+        tk_cpu_prepare();
+    return wrong;
+}
+
+/* From the next moment on at which nobody holds the GIL this is done with events. 0: it cannot be followed. */
+static int change(int next) {
+    static int prepared;
+    if (!prepared) {
+        pthread_atfork(NULL, NULL, in_forked_child);
+        atexit(tk_finish);
+        prepared = 1;
+    }
+    if (!TK_LOAD(tk_the_gil.on)) {
+        tk_the_gil.pid = (uint32_t)getpid();
+        tk_the_gil.recording++;
+        TK_STORE(tk_the_gil.holder, NULL);
+        tk_the_gil.last_holder = NULL;
+        tk_the_gil.drop_request = 0;
+        tk_the_gil.waiting = 0;
+        if (old_gil)
+            tk_old_gil_take_over();
+    }
+    tk_the_gil.next = next;
+    tk_the_gil.changer = &tk_self;
+    let_go_and_take_back();
+    return TK_LOAD(tk_the_gil.on) == next;
 }
 
 /* Starts to record into BASE.raw. max_bytes: of a ring that keeps the newest events, or 0. *no_file: the interpreter can
    be recorded, but the file cannot be written. */
 TK_PUBLIC const char *tk_record_start(const char *base, const char *metadata, uint64_t metadata_bytes, uint64_t max_bytes,
                                       int32_t old, int32_t *no_file) {
-    static int prepared;
     *no_file = 0;
-    if (TK_LOAD(tk_the_gil.on))
+    if (TK_LOAD(tk_the_gil.on) & TK_WRITING)
         return "a recording is already running in this process";
-    tk_clock_choose();
-    tk_threads_prepare();
-    const char *wrong = find(old);
+    const char *wrong = prepare(old);
     if (wrong)
         return wrong;
     wrong = tk_raw_open(base, metadata, metadata_bytes, max_bytes, old);
-    if (wrong) {
+    if (wrong)
         *no_file = 1;
-        forget();
-        return wrong;
-    }
-    tk_cpu_prepare();
-    tk_stacks_begin();
-    if (!prepared) {
-        pthread_atfork(NULL, NULL, in_forked_child);
-        atexit(tk_finish);
-        prepared = 1;
-    }
-    tk_the_gil.recording++;
-    tk_threads_anew();
-    TK_STORE(tk_the_gil.holder, NULL);
-    tk_the_gil.last_holder = tk_the_gil.stopper = NULL;
-    tk_the_gil.drop_request = 0;
-    tk_the_gil.waiting = 0;
-    tk_the_gil.starter = &tk_self;
-    if (old)
-        tk_old_gil_take_over();
-    let_go_and_take_back();
-    if (!tk_the_gil.on) {
-        forget();
+    else {
+        tk_stacks_begin();
+        tk_threads_anew();
+        tk_locks_anew();
+        if (change(tk_the_gil.on | TK_WRITING))
+            return NULL;
+        tk_stacks_end();
         tk_raw_discard();
-        return "the interpreter's GIL could not be followed";
+        wrong = "the interpreter's GIL could not be followed";
     }
-    return NULL;
+    if (!tk_the_gil.on)
+        forget();
+    return wrong;
 }
 
-/* Stops it and puts back what was redirected. Only of the new GIL. Returns 0 where nothing was being recorded. */
+/* Other objects than the interpreter start programs and change limits, too. */
+TK_PUBLIC void tk_calls_of(const void *code) {
+    tk_slots_replace(code, tk_follow_hooks, tk_follow_hook_count);
+    tk_slots_replace(code, tk_rights_hooks, tk_rights_hook_count);
+}
+
+/* Stops it, and puts back what was redirected if nothing is counted. Only of the new GIL. Returns 0 where nothing was
+   being recorded. */
 TK_PUBLIC int32_t tk_record_stop(void) {
-    if (old_gil || !TK_LOAD(tk_the_gil.on))
+    if (old_gil || !(TK_LOAD(tk_the_gil.on) & TK_WRITING))
         return 0;
-    tk_the_gil.stopper = &tk_self;
-    let_go_and_take_back();
-    tk_the_gil.stopper = NULL;
-    forget();
+    change(tk_the_gil.on & ~TK_WRITING);
+    tk_stacks_end();
+    if (!tk_the_gil.on)
+        forget();
     tk_raw_close(1);
     return 1;
 }
 
+/* Starts to count, for as long as the process lives. NULL, or why it cannot be. */
+TK_PUBLIC const char *tk_count_start(int32_t old) {
+    if (TK_LOAD(tk_the_gil.on) & TK_COUNTING)
+        return NULL;
+    const char *wrong = prepare(old);
+    if (!wrong && !change(tk_the_gil.on | TK_COUNTING)) {
+        wrong = "the interpreter's GIL could not be followed";
+        if (!tk_the_gil.on)
+            forget();
+    }
+    return wrong;
+}

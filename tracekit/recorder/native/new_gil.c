@@ -83,8 +83,8 @@ static int hook_unlock(pthread_mutex_t *mutex) {
         return pthread_mutex_unlock(mutex);
     }
     if (tk_the_gil.on) {
-        if (tk_the_gil.starter)  /* the release with which recording began */
-            tk_the_gil.starter = NULL;
+        if (tk_the_gil.changer)  /* the release with which it began to be followed */
+            tk_the_gil.changer = NULL;
         else if (self->state == TK_DROPPED && self->recording == tk_the_gil.recording)
             self->state = TK_IDLE;
         else if (!tk_the_gil.holder) {
@@ -119,10 +119,12 @@ static int hook_signal(pthread_cond_t *cond) {
         wanted = self->wants_stack;
         TK_STORE(tk_the_gil.holder, NULL);
         tk_the_gil.drop_request = 0;
-        if (tk_the_gil.stopper == self)
-            TK_STORE(tk_the_gil.on, 0);
-    } else if (TK_RARE(tk_the_gil.starter == self)) {
-        TK_STORE(tk_the_gil.on, 1);
+        if (TK_RARE(tk_the_gil.changer == self)) {
+            TK_STORE(tk_the_gil.on, tk_the_gil.next);
+            tk_the_gil.changer = NULL;
+        }
+    } else if (TK_RARE(tk_the_gil.changer == self)) {
+        TK_STORE(tk_the_gil.on, tk_the_gil.next);
     }
     int error = pthread_cond_signal(cond);
     if (TK_RARE(wanted))       /* who waits is on its way already */

@@ -1,6 +1,4 @@
-/* Writes the raw recording: records into mapped chunks of a file that grows.
-
-   No descriptor stays open: the program may close all it has, or run out of them, or count them. */
+/* Writes the raw recording: records into mapped chunks of a file that grows. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +11,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "room.h"
 #include "writer.h"
 
 #ifndef MADV_POPULATE_WRITE
@@ -20,98 +19,43 @@
 #endif
 
 enum {
-    READY_BYTES = 1 << 16,     /* memory is got ready in such pieces */
-    CALIBRATION_NS = 1000000,
+    READY_BYTES = TK_ROOM_PIECE,  /* memory is got ready in such pieces */
+    FEW_EVENTS = 32,           /* a forked child with no more of them that becomes another program leaves no file */
+    MOST_NAMES = 1000,
 };
 
 tk_raw tk_out;
 
-static const char zeros[READY_BYTES];
-
 static struct {
-    char base[4096], path[4096 + 32];
-    dev_t device;
-    ino_t inode;
+    char base[4096];
     char *metadata;
     size_t metadata_bytes;
-    uint64_t session, first_clock;
-    int64_t first_ns;
-    double rate;
-    int old_gil, forked, full;
+    uint64_t session;
+    int old_gil, forked, full, removed;
     uint32_t parent;
     uint32_t *ring;            /* the numbers of the event chunks, when they are used again */
     uint64_t ring_size, event_chunks, thread_chunks, definition_chunks;
-    tk_chunk *threads, *definitions;
+    tk_chunk *threads, *definitions, *starts;
 } file;
 
-static void note_clock(tk_header *header, int which) {
-    header->anchors[which][1] = (int64_t)tk_nanoseconds(CLOCK_MONOTONIC);
-    header->anchors[which][0] = (int64_t)(tk_now() - tk_out.zero);
+/* What is known before a recording is opened. */
+static struct {
+    uint64_t session;
+    int own, starts;
+} belongs;
+
+/* The second of the moments that tell the clock's rate: the later the better. */
+static void note_clock(tk_header *header) {
+    header->anchors[1][1] = (int64_t)tk_nanoseconds(CLOCK_MONOTONIC);
+    header->anchors[1][0] = (int64_t)(tk_now() - tk_out.zero);
 }
 
-/* The first moment that is noted, and a second one for now, until a later one tells the rate better. */
-static void note_first_clock(tk_header *header) {
-    if (file.forked) {         /* the parent's, on this file's clock */
-        header->anchors[0][0] = (int64_t)(file.first_clock - tk_out.zero);
-        header->anchors[0][1] = file.first_ns;
-    } else {
-        note_clock(header, 0);
-        file.first_clock = tk_out.zero + (uint64_t)header->anchors[0][0];
-        file.first_ns = header->anchors[0][1];
-        while ((int64_t)tk_nanoseconds(CLOCK_MONOTONIC) < file.first_ns + CALIBRATION_NS) {
-        }
-    }
-    note_clock(header, 1);
-    if (!file.forked)
-        file.rate = (double)(header->anchors[1][1] - file.first_ns) /
-                    (double)(header->anchors[1][0] - header->anchors[0][0]);
-}
-
-/* ns in one step of the records' clock. */
-double tk_raw_rate(void) {
-    return file.rate;
-}
-
-/* Maps a part of the file, which is made longer if that part is new. NULL and errno: cannot be had. */
-static void *map(off_t offset, size_t bytes, int flags, int new) {
-    /* Never an older file: another process may still have it mapped. */
-    if (flags & O_CREAT)
-        unlink(file.path);
-    int descriptor = open(file.path, O_RDWR | O_CLOEXEC | flags, 0666);
-    if (descriptor < 0)
-        return NULL;
-    struct stat status;
-    void *mapped = MAP_FAILED;
-    int error = fstat(descriptor, &status) ? errno : 0;
-    if (flags & O_CREAT) {
-        file.device = status.st_dev;
-        file.inode = status.st_ino;
-    } else if (!error && (file.device != status.st_dev || file.inode != status.st_ino)) {
-        error = ESTALE;
-    }
-    /* Room is taken before it is mapped: a write into a hole that the disk cannot fill would kill the program. */
-    while (!error && new && (error = posix_fallocate(descriptor, offset, (off_t)bytes)) == EINTR)
-        error = 0;
-    /* Pages that the file system knows already cost a fraction when they are first written through the mapping. */
-    for (size_t done = 0; !error && new && done < bytes; done += sizeof zeros)
-        if (pwrite(descriptor, zeros, sizeof zeros, offset + (off_t)done) != (ssize_t)sizeof zeros)
-            error = ENOSPC;
-    if (!error) {
-        mapped = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, offset);
-        if (mapped == MAP_FAILED)
-            error = errno;
-        else
-            madvise(mapped, bytes, MADV_DONTFORK);
-    }
-    close(descriptor);
-    if (error && flags & O_CREAT)
-        unlink(file.path);
-    errno = error;
-    return error ? NULL : mapped;
+static off_t place_of(uint32_t chunk) {
+    return (off_t)TK_HEADER_BYTES + (off_t)chunk * TK_CHUNK_BYTES;
 }
 
 static tk_chunk *map_chunk(uint32_t number, int new) {
-    return map((off_t)TK_HEADER_BYTES + (off_t)number * TK_CHUNK_BYTES, TK_CHUNK_BYTES, 0, new);
+    return tk_room_part(place_of(number), TK_CHUNK_BYTES, new);
 }
 
 static tk_chunk *new_chunk(uint32_t kind, uint64_t order) {
@@ -147,12 +91,29 @@ static tk_chunk *next_chunk(void) {
     return new_chunk(TK_EVENTS, file.event_chunks);
 }
 
+/* Whether this file is part of this very recording. */
+static int is_ours(const char *path) {
+    tk_header header = {0};
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC), ours = 0;
+    if (descriptor >= 0) {
+        ours = read(descriptor, &header, sizeof header) == (ssize_t)sizeof header && header.session == file.session;
+        close(descriptor);
+    }
+    return ours;
+}
+
+/* BASE.PID.raw, BASE.PID-2.raw: a process may have been another program before. */
+static void name_by_pid(void) {
+    snprintf(tk_room_path, sizeof tk_room_path, "%s.%d.raw", file.base, (int)getpid());
+    for (int number = 2; number < MOST_NAMES && is_ours(tk_room_path); number++)
+        snprintf(tk_room_path, sizeof tk_room_path, "%s.%d-%d.raw", file.base, (int)getpid(), number);
+}
+
 static int open_file(void) {
-    tk_header *header = map(0, TK_HEADER_BYTES, O_CREAT | O_EXCL, 1);
+    tk_header *header = tk_room_first(TK_HEADER_BYTES);
     if (!header)
         return 0;
     tk_out = (tk_raw){.header = header, .zero = tk_now()};
-    tk_out.last = tk_out.zero;
     file.event_chunks = file.thread_chunks = file.definition_chunks = 0;
     file.threads = file.definitions = NULL;
     header->version = TK_RAW_VERSION;
@@ -165,9 +126,16 @@ static int open_file(void) {
     header->started = tk_nanoseconds(CLOCK_REALTIME);
     header->metadata_bytes = (uint32_t)file.metadata_bytes;
     memcpy(header->metadata, file.metadata, file.metadata_bytes);
-    note_first_clock(header);
+    header->anchors[0][0] = (int64_t)(tk_first_clock - tk_out.zero);  /* before the file's first event */
+    header->anchors[0][1] = tk_first_ns;
+    note_clock(header);
     if (!(file.threads = new_chunk(TK_THREADS, file.thread_chunks++)))
         return 0;
+    if (belongs.starts && !file.forked) {
+        if (!(file.starts = new_chunk(TK_STARTS, 0)))
+            return 0;
+        madvise(file.starts, TK_CHUNK_BYTES, MADV_DOFORK);  /* what children start belongs here, too */
+    }
     memcpy(header->magic, TK_MAGIC, sizeof header->magic);
     return 1;
 }
@@ -177,29 +145,40 @@ static int next_events(void) {
     if (!chunk)
         return 0;
     if (tk_out.chunk)
-        munmap(tk_out.chunk, TK_CHUNK_BYTES);
+        tk_room_leave(tk_out.chunk, TK_CHUNK_BYTES);
     file.event_chunks++;
     tk_out.chunk = chunk;
     tk_out.next = tk_out.ready = (tk_record *)(chunk + 1);
     return 1;
 }
 
+/* A forked child cannot be recorded. */
+static void tell_fork(const char *why) {
+    char text[TK_START_BYTES];
+    int length = snprintf(text, sizeof text, "%c%s%c", 0, why, 0);
+    tk_raw_started((uint32_t)getpid(), text, (size_t)length);
+}
+
 /* Makes room for more events; 0: there is none. What the program sees of errno stays. */
 int tk_raw_advance(void) {
     int before = errno;
     if (!file.full && file.forked && !tk_out.header) {
-        snprintf(file.path, sizeof file.path, "%s.%d.raw", file.base, (int)getpid());
+        name_by_pid();
         file.full = !open_file();
+        if (file.full)
+            tell_fork(strerror(errno));
     }
-    if (!file.full && (!tk_out.chunk || (char *)tk_out.next == (char *)tk_out.chunk + TK_CHUNK_BYTES))
-        file.full = !next_events();
+    if (!file.full && (!tk_out.chunk || (char *)tk_out.next == (char *)tk_out.chunk + TK_CHUNK_BYTES) && !next_events()) {
+        file.full = 1;
+        tk_out.header->lost_why = (uint32_t)errno;
+    }
     if (!file.full) {
         /* Faults one page at a time would take several times as long. Older kernels cannot do it at once: no harm. */
         size_t done = (size_t)((char *)tk_out.next - (char *)tk_out.chunk) / READY_BYTES * READY_BYTES;
         char *start = (char *)tk_out.chunk + done;
         madvise(start, READY_BYTES, MADV_POPULATE_WRITE);
         tk_out.ready = (tk_record *)(start + READY_BYTES);
-        note_clock(tk_out.header, 1);
+        note_clock(tk_out.header);
     }
     errno = before;
     return !file.full;
@@ -213,11 +192,12 @@ void tk_raw_thread(uint32_t kind, uint32_t number, uint32_t tid, const char *tex
     if (file.threads->count == MOST) {
         tk_chunk *chunk = new_chunk(TK_THREADS, file.thread_chunks);
         if (chunk) {
-            munmap(file.threads, TK_CHUNK_BYTES);
+            tk_room_leave(file.threads, TK_CHUNK_BYTES);
             file.threads = chunk;
             file.thread_chunks++;
         } else {
             file.full = 1;     /* events of threads that nobody could name any more are of no use */
+            tk_out.header->lost_why = (uint32_t)errno;
             tk_out.ready = tk_out.next;
         }
     }
@@ -247,7 +227,7 @@ int tk_raw_define(const tk_definition *definition, const char *function, const c
         if (!chunk)
             return 0;
         if (file.definitions)
-            munmap(file.definitions, TK_CHUNK_BYTES);
+            tk_room_leave(file.definitions, TK_CHUNK_BYTES);
         file.definitions = chunk;
         file.definition_chunks++;
     }
@@ -264,10 +244,64 @@ int tk_raw_define(const tk_definition *definition, const char *function, const c
 /* In a forked child, which shares nothing of the file. Its own is opened when it has an event. */
 void tk_raw_forked(void) {
     tk_out = (tk_raw){0};
+    tk_room_forked();
     file.threads = file.definitions = NULL;
     file.forked = 1;
     file.full = 0;
     file.parent = (uint32_t)getppid();
+}
+
+/* How the next recording belongs to others. own: it was started by one of them; starts: what it starts is noted. */
+void tk_raw_belongs(uint64_t session, int own, int starts) {
+    belongs.session = session;
+    belongs.own = own;
+    belongs.starts = starts;
+}
+
+/* The recorded process that this one is, or that has forked it. */
+uint32_t tk_raw_owner(void) {
+    return tk_out.header && !file.removed ? tk_out.header->pid : file.parent;
+}
+
+/* NULL: not noted. */
+tk_start_record *tk_raw_started(uint32_t pid, const char *text, size_t length) {
+    enum { MOST = (TK_CHUNK_BYTES - sizeof(tk_chunk)) / sizeof(tk_start_record) };
+    tk_chunk *starts = file.starts;
+    if (!starts)
+        return NULL;
+    uint64_t place = __atomic_fetch_add(&starts->count, 1, __ATOMIC_RELAXED);
+    if (place >= MOST) {
+        __atomic_fetch_sub(&starts->count, 1, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&starts->attributes, 1, __ATOMIC_RELAXED);
+        return NULL;
+    }
+    tk_start_record *record = (tk_start_record *)(starts + 1) + place;
+    record->length = (uint32_t)length;
+    memcpy(record->text, text, length);
+    __atomic_store_n(&record->pid, pid, __ATOMIC_RELEASE);
+    return record;
+}
+
+void tk_raw_not_started(tk_start_record *record) {
+    if (record)
+        record->pid = 0;
+}
+
+/* From now on the process may have no right to open the file, or no descriptor to do it with. Under the guard. */
+void tk_raw_reserve(void) {
+    if (!tk_out.header)
+        tk_raw_advance();
+    if (tk_out.header && !file.full)
+        tk_room_reserve(place_of(tk_out.header->chunks));
+}
+
+/* The process becomes another program, or after all does not. locked: under the guard. */
+void tk_raw_leave(int leaves, int locked) {
+    tk_out.header->stopped = leaves ? TK_REPLACED : 0;
+    if (leaves && locked)
+        note_clock(tk_out.header);
+    if (leaves && file.forked && file.event_chunks < 2 && (!tk_out.chunk || tk_out.chunk->count <= FEW_EVENTS))
+        file.removed = !unlink(tk_room_path);
 }
 
 /* base: the recording goes to BASE.raw, a forked child's to BASE.PID.raw. max_bytes: of a ring, or 0. */
@@ -276,7 +310,6 @@ const char *tk_raw_open(const char *base, const char *metadata, size_t metadata_
         return strerror(ENAMETOOLONG);
     memset(&file, 0, sizeof file);
     strcpy(file.base, base);
-    snprintf(file.path, sizeof file.path, "%s.raw", base);
     size_t room = TK_HEADER_BYTES - sizeof(tk_header);
     file.metadata_bytes = metadata_bytes < room ? metadata_bytes : room;
     file.old_gil = old_gil;
@@ -288,8 +321,13 @@ const char *tk_raw_open(const char *base, const char *metadata, size_t metadata_
     if (!file.metadata || (file.ring_size && !file.ring))
         return strerror(ENOMEM);
     memcpy(file.metadata, metadata, file.metadata_bytes);
-    if (getrandom(&file.session, sizeof file.session, 0) != sizeof file.session)
+    file.session = belongs.session;
+    if (!file.session && getrandom(&file.session, sizeof file.session, 0) != sizeof file.session)
         file.session = tk_nanoseconds(CLOCK_REALTIME) ^ (uint64_t)getpid() << 40;
+    if (belongs.own)
+        name_by_pid();
+    else
+        snprintf(tk_room_path, sizeof tk_room_path, "%s.raw", base);
     if (open_file() && next_events() && tk_raw_advance())
         return NULL;
     const char *why = strerror(errno);
@@ -299,7 +337,7 @@ const char *tk_raw_open(const char *base, const char *metadata, size_t metadata_
 
 void tk_raw_discard(void) {
     if (tk_out.header)
-        unlink(file.path);
+        unlink(tk_room_path);
     tk_raw_close(0);
 }
 
@@ -308,17 +346,22 @@ void tk_raw_close(int stopped) {
     tk_chunk *threads = file.threads, *definitions = file.definitions;
     if (!old.header)
         return;
-    note_clock(old.header, 1);
-    old.header->stopped = (uint32_t)stopped;
+    note_clock(old.header);
+    old.header->stopped = stopped ? TK_STOPPED : 0;
     tk_out = (tk_raw){0};
+    if (file.starts && !file.forked) {
+        tk_room_leave(file.starts, TK_CHUNK_BYTES);
+        file.starts = NULL;
+    }
     file.threads = file.definitions = NULL;
     file.full = 1;
     if (old.chunk)
-        munmap(old.chunk, TK_CHUNK_BYTES);
+        tk_room_leave(old.chunk, TK_CHUNK_BYTES);
     if (threads)
-        munmap(threads, TK_CHUNK_BYTES);
+        tk_room_leave(threads, TK_CHUNK_BYTES);
     if (definitions)
-        munmap(definitions, TK_CHUNK_BYTES);
+        tk_room_leave(definitions, TK_CHUNK_BYTES);
+    tk_room_end(place_of(old.header->chunks));
     munmap(old.header, TK_HEADER_BYTES);
     free(file.ring);
     free(file.metadata);

@@ -13,7 +13,7 @@ from tracekit.figures.content import CAUSES, CONTENTS, THREADS_SHOWN, Drawing, c
 from tracekit.model import schemas
 from tracekit.model.rows import Options
 from tracekit.reporters.html import lines, payload
-from tracekit.reporters.sentences import facts, healthy, not_observed
+from tracekit.reporters.sentences import facts, healthy, not_observed, not_running
 from tracekit.words import count, duration, printable
 
 _SEQS = ("start_seq", "end_seq")
@@ -134,6 +134,7 @@ def _findings(analysis: Analysis, spans: dict[str, list[dict[str, Any]]]) -> lis
             "title": finding.title,
             "explanation": finding.explanation,
             "advice": finding.advice,
+            "lines": list(finding.lines),
             "threads": [codes[thread] for thread in finding.threads],
             "span": next((span for span in spans.get(finding.kind, ()) if span["startSeq"] == finding.start_seq), None),
         }
@@ -143,7 +144,11 @@ def _findings(analysis: Analysis, spans: dict[str, list[dict[str, Any]]]) -> lis
 
 def _completeness(analysis: Analysis) -> list[dict[str, str]]:
     """What is missing from the trace or from the page, and what is wrong with it, the worst first."""
-    told = [{"severity": "info", "text": text} for text in [printable(not_observed(analysis))] if text]
+    told = [
+        {"severity": "info", "text": text}
+        for text in map(printable, (not_observed(analysis), not_running(analysis)))
+        if text
+    ]
     lost = analysis.metadata.get("lost", "0")
     if lost != "0":
         told.append({"severity": "error", "text": f"The recorder had to drop {printable(lost)} events."})
@@ -265,4 +270,5 @@ def comparison_content(comparison: Comparison) -> dict[str, Any]:
             }
             for change in comparison.findings
         ],
+        "lines": [[printable(line.where), line.before, line.after] for line in comparison.lines],
     }
