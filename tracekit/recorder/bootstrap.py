@@ -9,7 +9,6 @@ It starts the recorder, says on the descriptor STATUS that it did or why not, an
 import atexit
 import io
 import os
-import platform
 import sys
 
 ABI = 2
@@ -37,29 +36,66 @@ class Recorder(object):
             ctypes.PyDLL(None).PyEval_InitThreads()
             if len(os.listdir("/proc/self/task")) > 1:
                 raise Refused("%s: other threads run before the program does, so its GIL cannot be replaced." % name())
-        metadata = metadata + [("stacks", take_stacks(self._library) if stacks else "off")]
-        text = as_bytes("".join("%s: %s\n" % item for item in metadata))
         no_file = ctypes.c_int32()
-        wrong = self._library.tk_record_start(
-            os.fsencode(base) if not old else base, text, len(text), max_bytes, old, ctypes.byref(no_file)
+        text = self._head(stacks, metadata)
+        self._refuse(
+            base,
+            no_file,
+            self._library.tk_record_start(
+                os.fsencode(base) if not old else base, text, len(text), max_bytes, old, ctypes.byref(no_file)
+            ),
         )
-        if wrong:
-            wrong = wrong.decode("utf-8", "replace") if not old else wrong
-            if no_file.value:
-                raise Refused("%s.raw: cannot be written: %s. Name another file with -o." % (base, wrong))
-            raise Refused("%s: cannot be recorded: %s." % (name(), wrong))
         self._undo = name_threads(self._library.tk_name_thread)
 
-    def stop(self):
+    def join(self, base, max_bytes, stacks, metadata):
+        """As `start`, from a thread that is none of the program's: it begins when that lets go of the GIL."""
+        import ctypes
+
+        no_file = ctypes.c_int32()
+        text = self._head(stacks, metadata)
+        names, self._undo = name_threads_of_others(self._library.tk_name_thread)
+        lines = as_bytes("".join("%d %s\n" % (tid, " ".join(name.split())) for tid, name in names))
+        self._refuse(
+            base,
+            no_file,
+            self._library.tk_record_join(
+                os.fsencode(base), text, len(text), max_bytes, lines, ctypes.byref(no_file)
+            ),
+        )
+
+    def _head(self, stacks, metadata):
+        metadata = metadata + [("stacks", take_stacks(self._library) if stacks else "off")]
+        return as_bytes("".join("%s: %s\n" % item for item in metadata))
+
+    def _refuse(self, base, no_file, wrong):
+        """Raises Refused, if something is."""
+        if not wrong:
+            return
+        self._put_back()
+        wrong = wrong.decode("utf-8", "replace") if not isinstance(wrong, str) else wrong
+        if no_file.value:
+            raise Refused("%s.raw: cannot be written: %s. Name another file with -o." % (base, wrong))
+        raise Refused("%s: cannot be recorded: %s." % (name(), wrong))
+
+    def leave(self):
+        """After `join`, once the library has ended the recording."""
+        self._put_back()
+        atexit.unregister(self._library.tk_stacks_end)
+
+    def _put_back(self):
         for undo in self._undo:
             undo()
+        self._undo = []
+
+    def stop(self):
+        self._put_back()
         self._library.tk_record_stop()
 
 
 def load(path):
     if (sys.version_info[0] == 3 and sys.version_info < (3, 2)) or sys.version_info < (2, 7):
         raise Refused("%s: only 2.7, and 3.2 or newer, can be recorded." % name())
-    if platform.python_implementation() != "CPython":
+    if "PyPy" in sys.version or getattr(sys, "implementation", None) and sys.implementation.name != "cpython":
         raise Refused("%s: it is not CPython. Record the program on CPython." % name())
     if "t" in getattr(sys, "abiflags", ""):
         raise Refused("%s: this is a free-threaded build, which has no GIL. Record on one with a GIL." % name())
@@ -79,6 +115,10 @@ def load(path):
     library.tk_record_start.restype = ctypes.c_char_p
     library.tk_record_start.argtypes = [
         ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_int32, ctypes.c_void_p,
+    ]  # fmt: skip
+    library.tk_record_join.restype = ctypes.c_char_p
+    library.tk_record_join.argtypes = [
+        ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_char_p, ctypes.c_void_p,
     ]  # fmt: skip
     library.tk_name_thread.argtypes = [ctypes.c_int32, ctypes.c_char_p, ctypes.c_int32]
     return library
@@ -117,6 +157,35 @@ def name_threads(tell):
     """Has the recorder told each thread's name when it starts and when it is renamed. Returns what undoes that."""
     import threading
 
+    known, undo = watch_names(tell)
+    here = threading.current_thread()
+    for thread in threading.enumerate():
+        tid = 0 if thread is here else getattr(thread, "native_id", None)
+        if tid is not None:
+            known(thread, tid)
+    return [undo]
+
+
+def name_threads_of_others(tell):
+    """The same from a thread that `threading` does not know. Returns the names, by tid, and what undoes it."""
+    if "threading" not in sys.modules:  # importing it here would make this thread its main one
+        return [(os.getpid(), "MainThread")], []
+    import threading
+
+    names = []
+    known, undo = watch_names(tell)
+    for thread in threading.enumerate():
+        tid = getattr(thread, "native_id", None)
+        if tid is not None:
+            known(thread, tid)
+            names.append((tid, thread.name))
+    return names, [undo]
+
+
+def watch_names(tell):
+    """Returns what tells a thread's name, and what undoes it all."""
+    import threading
+
     tids = {}
     thread_class = threading.Thread
     set_ident, plain = thread_class._set_ident, thread_class.name
@@ -136,19 +205,13 @@ def name_threads(tell):
 
     watched = property(plain.fget, set_name, plain.fdel, plain.__doc__)
     thread_class._set_ident, thread_class.name = _set_ident, watched
-    here = threading.current_thread()
-    for thread in threading.enumerate():
-        tid = 0 if thread is here else getattr(thread, "native_id", None)
-        if tid is not None:
-            known(thread, tid)
-
     def undo():
         if thread_class.__dict__["_set_ident"] is _set_ident:
             thread_class._set_ident = set_ident
         if thread_class.name is watched:
             thread_class.name = plain
 
-    return [undo]
+    return known, undo
 
 
 def describe(arguments, version):

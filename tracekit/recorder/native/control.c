@@ -5,8 +5,10 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "clock.h"
+#include "control.h"
 #include "cpu.h"
 #include "ending.h"
 #include "new_gil.h"
@@ -18,7 +20,7 @@
 static void *(*save_thread)(void);
 static void (*restore_thread)(void *);
 static void (*release_lock)(void), (*acquire_lock)(void);
-static int old_gil;
+static int old_gil, joined;
 
 TK_PUBLIC int32_t tk_recorder_abi(void) {
     return 2;
@@ -34,6 +36,15 @@ static void let_go_and_take_back(void) {
 }
 
 static void in_forked_child(void) {
+    if (joined) {              /* nobody would end it there */
+        TK_STORE(tk_the_gil.on, 0);
+        TK_STORE(tk_the_gil.guard, NULL);
+        TK_STORE(tk_the_gil.cond, NULL);
+        tk_the_gil.starter = tk_the_gil.holder = NULL;
+        tk_raw_forked();
+        tk_stacks_leave();
+        joined = 0;
+    }
     if (!tk_the_gil.on)
         return;
     tk_the_gil.holder = tk_the_gil.last_holder = NULL;
@@ -59,6 +70,7 @@ static const char *find(int old) {
         return "the process has no CPython interpreter in it";
     if (old)
         wrong = tk_old_gil_prepare();
+    tk_slots_restore();        /* a forked child has its parent's */
     if (!wrong)
         wrong = tk_slots_replace(save_thread, old ? tk_old_gil_hooks : tk_new_gil_hooks,
                                  old ? tk_old_gil_hook_count : tk_new_gil_hook_count);
@@ -77,13 +89,13 @@ static void forget(void) {
     tk_slots_restore();
 }
 
-/* Starts to record into BASE.raw. max_bytes: of a ring that keeps the newest events, or 0. *no_file: the interpreter can
-   be recorded, but the file cannot be written. */
-TK_PUBLIC const char *tk_record_start(const char *base, const char *metadata, uint64_t metadata_bytes, uint64_t max_bytes,
-                                      int32_t old, int32_t *no_file) {
+/* All but the moment at which it begins: the calling thread's next release of the GIL. max_bytes: of a ring that keeps the
+   newest events, or 0. *no_file: the interpreter can be recorded, but the file cannot be written. */
+static const char *prepare(const char *base, const char *metadata, uint64_t metadata_bytes, uint64_t max_bytes, int32_t old,
+                           int32_t *no_file) {
     static int prepared;
     *no_file = 0;
-    if (TK_LOAD(tk_the_gil.on))
+    if (TK_LOAD(tk_the_gil.on) || TK_LOAD(tk_the_gil.starter))
         return "a recording is already running in this process";
     tk_clock_choose();
     tk_threads_prepare();
@@ -110,15 +122,64 @@ TK_PUBLIC const char *tk_record_start(const char *base, const char *metadata, ui
     tk_the_gil.drop_request = 0;
     tk_the_gil.waiting = 0;
     tk_the_gil.starter = &tk_self;
+    return NULL;
+}
+
+/* Starts to record into BASE.raw. */
+TK_PUBLIC const char *tk_record_start(const char *base, const char *metadata, uint64_t metadata_bytes, uint64_t max_bytes,
+                                      int32_t old, int32_t *no_file) {
+    const char *wrong = prepare(base, metadata, metadata_bytes, max_bytes, old, no_file);
+    if (wrong)
+        return wrong;
     if (old)
         tk_old_gil_take_over();
     let_go_and_take_back();
     if (!tk_the_gil.on) {
+        tk_the_gil.starter = NULL;
         forget();
         tk_raw_discard();
         return "the interpreter's GIL could not be followed";
     }
     return NULL;
+}
+
+/* In mid-run, from a thread that is none of the program's: it begins when this thread lets go of the GIL, so that its first
+   event is the ACQUIRE of who takes it then. names: lines `TID NAME` of the threads that there are. */
+TK_PUBLIC const char *tk_record_join(const char *base, const char *metadata, uint64_t metadata_bytes, uint64_t max_bytes,
+                                     const char *names, int32_t *no_file) {
+    const char *wrong = prepare(base, metadata, metadata_bytes, max_bytes, 0, no_file);
+    if (wrong)
+        return wrong;
+    joined = 1;
+    for (const char *end; *names && (end = strchr(names, '\n')); names = end + 1) {
+        char *name;
+        uint32_t tid = (uint32_t)strtoul(names, &name, 10);
+        if (*name == ' ' && ++name < end)
+            tk_raw_thread(TK_NAME, UINT32_MAX, tid, name, (size_t)(end - name));
+    }
+    return NULL;
+}
+
+/* Ends it, without the GIL: under the guard nobody writes. Whoever holds the GIL has its last RELEASE now. */
+TK_PUBLIC void tk_record_halt(void) {
+    pthread_mutex_t *guard = TK_LOAD(tk_the_gil.guard);
+    if (!guard || pthread_mutex_lock(guard))
+        return;
+    if (joined && tk_the_gil.on) {
+        if (tk_the_gil.holder)
+            tk_event(tk_the_gil.holder, TK_RELEASE, tk_now(), TK_NO_TICKS);
+        TK_STORE(tk_the_gil.on, 0);
+        tk_raw_close(1);
+    }
+    pthread_mutex_unlock(guard);
+}
+
+/* After tk_record_halt, with the GIL: puts back what was redirected. */
+TK_PUBLIC void tk_record_leave(void) {
+    if (!joined)
+        return;
+    joined = 0;
+    forget();
 }
 
 /* Stops it and puts back what was redirected. Only of the new GIL. Returns 0 where nothing was being recorded. */

@@ -368,6 +368,12 @@ TK_PUBLIC void tk_stacks_end(void) {
     pthread_mutex_unlock(guard);
 }
 
+/* In a forked child that is not recorded. */
+void tk_stacks_leave(void) {
+    TK_STORE(tk_stacks.on, 0);
+    tk_nodes_end();
+}
+
 void tk_stacks_forked(void) {
     tk_memory_forked();
     if (tk_stacks.on)
