@@ -17,6 +17,7 @@ _WHERE = {
     "querying": ("query",),
     "recorder.recording": ("Recording", "record", "recorded"),
     "sql": ("QueryError",),
+    "timeline.flame": ("Flame", "Frame"),
     "trace": ("Trace", "from_pandas", "read"),
     "whatif": ("WhatIf", "what_if"),
 }  # fmt: skip

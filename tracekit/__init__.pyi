@@ -17,6 +17,8 @@ from tracekit.recorder.recording import Recording as Recording
 from tracekit.recorder.recording import record as record
 from tracekit.recorder.recording import recorded as recorded
 from tracekit.sql import QueryError as QueryError
+from tracekit.timeline.flame import Flame as Flame
+from tracekit.timeline.flame import Frame as Frame
 from tracekit.trace import Trace as Trace
 from tracekit.trace import from_pandas as from_pandas
 from tracekit.trace import read as read

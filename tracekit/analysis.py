@@ -25,6 +25,7 @@ from tracekit.model.stream import EVENTS, EventStream, OnProgress
 from tracekit.parsers import open_trace
 from tracekit.timeline import Timeline
 from tracekit.timeline.diagnostics import Diagnostic, require_events, summarise
+from tracekit.timeline.flame import By, Flame, flame
 from tracekit.timeline.lines import lines_known
 from tracekit.words import printable, whole_number
 
@@ -273,6 +274,12 @@ class Analysis:
         number, cost = ANALYZERS[kind].measured(self._story)
         return number, min(1.0, cost / self.duration) if self.duration else 0.0
 
+    def flame(self, by: By = "holder") -> Flame:
+        """What was waited while somebody held the GIL, as a tree of frames: by the stacks of those who held it, or
+        (`waiter`) of those who waited. Without frames where the trace tells no stacks. Raises OptionError.
+        """
+        return flame(self.stack_blame, self.stacks, by, self.unit)
+
     def to_pandas(self, table: AnalysisTable, *, timedelta: bool = False) -> pd.DataFrame:
         """One of the tables as a DataFrame. Raises ValueError for an unknown table."""
         if table not in self.tables:
@@ -342,15 +349,17 @@ def analyze(
     *,
     strict: bool = False,
     progress: OnProgress | None = None,
+    strip_prefix: str | Sequence[str] = (),
     **thresholds: Unpack[Thresholds],
 ) -> Analysis:
     """Analyzes a trace: one in memory, or a file of any size, in memory that does not grow with it.
 
     strict: the first bad line raises BadLineError. progress: called now and then with bytes read and in all.
+    strip_prefix: folders to leave out of the names of files in stacks and metadata (of a trace in memory `read` did).
     thresholds: those of `Options`, e.g. `min_rounds=3`.
     Raises SourceError, NoEventsError, BadLineError, OptionError.
     """
-    return _analyze(trace, options_of(thresholds), None, strict, progress)
+    return _analyze(trace, options_of(thresholds), None, strict, progress, strip_prefix=strip_prefix)
 
 
 def analyze_file(name: str, file: BinaryIO, **thresholds: Unpack[Thresholds]) -> Analysis:
@@ -363,10 +372,11 @@ def analyze_and_draw(
     *,
     strict: bool = False,
     progress: OnProgress | None = None,
+    strip_prefix: str | Sequence[str] = (),
     **thresholds: Unpack[Thresholds],
 ) -> Analysis:
     """`analyze` that collects the picture in the same pass, for those who are sure to want it."""
-    return _analyze(trace, options_of(thresholds), PictureLimits(), strict, progress)
+    return _analyze(trace, options_of(thresholds), PictureLimits(), strict, progress, strip_prefix=strip_prefix)
 
 
 def _analyze(
@@ -376,11 +386,16 @@ def _analyze(
     strict: bool = False,
     progress: OnProgress | None = None,
     file: BinaryIO | None = None,
+    strip_prefix: str | Sequence[str] = (),
 ) -> Analysis:
     if not isinstance(trace, (str, os.PathLike)):
+        if strip_prefix:
+            raise OptionError(
+                "strip_prefix is for files.", "Give it to `tracekit.read`, with which the trace was read."
+            )
         result = trace.run(options, limits)
         return _analysis(trace.path, trace, result, trace.metadata, trace.summary, trace.bad_lines, options)
-    with open_trace(trace, strict=strict, file=file) as stream:
+    with open_trace(trace, strict=strict, file=file, strip_prefix=strip_prefix) as stream:
         return analyze_stream(stream, trace, options, progress, limits)
 
 

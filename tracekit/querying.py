@@ -56,7 +56,7 @@ def open_database(
     limit = memory or default_memory() or 1 << 33
 
     def derive(tables: Sequence[str]) -> Mapping[str, pa.Table | Path]:
-        if _is_fleet(Path(path)):
+        if _fleet(Path(path)):
             return {}
         with TableStream(path, progress=progress) as stream:
             if stream.analysis.events > min(IN_MEMORY, limit // _EVENT_BYTES):
@@ -74,16 +74,18 @@ def open_database(
 
 def tables_of(trace: str | os.PathLike[str]) -> dict[str, str]:
     """The tables that SQL can name, and their schemas."""
-    return schemas.FLEET_FOLDERS if _is_fleet(Path(trace)) else {table: table for table in schemas.TABLES}
+    return _fleet(Path(trace)) or {table: table for table in schemas.TABLES}
 
 
-def _is_fleet(path: Path) -> bool:
-    return all((path / folder).is_dir() for folder in schemas.FLEET_FOLDERS)
+def _fleet(path: Path) -> dict[str, str]:
+    """The folders of a fleet's dataset and their schemas; those of an older one can be fewer. Empty: it is none."""
+    folders = {folder: table for folder, table in schemas.FLEET_FOLDERS.items() if (path / folder).is_dir()}
+    return folders if {"traces", "causes"} <= folders.keys() else {}
 
 
 def _files(path: Path) -> dict[str, Path]:
     """The tables of a folder of them."""
-    if _is_fleet(path):
-        return {folder: (path / folder).resolve() for folder in schemas.FLEET_FOLDERS}
+    if folders := _fleet(path):
+        return {folder: (path / folder).resolve() for folder in folders}
     files = {table: (path / f"{table}.parquet").resolve() for table in schemas.TABLES} if path.is_dir() else {}
     return {table: file for table, file in files.items() if file.is_file()}

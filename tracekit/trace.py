@@ -20,6 +20,7 @@ from tracekit.model.stream import BadLines, EventStream, Ignored
 from tracekit.parsers import open_trace
 from tracekit.timeline import Timeline
 from tracekit.timeline.diagnostics import Diagnostic, diagnostics_table, require_events, summarise
+from tracekit.timeline.flame import By, Flame, flame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,15 +29,16 @@ if TYPE_CHECKING:
     from tracekit.sql import Database
 
 
-def read(path: str | os.PathLike[str], *, strict: bool = False) -> Trace:
+def read(path: str | os.PathLike[str], *, strict: bool = False, strip_prefix: str | Sequence[str] = ()) -> Trace:
     """Reads a trace into memory. For one that does not fit there, see `analyze`.
 
     path: a trace in the text format of docs/format.md, plain, gzip or zstd, or what `tracekit convert` wrote; `-` is
         standard input.
     strict: the first bad line raises BadLineError; otherwise bad lines are rows of `Trace.diagnostics`.
+    strip_prefix: folders to leave out of the names of files in stacks and metadata, since a trace may leave the house.
     Raises SourceError, NoEventsError, BadLineError.
     """
-    with open_trace(path, strict=strict, whole=True) as stream:
+    with open_trace(path, strict=strict, whole=True, strip_prefix=strip_prefix) as stream:
         return _kept(stream)
 
 
@@ -55,6 +57,7 @@ def from_pandas(frame: pd.DataFrame, *, metadata: Mapping[str, str] | None = Non
 def _kept(stream: EventStream) -> Trace:
     batches = list(stream)
     require_events(stream, sum(batch.num_rows for batch in batches))
+    stream.shorten()
     return Trace(
         path=stream.path,
         metadata=stream.metadata,
@@ -215,6 +218,10 @@ class Trace:
                 "definitions": "\n".join(self._definitions.lines()),
             }
         return frame
+
+    def flame(self, by: By = "holder") -> Flame:
+        """What was waited while somebody held the GIL, as a tree of frames: as `Analysis.flame`. Raises OptionError."""
+        return flame(self._found.tables["stack_blame"], self.stacks, by, self.unit)
 
     @overload
     def sql(self, query: str, *, arrow: Literal[False] = False) -> pd.DataFrame: ...

@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,12 +15,13 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.dataset
 import pytest
 from distributed import Client
 
 import tracekit
-from tests.conftest import SAMPLES, trace_file
+from tests.conftest import GOLDEN, SAMPLES, trace_file
 from tests.fleet.fleets import TABLES, command, fleet, make_fleet, tables_of
 from tracekit.errors import OptionError, TracekitError
 from tracekit.fleet import places, spool
@@ -78,7 +80,7 @@ def test_tables_follow_their_schemas(out: Path) -> None:
     assert {path.name for path in out.iterdir()} == {*TABLES, ".results.sqlite"}
     for name in TABLES:
         (part,) = (out / name).iterdir()
-        assert schemas.validate(pa.parquet.read_table(part), f"fleet_{name}").num_rows or name == "errors"
+        assert schemas.validate(pa.parquet.read_table(part), f"fleet_{name}").num_rows or name in ("errors", "lines")
 
 
 def test_order_and_workers_change_nothing(client: Client, traces: Path, out: Path, tmp_path: Path) -> None:
@@ -319,6 +321,28 @@ def test_what_is_waited_adds_up(out: Path) -> None:
     summary = summarise(out)
     assert {one.cause for one in summary.waited} >= {"convoy", "battle", "long_hold"}
     assert all(one.cause.replace("_", " ") in html.render(summary) for one in summary.waited)
+
+
+def test_lines_are_those_of_each_trace(client: Client, tmp_path: Path) -> None:
+    folder = GOLDEN / "attributes"
+    run([str(folder)], tmp_path / "out", client=client)
+    lines = pa.dataset.dataset(tmp_path / "out" / "lines").to_table()
+    for path in sorted(folder.glob("*.log")):
+        analysis = tracekit.analyze(path)
+        found = lines.filter(pa.compute.field("trace") == str(path))
+        assert found.select(analysis.lines.column_names).to_pylist() == analysis.lines.to_pylist()
+        shares = [row["duration"] / analysis.duration for row in analysis.lines.to_pylist()]
+        assert found["share"].to_pylist() == pytest.approx(shares)
+    assert lines.num_rows > 5
+    assert summarise(tmp_path / "out").lines[0].where in html.render(summarise(tmp_path / "out"))
+
+
+def test_a_dataset_of_an_older_tracekit_has_fewer_tables(out: Path, tmp_path: Path) -> None:
+    shutil.copytree(out, tmp_path / "older")
+    shutil.rmtree(tmp_path / "older" / "lines")
+    assert tracekit.query(tmp_path / "older", "select count(*) as n from traces").to_dict() == {"n": {0: 7}}
+    with pytest.raises(TracekitError, match="lines"):
+        tracekit.query(tmp_path / "older", "select * from lines")
 
 
 def test_fold() -> None:

@@ -8,8 +8,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from tracekit.fleet.places import Place
+from tracekit.fleet.reporters import html
+from tracekit.fleet.reporters.console import render
 from tracekit.fleet.run import _jobs
 from tracekit.fleet.spool import Spool
 from tracekit.fleet.summary import LISTED, summarise
@@ -205,3 +208,36 @@ def test_what_threads_waited_for_dearest_for_the_fleet_first(tmp_path: Path) -> 
         ("queueing", 2, pytest.approx(1.5 / 3), 0.9, "001", "w*"),
         ("saturation", 1, pytest.approx(1.205 / 3), pytest.approx(1.2), "000", "x"),
     ]
+
+
+def test_a_finding_without_one_thread_to_blame_is_behind_others(tmp_path: Path) -> None:
+    def cause(hog: str | None, cost: float) -> dict[str, Any]:
+        return {"trace": "/t/000", "unit": "ns", "kind": "queueing", "thread": "w*", "hog": hog, "cost": cost}
+
+    summary = summarise(dataset(tmp_path, traces=lost(0.5), causes=[cause("h", 0.3), cause(None, 0.5)]))
+    assert [(one.hog, one.text) for one in summary.causes] == [
+        (None, "w* queues for the GIL behind others"), ("h", "w* queues for the GIL behind h")
+    ]  # fmt: skip
+
+
+def test_the_line_that_costs_the_fleet_most_comes_first(tmp_path: Path) -> None:
+    def line(name: str, held: int, share: float, waits: int | None = 7) -> dict[str, Any]:
+        waiter = {} if waits is None else {"waiter_function": "g", "waiter_file": "b.py", "waiter_line": waits}
+        holder = {} if not held else {"holder_function": "f", "holder_file": "a.py", "holder_line": held}
+        return {"trace": f"/t/{name}", "unit": "ns", "share": share, "cause": "queueing"} | holder | waiter
+
+    rows = [
+        line("000", 1, 0.3), line("000", 1, 0.4, 8), line("001", 1, 0.2, 8), line("001", 2, 0.8, None),
+        line("002", 3, 0.009), line("002", 0, 0.9),
+    ]  # fmt: skip
+    summary = summarise(dataset(tmp_path, traces=lost(0.1, 0.1, 0.1), lines=rows))
+    seen = [(one.where, one.processes, one.share, one.worst, one.trace[3:], one.waiter) for one in summary.lines]
+    assert seen == [
+        ("f (a.py:1)", 2, pytest.approx(0.9 / 3), pytest.approx(0.7), "000", "g (b.py:8)"),
+        ("f (a.py:2)", 1, pytest.approx(0.8 / 3), 0.8, "001", None),
+    ]
+    assert summary.counts["lines"] == 2
+    page, console = html.render(summary), Console(width=200)
+    with console.capture() as capture:
+        console.print(render(summary))
+    assert all(one.where in page and one.where in capture.get() for one in summary.lines)

@@ -170,12 +170,21 @@ def test_definitions() -> None:
         "stack: 1 = 0 1 1", "stack: 2 = 2 1 1", "stack: 2 = 3 1 1", "stack: 2 = 0 9 1", "stack: 2 = 0 1",
         "stack: 2 = 0 1 1 1", "stack: 2 = 0 1 2147483648", "stack: 3 = 2 1 1", "stack: 2 = 0 0 1", "stack: 2 = a 1 1",
         "region: 1 = b", "region: 0 = a", "region: a = a",
+        "calls: 1 = 2", "calls: 1 = f", "calls: 2 = 2 f", "calls: 1 = -1 f",
     ],
 )  # fmt: skip
 def test_bad_definitions(line: str) -> None:
     found, why = defined("code: 1 = 1 f x.py", "stack: 1 = 0 1 1", "region: 1 = a", line)
     assert why == [None, None, None, BAD_DEFINITION]
     assert (len(found.codes), found.stacks, found.regions) == (1, 1, {1: "a"})
+
+
+def test_calls_are_told_once_for_each_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = ["calls: 1 = 2 zlib.compress  in", "calls: 1 = 3 f", "calls: 1 = 2 g"]
+    found, why = defined("code: 1 = 1 f x.py", *told)
+    assert (found.calls, why[1:]) == ({(1, 2): ("zlib.compress", "in"), (1, 3): ("f",)}, [None, None, BAD_DEFINITION])
+    monkeypatch.setattr(definitions, "CALLS_LIMIT", 1)
+    assert defined("code: 1 = 1 f x.py", *told)[1][1:] == [None, TOO_MANY, BAD_DEFINITION]
 
 
 def test_a_rejected_definition_leaves_its_id_free() -> None:
@@ -199,10 +208,11 @@ def test_every_name_is_written_so_that_it_is_read_again(name: str) -> None:
     found, _ = defined("code: 1 = 1 f x", "stack: 1 = 0 1 1", "region: 1 = y")
     found.codes[1] = Code(1, name, name)
     found.regions[1] = name
+    assert found.define_calls(1, 7, [name, "zlib.compress"])
     again, why = defined(*found.lines())
-    assert why == [None, None, None]
+    assert why == [None, None, None, None]
     assert again == found
-    assert (again.codes, again.regions) == (found.codes, found.regions)
+    assert (again.codes, again.regions, again.calls) == (found.codes, found.regions, found.calls)
 
 
 @pytest.mark.parametrize("extra", [0, 1])
@@ -240,3 +250,4 @@ def test_names_have_a_limit_of_their_own(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_real_limits() -> None:
     assert (definitions.STACK_LIMIT, definitions.CODE_LIMIT, definitions.REGION_LIMIT) == (2**20, 2**16, 2**16)
+    assert definitions.CALLS_LIMIT == 2**16

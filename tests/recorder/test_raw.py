@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 import tracekit
@@ -116,6 +117,33 @@ def test_time_never_goes_back(recording: bytes, tmp_path: Path, monkeypatch: pyt
     assert len(times) == 121
     assert (times[1:] >= times[:-1]).all()
     assert events["event"].to_pylist().count("ENTRY") == int(np.sum(records["stamp"] & np.uint64(255) == 1)) + 1
+
+
+def test_what_is_told_late_belongs_to_the_last_release(recording: bytes, tmp_path: Path) -> None:
+    """That lies in the chunk before, or among other threads' events."""
+    chunk_bytes = int(np.frombuffer(recording[: raw._HEADER.itemsize], raw._HEADER)["chunk_bytes"][0])
+    head = np.frombuffer(recording[EVENTS : EVENTS + 64], raw._CHUNK).copy()
+    entry, acquire, release = 1, 2, 3
+
+    def rows(*told: tuple[int, int, int]) -> npt.NDArray[np.void]:
+        """Of a time or a value, a code and a thread."""
+        made = np.zeros(len(told), raw._RECORD)
+        for row, (value, code, thread) in zip(made, told, strict=True):
+            row["stamp"], row["thread"] = value << 8 | code, thread
+        return made
+
+    chunks = b""
+    for order, records in enumerate((
+        rows((1, entry, 0), (2, acquire, 0), (3, release, 0), (7, raw._UNLOCKS, 0), (4, entry, 1), (5, acquire, 1)),
+        rows((6, raw._LOCK, 0), (6, release, 1), (7, entry, 0), (8, acquire, 0), (7, raw._UNLOCKS_LATE, 1),
+             (9, raw._LOCK, 2), (9, release, 0)),
+    )):  # fmt: skip
+        head["count"], head["order"] = len(records), order
+        chunks += (head.tobytes() + records.tobytes()).ljust(chunk_bytes, b"\0")
+    content = with_header(recording[:EVENTS], chunks=EVENTS // chunk_bytes + 2) + chunks
+    events = tracekit.read(written(tmp_path, content)).events
+    assert events["lock"].to_pylist() == [None, None, 6, None, None, None, None, None, None]
+    assert events["unlocks"].to_pylist() == [None, None, [7], None, None, [7], None, None, None]
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ COMMANDS = {
     "analyze": ("Traces", "Find GIL problems in traces."),
     "report": ("Traces", "Draw it: a timeline in one HTML file."),
     "query": ("Traces", "Ask a trace in SQL."),
+    "flame": ("Traces", "Tell what was waited for by stack"),
     "compare": ("Traces", "Compare two traces of the same program."),
     "whatif": ("Traces", "Predict what each thread would wait under another GIL."),
     "convert": (

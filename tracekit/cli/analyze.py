@@ -12,6 +12,7 @@ from tracekit.cli.common import (
     AsJson,
     Output,
     Strict,
+    StripPrefix,
     as_text,
     outcome,
     percent_of,
@@ -43,6 +44,7 @@ def analyze(
     as_json: AsJson = False,
     output: Output = None,
     strict: Strict = False,
+    strip_prefix: StripPrefix = None,
     fail_on: Annotated[
         list[str] | None,
         typer.Option(metavar="KIND,...", help=f"Exit with 1 if one of these is found: {', '.join(KINDS)}."),
@@ -77,7 +79,11 @@ def analyze(
         for path in traces:
             try:
                 with progress_of(path) as progress:
-                    analyses.append(tracekit.analyze(path, strict=strict, progress=progress, **thresholds))
+                    analyses.append(
+                        tracekit.analyze(
+                            path, strict=strict, progress=progress, strip_prefix=strip_prefix or (), **thresholds
+                        )
+                    )
             except TracekitError as error:
                 if len(traces) == 1 or error.exit_code == 1:
                     raise

@@ -37,6 +37,10 @@ _GRACE = 0.6  # s
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad line, with exit code 1.")]
+StripPrefix = Annotated[
+    list[str] | None,
+    typer.Option(metavar="FOLDER", help="Leave this folder out of the names of files in stacks. Repeatable."),
+]
 
 
 def say_faults(analysis: Analysis) -> None:

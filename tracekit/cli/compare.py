@@ -7,7 +7,18 @@ from typing import Annotated, Any
 import typer
 
 import tracekit
-from tracekit.cli.common import AsJson, Output, Strict, as_text, outcome, percent_of, progress_of, say, write
+from tracekit.cli.common import (
+    AsJson,
+    Output,
+    Strict,
+    StripPrefix,
+    as_text,
+    outcome,
+    percent_of,
+    progress_of,
+    say,
+    write,
+)
 from tracekit.cli.thresholds import with_thresholds
 from tracekit.errors import OptionError
 from tracekit.words import printable
@@ -25,6 +36,7 @@ def compare(
     as_json: AsJson = False,
     output: Output = None,
     strict: Strict = False,
+    strip_prefix: StripPrefix = None,
     fail_on_regression: Annotated[
         str | None,
         typer.Option(metavar="PERCENT", help="Exit with 1 if a share or cost rises by more than this many points."),
@@ -38,7 +50,11 @@ def compare(
         analyses = []
         for path in (before, after):
             with progress_of(path) as progress:
-                analyses.append(tracekit.analyze(path, strict=strict, progress=progress, **thresholds))
+                analyses.append(
+                    tracekit.analyze(
+                        path, strict=strict, progress=progress, strip_prefix=strip_prefix or (), **thresholds
+                    )
+                )
         comparison = tracekit.compare(*analyses)
         if limit is not None and comparison.meaningless:
             why, remedy = comparison.meaningless.split(". ", 1)

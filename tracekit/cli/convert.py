@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tracekit.cli.common import Strict, outcome, progress_of, say, say_faults, standard_output
+from tracekit.cli.common import Strict, StripPrefix, outcome, progress_of, say, say_faults, standard_output
 from tracekit.errors import OptionError
 from tracekit.words import count, printable
 from tracekit.writers import WRITERS, FolderWriter, Writer, write_trace, writer_for
@@ -30,6 +30,7 @@ def convert(
         typer.Option(metavar="FORMAT", help=f"One of {', '.join(w.name for w in WRITERS)}; else by the ending of OUT."),
     ] = None,
     strict: Strict = False,
+    strip_prefix: StripPrefix = None,
 ) -> None:
     """Convert a trace to another format: Parquet, Arrow, CSV, JSON lines and text, which tracekit reads too;
     Perfetto, Chrome and Firefox Profiler, for their viewers."""
@@ -39,7 +40,10 @@ def convert(
         writer = writer_for(output, to)
         if str(output) == "-" and isinstance(writer, FolderWriter):
             raise OptionError(f"-: {writer.name} is {writer.description}.", "Name a folder with -o.")
-        with progress_of(trace) as progress, TableStream(trace, strict=strict, progress=progress) as tables:
+        with (
+            progress_of(trace) as progress,
+            TableStream(trace, strict=strict, progress=progress, strip_prefix=strip_prefix or ()) as tables,
+        ):
             if str(output) == "-":
                 _to_standard_output(writer, tables)
                 return

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 import tracekit
-from tracekit.cli.common import Strict, outcome, progress_of, say, say_faults, write
+from tracekit.cli.common import Strict, StripPrefix, outcome, progress_of, say, say_faults, write
 from tracekit.cli.thresholds import with_thresholds
 from tracekit.errors import OptionError
 from tracekit.words import printable
@@ -38,6 +38,7 @@ def report(
     ] = "auto",
     open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     strict: Strict = False,
+    strip_prefix: StripPrefix = None,
     *,
     thresholds: Any,
 ) -> None:
@@ -49,7 +50,7 @@ def report(
         if to_stdout and sys.stdout and sys.stdout.isatty():
             raise OptionError("A report is no text for a terminal.", "Name a file with -o.")
         paths = [trace] if after is None else [trace, after]
-        write_report(paths, None if to_stdout else output, title, theme, strict, thresholds)
+        write_report(paths, None if to_stdout else output, title, theme, strict, strip_prefix or (), thresholds)
         if open_it:
             import webbrowser
 
@@ -62,6 +63,7 @@ def write_report(
     title: str | None = None,
     theme: str = "auto",
     strict: bool = False,
+    strip_prefix: Sequence[str] = (),
     thresholds: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """The report of a trace, or of two to compare. Raises what `tracekit.analyze` raises."""
@@ -71,7 +73,9 @@ def write_report(
     analyses = []
     for path in paths:
         with progress_of(path) as progress:
-            analyses.append(analyze_and_draw(path, strict=strict, progress=progress, **thresholds))
+            analyses.append(
+                analyze_and_draw(path, strict=strict, progress=progress, strip_prefix=strip_prefix, **thresholds)
+            )
     comparison = tracekit.compare(*analyses) if len(analyses) == 2 else None
     text = html.render(analyses, title=title, theme=theme, comparison=comparison)
     write(text, output, paths)

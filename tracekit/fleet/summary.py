@@ -86,6 +86,27 @@ class Waited:
 
 
 @dataclass(frozen=True)
+class Line:
+    """A line at which the GIL was held, and what all threads of all processes waited meanwhile, as in `Waited`.
+
+    waiter: the line that waited most, as `function (file:line)`; None: unknown.
+    """
+
+    function: str
+    file: str
+    line: int
+    processes: int
+    share: float
+    worst: float
+    trace: str
+    waiter: str | None
+
+    @property
+    def where(self) -> str:
+        return _where(self.function, self.file, self.line)
+
+
+@dataclass(frozen=True)
 class Outlier:
     """A process whose share is far above the `median` of all."""
 
@@ -161,6 +182,7 @@ class Summary:
     processes: tuple[Process, ...]
     causes: tuple[Cause, ...]
     waited: tuple[Waited, ...]
+    lines: tuple[Line, ...]
     outliers: tuple[Outlier, ...]
     spreads: tuple[Spread, ...]
     pooled: tuple[Pooled, ...]
@@ -187,10 +209,11 @@ def summarise(folder: Path) -> Summary:
     traces["cause"] = traces["trace"].map(first.set_index("trace")["text"])
     traces = traces.sort_values(["lost", "trace"], ascending=[False, True]).reset_index(drop=True)
     grouped, outliers = _causes(causes), _outliers(traces)
+    lines = _lines(folder, len(traces))
     versions, hosts = _sides(traces, "python"), _sides(traces, "host")
     lists = {
         "processes": len(traces), "causes": len(grouped), "outliers": len(outliers), "versions": len(versions),
-        "hosts": len(hosts), "errors": len(errors),
+        "hosts": len(hosts), "lines": len(lines), "errors": len(errors),
     }  # fmt: skip
     return Summary(
         folder=str(folder),
@@ -202,6 +225,7 @@ def summarise(folder: Path) -> Summary:
         processes=tuple(_process(row) for row in _records(traces.head(LISTED))),
         causes=grouped[:LISTED],
         waited=_waited(folder, len(traces)),
+        lines=lines[:LISTED],
         outliers=outliers[:LISTED],
         spreads=_spreads(traces, _worst_waits(folder)),
         pooled=_pooled(folder),
@@ -229,7 +253,7 @@ def _read(folder: Path, table: str) -> pd.DataFrame:
     frame: pd.DataFrame = rows.to_pandas(strings_to_categorical=False, types_mapper=_nullable().get)
     for name in frame.columns:
         if isinstance(frame[name].dtype, pd.CategoricalDtype):
-            frame[name] = frame[name].astype(object)
+            frame[name] = frame[name].astype(object).where(frame[name].notna(), None)
     return frame
 
 
@@ -270,7 +294,7 @@ def _causes(causes: pd.DataFrame) -> tuple[Cause, ...]:
     """Sorted by total cost over all processes, highest first."""
     grouped = []
     for key, rows in causes.groupby(["kind", "thread", "hog"], dropna=False, sort=True):
-        kind, thread, hog = (None if name != name else str(name) for name in key)
+        kind, thread, hog = (None if name != name or name is None else str(name) for name in key)
         worst = rows.sort_values(["cost", "trace"], ascending=[False, True]).iloc[0]
         cost, count = float(rows["cost"].mean()), int(rows["count"].sum())
         text = str(worst["text"])
@@ -295,6 +319,35 @@ def _waited(folder: Path, processes: int) -> tuple[Waited, ...]:
         named = sum(share >= NAMED for share in shares.values())
         waited.append(Waited(cause, named, sum(shares.values()) / processes, shares[trace], trace, group))
     return tuple(sorted((one for one in waited if one.processes), key=lambda one: (-one.share, one.cause)))
+
+
+_PLACE = ("function", "file", "line")
+
+
+def _where(function: str, file: str, line: int) -> str:
+    return f"{function} ({file}:{line})"
+
+
+def _lines(folder: Path, processes: int) -> tuple[Line, ...]:
+    """The line first that costs the fleet most; those named by at least one process."""
+    of_trace: dict[tuple[str, str, int], Counter[str]] = {}
+    of_waiter: dict[tuple[str, str, int], Counter[str | None]] = {}
+    columns = [f"{side}_{name}" for side in ("holder", "waiter") for name in _PLACE]
+    for part in dataset.parts(folder, "fleet_lines", ["trace", "share", *columns]):
+        for row in part.to_pylist():
+            holder, waiter = ([row[f"{side}_{name}"] for name in _PLACE] for side in ("holder", "waiter"))
+            if None not in holder:
+                place = holder[0], holder[1], holder[2]
+                of_trace.setdefault(place, Counter())[row["trace"]] += row["share"]
+                of_waiter.setdefault(place, Counter())[None if None in waiter else _where(*waiter)] += row["share"]
+    lines = []
+    for place, shares in of_trace.items():
+        trace = min(shares, key=lambda trace: (-shares[trace], trace))
+        waits = of_waiter[place]
+        most = min(waits, key=lambda one: (-waits[one], one or ""))
+        named = sum(share >= NAMED for share in shares.values())
+        lines.append(Line(*place, named, sum(shares.values()) / processes, shares[trace], trace, most))
+    return tuple(sorted((one for one in lines if one.processes), key=lambda one: (-one.share, one.where)))
 
 
 def _outliers(traces: pd.DataFrame) -> tuple[Outlier, ...]:

@@ -25,6 +25,8 @@ from tracekit.words import fold, printable, whole_number
 
 BLAME_KEPT = 10_000
 """Entries of a trace's blame; thousands of threads would make millions."""
+LINES_KEPT = 100
+"""Pairs of lines of a trace, the costliest."""
 _HASHED = 1 << 20  # bytes at a time
 _UNIT = "row"
 
@@ -156,6 +158,7 @@ def tables(analysis: Analysis, place: Place, checksum: str | None) -> dict[str, 
             extended(blame, waiter_group=of(blame["waiter"]), holder_group=of(blame["holder"])),
         ),
         "fleet_waited": whole("fleet_waited", _waited(analysis, groups)),
+        "fleet_lines": whole("fleet_lines", _lines(analysis)),
         "fleet_distributions": whole("fleet_distributions", grouped(analysis.distributions)),
         "fleet_histograms": whole("fleet_histograms", grouped(analysis.histograms)),
         "fleet_diagnostics": whole("fleet_diagnostics", _diagnostics(analysis)),
@@ -270,6 +273,12 @@ def _waited(analysis: Analysis, groups: Mapping[str | None, str]) -> dict[str, A
         "share": ratios([lost / analysis.duration for lost in duration.values()]),
         "waits": integers(np.array([waits[key] for key in duration], np.int64)),
     }
+
+
+def _lines(analysis: Analysis) -> dict[str, Any]:
+    lines = analysis.lines.slice(0, LINES_KEPT)
+    columns = dict(zip(lines.column_names, lines.columns, strict=True))
+    return columns | {"share": ratios([lost / analysis.duration for lost in lines["duration"].to_pylist()])}
 
 
 def _losses(analysis: Analysis, kind: str) -> Iterable[Loss]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from tracekit.model.attributes import VALUE_LIMIT, natural
+from tracekit.model.code import shorten
 
-KINDS = ("code", "stack", "region")
+KINDS = ("code", "stack", "region", "calls")
 BAD_DEFINITION = "bad-definition"
 TOO_MANY = "too-many-definitions"
 STACK_LIMIT = 1 << 20
@@ -23,6 +24,9 @@ DROPPED_LIMIT = 1 << 20
 """So many ids that were dropped are remembered; beyond that, what uses an unknown id counts as using one of them."""
 LINE_LIMIT = 2**31 - 1
 _CODE = re.compile(r"([0-9]+)[ \t]+([^ \t]+)[ \t]+(.+)", re.DOTALL)
+CALLS_LIMIT = 1 << 16
+"""Lines whose calls are kept."""
+_CALLS = re.compile(r"([0-9]+)[ \t]+([^ \t].*)", re.DOTALL)
 _STACK = re.compile(r"([0-9]+)[ \t]+([0-9]+)[ \t]+([0-9]+)")
 _ESCAPED = re.compile(r"\\x([01][0-9A-Fa-f]|20|5[Cc]|7[Ff]|[89][0-9A-Fa-f])")
 _CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f]|" + _ESCAPED.pattern.replace(r"\\x(", r"\\(?=x(?:", 1) + ")")
@@ -51,12 +55,14 @@ class Definitions:
     Attributes:
         codes: by id. At most CODE_LIMIT.
         regions: names by id. At most REGION_LIMIT.
+        calls: by code and line, the names of what it calls there. At most CALLS_LIMIT.
     Stacks: `stack(id)`, all at once as `stack_columns()`. At most STACK_LIMIT, 40 bytes each and an entry in a dict.
     """
 
     def __init__(self) -> None:
         self.codes: dict[int, Code] = {}
         self.regions: dict[int, str] = {}
+        self.calls: dict[tuple[int, int], tuple[str, ...]] = {}
         self._places: dict[int, int] = {}
         self._stacks = array("q")
         self._text = 0
@@ -85,6 +91,11 @@ class Definitions:
     def stacks(self) -> int:
         """How many there are."""
         return len(self._places)
+
+    def shorten(self, prefixes: Sequence[str]) -> None:
+        """Leaves these folders out of the names of files."""
+        for number, code in self.codes.items():
+            self.codes[number] = code._replace(file=shorten(code.file, prefixes))
 
     def stack(self, stack: int) -> Stack | None:
         place = self._places.get(stack)
@@ -124,6 +135,8 @@ class Definitions:
             return self._take_code(number, what)
         if kind == "stack":
             return self._take_stack(number, what)
+        if kind == "calls":
+            return self._take_calls(number, what)
         return self._take_region(number, what)
 
     def _take_code(self, number: int, what: str) -> str | None:
@@ -171,6 +184,23 @@ class Definitions:
         self.regions[number] = name
         return None
 
+    def _take_calls(self, code: int, what: str) -> str | None:
+        match = _CALLS.fullmatch(what)
+        line = natural(match[1], 0, LINE_LIMIT) if match else None
+        if not match or line is None or (code, line) in self.calls:
+            return BAD_DEFINITION
+        if code not in self.codes:
+            return TOO_MANY if _is_in(self._dropped_codes, code) else BAD_DEFINITION
+        return None if self.define_calls(code, line, map(_unescaped, re.findall(r"[^ \t]+", match[2]))) else TOO_MANY
+
+    def define_calls(self, code: int, line: int, names: Iterable[str]) -> bool:
+        """What a line of a known code calls. False: there are too many."""
+        kept = tuple(names)
+        if len(self.calls) >= CALLS_LIMIT or not self._has_room("".join(kept)):
+            return False
+        self.calls[code, line] = kept
+        return True
+
     def _has_room(self, text: str) -> bool:
         size = len(text.encode())
         fits = self._text + size <= TEXT_LIMIT
@@ -179,12 +209,14 @@ class Definitions:
 
     def lines(self) -> Iterator[str]:
         """Each as it stands in a comment behind the `#`; what one uses comes before it."""
-        for number, code in self.codes.items():
-            yield f"code: {number} = {code_words(code)}"
+        for number, told in self.codes.items():
+            yield f"code: {number} = {code_words(told)}"
         stacks = self._stacks
         for start in range(0, len(stacks), _FIELDS):
             number, above, code_number, line, _ = stacks[start : start + _FIELDS]
             yield f"stack: {number} = {0 if above < 0 else stacks[above * _FIELDS]} {code_number} {line}"
+        for (code, line), names in self.calls.items():
+            yield f"calls: {code} = {line} {' '.join(_BLANK_OR_CONTROL.sub(_escape, name) for name in names)}"
         for number, name in self.regions.items():
             yield f"region: {number} = {_escaped(name)}"
 

@@ -42,8 +42,7 @@ ANALYSIS_TABLES = (
 """The tables of an `Analysis`."""
 FLEET_TABLES = (
     "fleet_traces", "fleet_causes", "fleet_findings", "fleet_threads", "fleet_blame", "fleet_waited",
-    "fleet_distributions",
-    "fleet_histograms", "fleet_diagnostics", "fleet_errors",
+    "fleet_lines", "fleet_distributions", "fleet_histograms", "fleet_diagnostics", "fleet_errors",
 )  # fmt: skip
 """The tables of a fleet's dataset."""
 FLEET_FOLDERS = {name.removeprefix("fleet_"): name for name in FLEET_TABLES}

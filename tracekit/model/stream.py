@@ -17,6 +17,7 @@ from tracekit.errors import BadLineError, SourceError
 from tracekit.model import definitions
 from tracekit.model.arrays import strings
 from tracekit.model.attributes import FIELDS
+from tracekit.model.code import shorten_words
 from tracekit.model.definitions import Definitions
 from tracekit.model.rows import Faults, Machine, TooManyPairs
 from tracekit.words import whole_number
@@ -174,6 +175,7 @@ class EventStream(ABC):
             iterated.
         fault_lines: (code, severity) -> the line where this fault came first, where the parser fed the machine itself
             or the trace has no lines any more.
+        strip_prefixes: folders to leave out of the names of files, the longest first.
     """
 
     def __init__(self, path: str) -> None:
@@ -189,6 +191,13 @@ class EventStream(ABC):
         self.truncated: str | None = None
         self.line_gaps: list[tuple[int, int]] = []
         self.fault_lines: dict[tuple[str, str], int] = {}
+        self.strip_prefixes: tuple[str, ...] = ()
+
+    def shorten(self) -> None:
+        """Leaves `strip_prefixes` out of the names of files; only once all is read."""
+        if self.strip_prefixes:
+            self.definitions.shorten(self.strip_prefixes)
+            self.metadata = shorten_words(self.metadata, self.strip_prefixes)
 
     def take_comment(self, text: str, before_first_event: bool, line: int) -> None:
         """Keeps what a comment says: `# KEY: VALUE`, `# lost: N`, `# thread: ID = NAME`, or a definition."""

@@ -6,9 +6,11 @@ Each is loaded when those before it are not sure that a trace is theirs: of most
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from importlib import import_module
 from typing import BinaryIO, Protocol, cast
 
+from tracekit.model.code import as_prefixes
 from tracekit.model.source import Source
 from tracekit.model.stream import EventStream
 from tracekit.parsers.strangers import refuse, refuse_program
@@ -55,13 +57,15 @@ def open_trace(
     whole: bool = False,
     shown: str | None = None,
     file: BinaryIO | None = None,
+    strip_prefix: str | Sequence[str] = (),
 ) -> EventStream:
     """Opens a trace with the parser that recognises it. `-` is standard input.
 
     file: read this open file instead, e.g. one of an object store; it stays the caller's to close.
     strict: the first bad line raises BadLineError. whole: all of it will be
     kept in memory, so all bad lines too, not only the first 1000.
-    shown: what to call it. Raises SourceError, SchemaError; BadLineError for what was converted with bad lines.
+    shown: what to call it. strip_prefix: folders to leave out of the names of files, once `EventStream.shorten` is
+    called. Raises SourceError, SchemaError; BadLineError for what was converted with bad lines.
     """
     path = os.fspath(path)
     source = Source(path if file else events_of(path), shown or path, file)
@@ -71,6 +75,7 @@ def open_trace(
         if parser.sniff(source.head) <= UNLIKELY:
             refuse_program(source.path)
         stream = parser.open_stream(source, strict, whole)
+        stream.strip_prefixes = as_prefixes(strip_prefix)
         if strict and stream.bad_lines.total:  # what was converted had bad lines
             raise stream.bad_lines.refuse(stream.path)
         return stream

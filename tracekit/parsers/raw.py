@@ -40,13 +40,21 @@ _THREAD = np.dtype([("kind", "<u4"), ("thread", "<u4"), ("tid", "<u4"), ("length
 _DEFINITION = np.dtype([("kind", "<u4"), ("first", "<u4"), ("second", "<u4"), ("third", "<u4")])
 _EVENTS, _THREADS, _DEFINITIONS = 1, 2, 3
 _CODE, _STACK = 1, 2
-_ENTRY = 1
+_ENTRY, _RELEASE = 1, 3
 _NEW_THREAD, _NAME, _SYSTEM_NAME = 1, 2, 3
 _CHECK = 8
 _ATTRIBUTE = 16
-_CPU, _STACKS = 16, 17
+_CPU, _STACKS, _LOCK, _UNLOCKS, _UNLOCKS_LATE = 16, 17, 18, 19, 20
 """Attributes belong to the event before them; their value stands where that has its clock, a second one in `ticks`."""
-_KEYS = {_CPU: ("cpu", None), _STACKS: ("stack", "sample")}
+_LATE = (_LOCK, _UNLOCKS_LATE)
+"""These belong to their thread's last RELEASE: they are told when it has begun to wait, or when it ends."""
+_KEYS = {
+    _CPU: ("cpu", None),
+    _STACKS: ("stack", "sample"),
+    _LOCK: ("lock", None),
+    _UNLOCKS: ("unlocks", None),
+    _UNLOCKS_LATE: ("unlocks", None),
+}
 _NO_TICKS = -(2**31)
 _SORTED_TOGETHER = 1 << 12  # events: an ENTRY is written late, but never by so many
 _EVENT_CODES = np.full(256, -1, np.int8)
@@ -59,6 +67,7 @@ _NOWHERE = 1 << 62
 _HINT = "Record again; what is damaged cannot be mended."
 
 Record = npt.NDArray[np.void]
+Integers = npt.NDArray[np.int64]
 
 
 def sniff(head: bytes) -> float:
@@ -250,7 +259,7 @@ class RawRecording(EventStream):
             records["stamp"] = np.where(late, np.uint64(latest << 8) | stamps & np.uint64(255), stamps)
         return records
 
-    def _batch(self, records: Record, checks: int, codes: npt.NDArray[np.int64]) -> tuple[pa.RecordBatch, int]:
+    def _batch(self, records: Record, checks: int, codes: Integers) -> tuple[pa.RecordBatch, int]:
         raw_codes = (records["stamp"] & np.uint64(255)).astype(np.uint8)
         events = _EVENT_CODES[raw_codes]
         threads = records["thread"]
@@ -274,7 +283,7 @@ class RawRecording(EventStream):
         ]
         return pa.RecordBatch.from_arrays(told, schema=BATCH_SCHEMA), int(counted[-1])
 
-    def _nanoseconds(self, clocks: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    def _nanoseconds(self, clocks: npt.NDArray[np.uint64]) -> Integers:
         """Of the monotonic clock, since the recording began."""
         return np.rint(clocks.astype(np.float64) * self._rate).astype(np.int64)
 
@@ -293,8 +302,9 @@ class _Attributes:
     """
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[npt.NDArray[np.int64], Record]] = []
+        self._waiting: list[tuple[Integers, Record]] = []
         self._read = self._given = 0
+        self._released = np.full(0, -1, np.int64)  # of each thread the place of its last RELEASE
 
     def split(self, records: Record) -> Record:
         """Takes the attributes out of these records."""
@@ -302,11 +312,40 @@ class _Attributes:
         attribute = codes & _ATTRIBUTE != 0
         others = np.cumsum((codes != _ENTRY) & ~attribute)
         before, self._read = self._read, self._read + int(others[-1] if len(others) else 0)
+        places = before + others - 1
+        own = places[attribute]
+        late = np.isin(codes, _LATE)
+        if late.any():
+            own[late[attribute]] = self._last_releases(records, codes, late, places)
+        if (releases := np.flatnonzero(codes & ~np.uint8(_CHECK) == _RELEASE)).size:
+            self._remember(records["thread"][releases], places[releases])
         if not attribute.any():
             return records
-        self._waiting.append((before + others[attribute] - 1, records[attribute]))
+        known = own >= self._given
+        self._waiting.append((own[known], records[attribute][known]))
         events: Record = records[~attribute]
         return events
+
+    def _last_releases(
+        self, records: Record, codes: npt.NDArray[np.uint8], late: npt.NDArray[np.bool_], places: Integers
+    ) -> Integers:
+        """For each late attribute the place of its thread's last RELEASE; -1: not known."""
+        rows = np.flatnonzero(late | (codes & ~np.uint8(_CHECK) == _RELEASE))
+        rows = rows[np.argsort(records["thread"][rows], kind="stable")]
+        threads, late = records["thread"][rows], late[rows]
+        last = np.maximum.accumulate(np.where(late, -1, np.arange(len(rows))))
+        here = (last >= 0) & (threads[last] == threads)
+        found = np.where(here, places[rows[last]], -1)
+        earlier = late & ~here & (threads < len(self._released))
+        found[earlier] = self._released[threads[earlier]]
+        return found[late][np.argsort(rows[late])]
+
+    def _remember(self, threads: npt.NDArray[np.uint32], places: Integers) -> None:
+        if (most := int(threads.max())) >= THREAD_LIMIT:
+            return  # it is told when they become a batch
+        if most >= len(self._released):
+            self._released = np.concatenate([self._released, np.full(most + 1 - len(self._released), -1, np.int64)])
+        self._released[threads] = places  # of a thread given twice the last counts
 
     def columns(self, records: Record) -> dict[str, pa.Array]:
         """The columns of the batch that these events become."""
@@ -317,6 +356,8 @@ class _Attributes:
             return {}
         places = np.concatenate([places for places, _ in self._waiting])
         waiting = np.concatenate([attributes for _, attributes in self._waiting])
+        order = np.argsort(places, kind="stable")
+        places, waiting = places[order], waiting[order]
         begin, end = np.searchsorted(places, [before, self._given])
         self._waiting = [(places[end:], waiting[end:])] if end < len(places) else []
         own = rows[places[begin:end] - before]
@@ -366,7 +407,7 @@ class _Bytes:
         return np.frombuffer(got, dtype)[0] if len(got) == dtype.itemsize else None
 
 
-def _integers(values: npt.NDArray[np.int64]) -> pa.Array:
+def _integers(values: Integers) -> pa.Array:
     return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(values)])
 
 

@@ -6,10 +6,11 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import tracekit.recorder.bootstrap as inside
 from tracekit.errors import OptionError, RecordError, SourceError, TracekitError
@@ -17,8 +18,13 @@ from tracekit.recorder import require_library
 from tracekit.words import size_in_bytes, whole_number
 from tracekit.writers import TEXT, VIEWERS, FolderWriter, Writer, write_trace, writer_for
 
+if TYPE_CHECKING:
+    from tracekit.writers.tablestream import TableStream
+
 P = ParamSpec("P")
 T = TypeVar("T")
+_MOST_SOURCES = 200
+"""Files of source that are read to tell what their lines call."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,7 @@ def _convert(raw: Path, trace: Path, writer: Writer | FolderWriter) -> Written:
     from tracekit.writers.tablestream import TableStream
 
     with TableStream(raw) as tables:
+        _name_calls(tables)
         try:
             write_trace(tables, trace, writer)
         except SourceError:
@@ -140,6 +147,26 @@ def _convert(raw: Path, trace: Path, writer: Writer | FolderWriter) -> Written:
     raw.unlink()
     lost = whole_number(found.metadata.get("lost", ""), 2**62) or 0
     return Written(trace, found.events, found.threads.num_rows, found.duration, lost)
+
+
+def _name_calls(tables: TableStream) -> None:
+    """Defines what the lines call at which the GIL was held, by their source as it is now: it is that which ran."""
+    from tracekit.recorder.calls import Source
+    from tracekit.timeline.definitions import definition_tables
+
+    known, sources = tables.header.definitions, dict[str, Source]()
+    before = datetime.fromisoformat(tables.header.metadata["started"]).timestamp()
+    for stack in dict.fromkeys(tables.analysis.stack_blame.column("holder_stack").to_pylist()):
+        leaf = known.stack(stack) if stack is not None else None
+        if leaf and (leaf.code, leaf.line) not in known.calls and len(sources) < _MOST_SOURCES:
+            file = known.codes[leaf.code].file
+            if file not in sources:
+                sources[file] = Source(file, before)
+            if names := sources[file].calls(leaf.line):
+                known.define_calls(leaf.code, leaf.line, names)
+    if known.calls:
+        made = definition_tables(known, tables.analysis.unit)
+        tables.analysis = replace(tables.analysis, tables={**tables.analysis.tables, **made})
 
 
 class Recording:

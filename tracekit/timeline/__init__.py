@@ -61,6 +61,7 @@ def run(
     """
     machine = _drawing_machine(stream.check_interval, options, limits)
     stream.feed(machine, progress)
+    stream.shorten()
     return _totals(machine, stream.threads, stream.names, stream.definitions, limits)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from types import TracebackType
@@ -44,14 +44,20 @@ class TableStream:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, strict: bool = False, progress: OnProgress | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        strict: bool = False,
+        progress: OnProgress | None = None,
+        strip_prefix: str | Sequence[str] = (),
     ) -> None:
         """Reads the whole trace once; standard input into a temporary file first. Raises what `analyze` raises.
 
-        progress: called now and then, with the bytes read in this reading and in all.
+        progress: called now and then, with the bytes read in this reading and in all. strip_prefix: as in `analyze`.
         """
         self.path = os.fspath(path)
         self._progress = progress
+        self._strip_prefix = strip_prefix
         self._spool = _spooled() if self.path == "-" else None
         try:
             with self._open(strict) as stream:
@@ -75,7 +81,9 @@ class TableStream:
             raise
 
     def _open(self, strict: bool = False, whole: bool = False) -> EventStream:
-        return open_trace(self._spool or self.path, strict=strict, whole=whole, shown=self.path)
+        return open_trace(
+            self._spool or self.path, strict=strict, whole=whole, shown=self.path, strip_prefix=self._strip_prefix
+        )
 
     def pieces(self, *tables: str) -> Iterator[tuple[str, pa.Table]]:
         """Reads the trace again and gives the rows of these tables: (table, some of its rows).

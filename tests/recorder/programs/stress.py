@@ -117,6 +117,30 @@ def sleeps():
         time.sleep(0.0005 * RANDOM.random())
 
 
+def locks():
+    """Made and freed, waited for in vain, and unlocked by many at once."""
+    shared = threading.Condition()
+    while again():
+        helpers = [threading.Thread(target=waits_for, args=(shared,)) for _ in range(6)]
+        for helper in helpers:
+            helper.start()
+        for _ in range(30):
+            with shared:
+                shared.notify(RANDOM.randrange(20))
+            threading.Event().wait(0.0002 * RANDOM.random())
+        with shared:
+            shared.notify_all()
+        for helper in helpers:
+            helper.join()
+
+
+def waits_for(shared):
+    for _ in range(10):
+        with shared:
+            shared.wait(0.001 * RANDOM.random())
+        [threading.Lock() for _ in range(20)]
+
+
 def counts():
     while again():
         number = 20000
@@ -166,7 +190,7 @@ def traced():
 
 WORK = [
     code_churn, generators, recursion, callbacks, forks, imports, short_threads, sleeps, counts, greenlets, coroutines,
-    traced, sleeps, code_churn,
+    traced, sleeps, code_churn, locks, locks,
 ]  # fmt: skip
 threads = [threading.Thread(target=work) for work in WORK]
 for thread in threads:

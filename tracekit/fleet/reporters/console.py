@@ -14,7 +14,7 @@ from tracekit.fleet.reporters import headline, more, share, told
 from tracekit.fleet.summary import SHARES, Side, Spread, Summary
 from tracekit.words import count, duration, printable
 
-CAUSES, PROCESSES, OUTLIERS, SIDES, ERRORS = 10, 10, 5, 8, 5
+CAUSES, LINES, PROCESSES, OUTLIERS, SIDES, ERRORS = 10, 10, 10, 5, 8, 5
 _POOLED = {
     "wait": "waits", "contended_wait": "contended waits", "hold": "holds", "switch_latency": "switch latency"
 }  # fmt: skip
@@ -27,6 +27,8 @@ def render(summary: Summary) -> RenderableType:
         parts += _titled("From what", *_causes(summary))
     if summary.waited:
         parts += _titled("What threads waited for", _waited(summary))
+    if summary.lines:
+        parts += _titled("At which lines the GIL was held meanwhile", _lines(summary), *_more(summary, "lines", LINES))
     if summary.processes:
         parts += _titled("Who loses most", _processes(summary), *_more(summary, "processes", PROCESSES))
     if summary.outliers:
@@ -101,6 +103,15 @@ def _waited(summary: Summary) -> Table:
         numbers = (f"{one.processes:,}", share(one.share), share(one.worst))
         words = (printable(one.group), printable(summary.short(one.trace)))
         table.add_row(one.cause.replace("_", " "), *numbers, *map(Text, words))
+    return table
+
+
+def _lines(summary: Summary) -> Table:
+    table = _table("", "processes", "of their time, mean", "at worst", "waited most")
+    table.columns[-1].justify = "left"
+    for one in summary.lines[:LINES]:
+        numbers = (f"{one.processes:,}", share(one.share), share(one.worst))
+        table.add_row(Text(printable(one.where)), *numbers, Text(printable(one.waiter or "unknown")))
     return table
 
 

@@ -11,6 +11,7 @@
 #include "control.h"
 #include "cpu.h"
 #include "ending.h"
+#include "locks.h"
 #include "new_gil.h"
 #include "old_gil.h"
 #include "stacks.h"
@@ -50,6 +51,7 @@ static void in_forked_child(void) {
     tk_the_gil.holder = tk_the_gil.last_holder = NULL;
     tk_the_gil.drop_request = 0;
     tk_the_gil.waiting = 0;
+    tk_the_gil.late = NULL;
     tk_the_gil.recording++;
     tk_threads_anew();
     tk_raw_forked();
@@ -74,6 +76,8 @@ static const char *find(int old) {
     if (!wrong)
         wrong = tk_slots_replace(save_thread, old ? tk_old_gil_hooks : tk_new_gil_hooks,
                                  old ? tk_old_gil_hook_count : tk_new_gil_hook_count);
+    if (!wrong)
+        wrong = tk_slots_replace(save_thread, tk_lock_hooks, tk_lock_hook_count);
     if (wrong)
         return wrong;
     wrong = old ? tk_old_gil_learn(release_lock, acquire_lock) : tk_new_gil_learn(save_thread, restore_thread);
@@ -117,6 +121,7 @@ static const char *prepare(const char *base, const char *metadata, uint64_t meta
     }
     tk_the_gil.recording++;
     tk_threads_anew();
+    tk_locks_anew();
     TK_STORE(tk_the_gil.holder, NULL);
     tk_the_gil.last_holder = tk_the_gil.stopper = NULL;
     tk_the_gil.drop_request = 0;

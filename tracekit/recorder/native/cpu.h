@@ -34,6 +34,8 @@ static inline void tk_release_event(tk_thread *self, uint32_t check, int32_t tic
     tk_event(self, TK_RELEASE | check, now, ticks);
     if (TK_RARE(self->acquired && now - self->acquired > tk_cpu_gap))
         tk_cpu_tell(self, now);
+    if (TK_RARE(self->last_unlocked != NULL))
+        tk_tell_unlocks(self);
     self->acquired = 0;
 }
 

@@ -10,12 +10,3 @@ int tk_event_room(const tk_thread *self) {
         tk_out.header->lost++;
     return room;
 }
-
-/* Of the event that this thread wrote just now. If that was lost so is this: room never comes back. */
-void tk_attribute(const tk_thread *self, uint32_t code, uint64_t value, uint32_t other) {
-    if (tk_out.next == tk_out.ready && !tk_raw_advance())
-        return;
-    *tk_out.next++ = (tk_record){.stamp = value << 8 | code, .thread = self->number, .ticks = (int32_t)other};
-    tk_out.chunk->attributes++;
-    __atomic_store_n(&tk_out.chunk->count, tk_out.chunk->count + 1, __ATOMIC_RELEASE);
-}

@@ -2,18 +2,20 @@
 #ifndef TK_EVENTS_H
 #define TK_EVENTS_H
 
+#include "attributes.h"
 #include "clock.h"
 #include "state.h"
 #include "threads.h"
 #include "writer.h"
 
 int tk_event_room(const tk_thread *self);
-void tk_attribute(const tk_thread *self, uint32_t code, uint64_t value, uint32_t other);
 
 /* Writes an event of the calling thread. `clock`: tk_now() when it happened. */
 static inline void tk_event(tk_thread *self, uint32_t code, uint64_t clock, int32_t ticks) {
     if (TK_RARE(self->recording != tk_the_gil.recording))
         tk_thread_begin(self);
+    if (TK_RARE(TK_LOAD(tk_the_gil.late)))
+        tk_tell_late();
     if (TK_RARE(tk_out.next == tk_out.ready) && !tk_event_room(self))
         return;
     if (code == TK_ENTRY) {    /* told late, when the guard was had: it may lie before others' events */

@@ -13,11 +13,11 @@
 #define TK_STORE(place, value) __atomic_store_n(&(place), (value), __ATOMIC_RELAXED)
 
 enum { TK_IDLE, TK_TAKING, TK_WAITING, TK_DROPPED };
-enum { TK_NO_TICKS = INT32_MIN };
+enum { TK_NO_TICKS = INT32_MIN, TK_MOST_UNLOCKS = 8 };
 enum { TK_LEARN_NOTHING, TK_LEARN_RELEASE, TK_LEARN_TAKE, TK_LEARN_TAKING, TK_LEARNED };
 
 /* A thread, in its own storage. */
-typedef struct {
+typedef struct tk_thread {
     uint64_t last;             /* clock of its last event */
     uint64_t acquired;         /* clock of the ACQUIRE of its hold, 0: not known */
     uint64_t cpu, cpu_clock;   /* its CPU time when it was last read; 0: never */
@@ -30,6 +30,12 @@ typedef struct {
     uint64_t sampled;          /* and when; 0: nobody */
     void *python_state;        /* what the interpreter knows of it, in this hold */
     struct tk_trail *trail;    /* the stack that it was last seen in */
+    uint32_t unlocks[TK_MOST_UNLOCKS];  /* in its hold */
+    const void *last_unlocked;  /* in its hold; its number is known to be there, or of no use */
+    uint8_t unlock_count;
+    uint8_t waited_for;        /* a bit each: somebody waited for that lock once */
+    uint32_t late, late_code;  /* an attribute of its last RELEASE that is not written yet; 0: none */
+    struct tk_thread *next_late;
     char name[TK_NAME_BYTES];
 } tk_thread;
 
@@ -42,6 +48,7 @@ typedef struct {
     tk_thread *holder;
     tk_thread *last_holder;
     tk_thread *starter, *stopper;
+    tk_thread *late;           /* threads with an attribute that is not written yet: a list without the guard */
     uint64_t switches;
     uint32_t waiting;          /* threads that have found it in use */
     int drop_request;

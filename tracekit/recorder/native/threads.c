@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "attributes.h"
 #include "threads.h"
 #include "writer.h"
 
@@ -26,6 +27,9 @@ void tk_thread_begin(tk_thread *self) {
     self->tid = (uint32_t)syscall(SYS_gettid);
     self->last = self->acquired = self->cpu_clock = 0;
     self->state = TK_IDLE;
+    self->unlock_count = self->waited_for = 0;
+    self->last_unlocked = NULL;
+    TK_STORE(self->late, 0);
     pthread_setspecific(at_end, self);
     tk_thread_tell(self);
 }
@@ -41,6 +45,10 @@ static void thread_ends(void *ending) {
     char comm[COMM_BYTES] = "";
     free(self->trail);         /* it does not hold the GIL, so nobody else uses it */
     self->trail = NULL;
+    if (TK_LOAD(self->late) && guard && !pthread_mutex_lock(guard)) {  /* the list ends with this storage */
+        tk_tell_late();
+        pthread_mutex_unlock(guard);
+    }
     if (self->named || !guard || !TK_LOAD(tk_the_gil.on) || prctl(PR_GET_NAME, comm) || !strcmp(comm, process_comm))
         return;
     if (pthread_mutex_lock(guard))

@@ -19,7 +19,10 @@ from typing import Any
 from tracekit.analysis import Analysis
 from tracekit.comparison import Comparison
 from tracekit.errors import OptionError
+from tracekit.reporters.flame import heading
 from tracekit.reporters.html.content import comparison_content, content
+from tracekit.reporters.html.lines import flames
+from tracekit.timeline.flame import By
 from tracekit.words import printable
 
 THEMES = ("auto", "light", "dark")
@@ -29,6 +32,7 @@ SCRIPTS = (
     "utilisation", "figures", "causes", "flame", "tables", "glossary", "keys", "verdict", "comparison", "main",
 )  # fmt: skip
 """The script's files, each after those which it imports."""
+FLAME_SCRIPTS = ("words", "dom", "flame", "flamepage")
 _FOLDER = Path(__file__).parent
 _IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./(\w+)\.js";', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=\w)", re.MULTILINE)
@@ -55,14 +59,30 @@ def render(
         "comparison": comparison_content(comparison) if comparison else None,
         "terms": json.loads((_FOLDER / "terms.json").read_text(encoding="utf-8")),
     }
-    script = _script()
+    return _page(shown, theme, data, _script(SCRIPTS))
+
+
+def render_flames(analysis: Analysis, by: By) -> str:
+    """A page of its own for the flame graph, which begins with these stacks."""
+    title = printable(Path(analysis.path).name)
+    data = {
+        "title": title,
+        "about": heading(analysis.flame(by)),
+        "unit": analysis.unit,
+        "side": by,
+        "lines": flames(analysis),
+    }
+    return _page(title, THEMES[0], data, _script(FLAME_SCRIPTS))
+
+
+def _page(title: str, theme: str, data: Any, script: str) -> str:
     policy = (
         f"default-src 'none'; script-src '{_hash(script.encode())}'; style-src 'unsafe-inline'; "
         "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'"
     )
     parts = {
         "policy": policy,
-        "title": escape(printable(shown)),
+        "title": escape(printable(title)),
         "theme": theme,
         "style": (_FOLDER / "style.css").read_text(encoding="utf-8"),
         "data": as_json(data),
@@ -81,18 +101,18 @@ def as_json(value: Any) -> str:
 
 
 @cache
-def _script() -> str:
+def _script(names: tuple[str, ...]) -> str:
     """All files as one module: each is a function that returns what it exports, so that no two names meet."""
-    files = [(name, (_FOLDER / "script" / f"{name}.js").read_text(encoding="utf-8")) for name in SCRIPTS]
-    return "\n".join(_wrapped(name, text) for name, text in files)
+    files = [(name, (_FOLDER / "script" / f"{name}.js").read_text(encoding="utf-8")) for name in names]
+    return "\n".join(_wrapped(name, text, name == names[-1]) for name, text in files)
 
 
-def _wrapped(name: str, text: str) -> str:
+def _wrapped(name: str, text: str, is_last: bool) -> str:
     """A file without its comments and indentation, a third of it."""
     lines = [line.strip() for line in text.splitlines()]
     text = "\n".join(line for line in lines if line and not line.startswith(("//", "/*", "*"))) + "\n"
     body = _EXPORT.sub("", _IMPORT.sub(r"const \1 = from_\2;", text))
-    if name == SCRIPTS[-1]:
+    if is_last:
         return body
     return f"const from_{name} = (() => {{\n{body}return {{ {', '.join(_EXPORTED.findall(text))} }};\n}})();"
 

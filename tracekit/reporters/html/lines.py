@@ -2,77 +2,68 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from tracekit.analysis import Analysis
+from tracekit.timeline.flame import SIDES, Flame
 from tracekit.words import printable
 
 ROWS = 100  # of lines
-STACKS = 2000  # pairs of stacks, the costliest; the others count as unknown
+FRAMES = 4000  # of a flame graph, the costliest
 
 
 def content(analysis: Analysis) -> dict[str, Any] | None:
     """None where nothing is known of any stack.
 
-    rows: holder and waiter, each function and `file:line` or None, cause, duration, waits. stacks: the calling stack's
-    place or -1, places of function and file, line. blame: places of the holder's and the waiter's stack, or -1, and
-    duration.
+    rows: holder and waiter, each function and `file:line` or None, cause, duration, waits. The rest as in `flames`.
     """
-    blame = _blame(analysis)
-    if all(holder is None and waiter is None for holder, waiter in blame):
+    told = flames(analysis)
+    if not told["functions"]:
         return None
-    known = {row["stack"]: row for row in analysis.tables["stacks"].to_pylist()}
-    wanted: dict[int, None] = {}
-    for stack in (each for pair in blame for each in pair if each is not None):
-        path = []
-        at: int | None = stack
-        while at is not None and at not in wanted:
-            path.append(at)
-            at = known[at]["parent"]
-        wanted |= dict.fromkeys(reversed(path))
-    places = {stack: place for place, stack in enumerate(wanted)}
+    return told | {"rows": _rows(analysis), "known": analysis.lines_known}
+
+
+def flames(analysis: Analysis) -> dict[str, Any]:
+    """whole: what was waited. flames: by the side, frames as the place of the caller or -1, places of function and file
+    or -1 where the stack is unknown, line, total and own time; a frame stands behind its caller. hidden: how many more
+    frames there are."""
     functions, files = _Words(), _Words()
-    stacks = []
-    for stack in wanted:
-        row = known[stack]
-        parent = -1 if row["parent"] is None else places[row["parent"]]
-        stacks.append([parent, functions.place(row["function"]), files.place(row["file"]), row["line"]])
+    of = {side: analysis.flame(side).costliest(FRAMES) for side in SIDES}
     return {
-        "rows": _rows(analysis),
-        "known": analysis.lines_known,
-        "whole": sum(blame.values()),
+        "whole": of[SIDES[0]].whole,
+        "flames": {side: _frames(flame, functions, files) for side, flame in of.items()},
+        "hidden": {side: flame.hidden for side, flame in of.items()},
         "functions": functions.words,
         "files": files.words,
-        "stacks": stacks,
-        "blame": [[-1 if s is None else places[s] for s in pair] + [length] for pair, length in blame.items()],
     }
 
 
+def _frames(flame: Flame, functions: _Words, files: _Words) -> list[list[int]]:
+    return [
+        [
+            frame.parent,
+            functions.place(frame.function),
+            files.place(frame.file),
+            frame.line or 0,
+            frame.total,
+            frame.own,
+        ]
+        for frame in flame.frames
+    ]
+
+
 class _Words:
-    """Words, each once, by its place."""
+    """Words, each once, by its place; -1 for none."""
 
     def __init__(self) -> None:
         self._places: dict[str, int] = {}
 
-    def place(self, word: str) -> int:
-        return self._places.setdefault(printable(word), len(self._places))
+    def place(self, word: str | None) -> int:
+        return -1 if word is None else self._places.setdefault(printable(word), len(self._places))
 
     @property
     def words(self) -> list[str]:
         return list(self._places)
-
-
-def _blame(analysis: Analysis) -> dict[tuple[int | None, int | None], int]:
-    """What was waited, by the holder's and the waiter's stack; beyond the costliest the stacks are not told."""
-    sums: Counter[tuple[int | None, int | None]] = Counter()
-    for row in analysis.tables["stack_blame"].to_pylist():
-        sums[row["holder_stack"], row["waiter_stack"]] += row["duration"]
-    shown = dict(sums.most_common(STACKS))
-    rest = sum(sums.values()) - sum(shown.values())
-    if rest:
-        shown[None, None] = shown.get((None, None), 0) + rest
-    return shown
 
 
 def _rows(analysis: Analysis) -> list[list[Any]]:

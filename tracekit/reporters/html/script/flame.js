@@ -8,53 +8,37 @@ const NARROW = 2; // pixels, below which frames are not drawn
 const LISTED = 10; // lines; the others are folded
 const SIDES = { holder: "the holder's stack", waiter: "the waiter's stack" };
 
-/** `function (file:line)`, the file without its folders. */
-function frameName({ functions, files, stacks }, place) {
-  const [, name, file, line] = stacks[place];
-  return `${functions[name]} (${files[file].split("/").at(-1)}:${line})`;
-}
-
 /**
- * The blame as a tree of frames, from the outermost on; `side` says whose stacks. A node: `{name, where, sum, children}`, and
- * `own`, what is blamed on the frame itself. Frames of the same code and line are one.
+ * One side's frames as a tree below a root of all. A node: `{name, where, sum, own, children, above}`; `own` is what is
+ * blamed on the frame itself.
  */
-export function tree(lines, side) {
-  const { stacks, files, blame } = lines;
-  const root = { name: "all", where: "", sum: 0, own: 0, children: new Map() };
-  const column = side === "holder" ? 0 : 1;
-  for (const row of blame) {
-    const path = [];
-    for (let place = row[column]; place >= 0; place = stacks[place][0]) path.unshift(place);
-    let node = root;
-    node.sum += row[2];
-    for (const place of path.length ? path : [-1]) {
-      const name = place < 0 ? "stack unknown" : frameName(lines, place);
-      const where = place < 0 ? "" : `${files[stacks[place][2]]}:${stacks[place][3]}`;
-      const key = `${name} ${where}`;
-      if (!node.children.has(key)) node.children.set(key, { name, where, sum: 0, own: 0, children: new Map(), above: node });
-      node = node.children.get(key);
-      node.sum += row[2];
-    }
-    node.own += row[2];
+export function tree({ flames, functions, files, whole }, side) {
+  const root = { name: "all", where: "", sum: whole, own: 0, children: [] };
+  const nodes = [];
+  for (const [caller, name, file, line, sum, own] of flames[side]) {
+    const above = caller < 0 ? root : nodes[caller];
+    const place = name < 0 ? "" : `${files[file]}:${line}`;
+    const node = { name: name < 0 ? "stack unknown" : `${functions[name]} (${place.split("/").at(-1)})`, where: place, sum, own, children: [], above };
+    above.children.push(node);
+    nodes.push(node);
   }
   return root;
 }
 
 export class FlameGraph {
-  constructor(model) {
-    this.model = model;
-    this.side = "holder";
+  constructor(lines, unit, first = "holder") {
+    this.lines = lines;
+    this.unit = unit;
     this.plot = el("div", { class: "plot flame", role: "group", "aria-label": "Flame graph: time waited, by stack" });
     this.tabs = Object.entries(SIDES).map(([side, words]) => button(`by ${words}`, () => this.show(side), { "data-side": side }));
     this.out = button("all of it", () => this.zoom(this.root), { class: "plain" });
     this.element = el("figure", {}, el("h3", {}, "Where it was waited"), el("p", { class: "quiet" }, "As wide as what was waited while somebody held the GIL; the outermost frame on top, each over the ones that it called. A click shows what is below a frame."), el("div", { class: "toolbar" }, el("div", { class: "segments", role: "group", "aria-label": "Whose stacks" }, this.tabs), this.out), this.plot);
-    this.show(this.side);
+    this.show(first);
     new ResizeObserver(() => this.drawn && this.draw()).observe(this.plot);
   }
 
   show(side) {
-    this.side = side;
-    this.root = tree(this.model.about.lines, side);
+    this.root = tree(this.lines, side);
     for (const tab of this.tabs) tab.setAttribute("aria-pressed", String(tab.dataset.side === side));
     this.zoom(this.root);
   }
@@ -79,7 +63,7 @@ export class FlameGraph {
   place(node, depth, left, width, marks) {
     marks.push(this.mark(node, depth, left, width));
     let [from, deepest] = [left, depth];
-    for (const child of [...node.children.values()].sort((a, b) => b.sum - a.sum)) {
+    for (const child of node.children) {
       const wide = (child.sum / node.sum) * width;
       if (wide >= NARROW) deepest = Math.max(deepest, this.place(child, depth + 1, from, wide, marks));
       from += wide;
@@ -88,8 +72,8 @@ export class FlameGraph {
   }
 
   mark(node, depth, left, width) {
-    const { unit } = this.model;
-    const words = `${node.name}: ${duration(node.sum, unit)}, ${percent(node.sum / this.root.sum)}${node.own && node.children.size ? `, ${duration(node.own, unit)} in itself` : ""}`;
+    const { unit } = this;
+    const words = `${node.name}: ${duration(node.sum, unit)}, ${percent(node.sum / this.root.sum)}${node.own && node.children.length ? `, ${duration(node.own, unit)} in itself` : ""}`;
     const most = Math.floor((width - 8) / (textWidth("m".repeat(10)) / 14));
     const open = () => this.zoom(node);
     const group = svg("g", { class: "frame", tabindex: 0, role: "button", "aria-label": words, transform: `translate(${left.toFixed(2)} ${depth * ROW})` },

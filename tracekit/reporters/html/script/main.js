@@ -239,7 +239,7 @@ class Page {
   lines() {
     const known = this.models.map((model, i) => [model, i]).filter(([model]) => model.about.lines);
     return known.map(([model, i]) => {
-      const graph = new FlameGraph(model);
+      const graph = new FlameGraph(model.about.lines, model.unit);
       this.graphs.push(graph);
       return el("div", { class: "lines" }, this.several ? el("h3", {}, this.badge(i), model.about.name) : null, linesTable(model), graph.element);
     });
