@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -12,9 +13,11 @@ import typer
 from tracekit.cli.commands import Command
 from tracekit.cli.common import outcome, say, say_error, size_of
 from tracekit.cli.programs import program_of
+from tracekit.cli.thresholds import nanoseconds
 from tracekit.errors import OptionError, TracekitError
 from tracekit.recorder.launch import Program, run
-from tracekit.words import count, duration, printable
+from tracekit.words import count, printable
+from tracekit.words import duration as words_of
 
 if TYPE_CHECKING:
     from tracekit.recorder.recording import Written
@@ -25,8 +28,9 @@ tracekit record -m http.server
 tracekit record python -X dev app.py
 tracekit record -o tests.log -- pytest -x
 tracekit record --max-size 100M --report app.html app.py
+tracekit record --pid 4711 --duration 30s
 """
-_WITH_VALUE = ("-o", "--output", "--python", "--max-size", "--report")
+_WITH_VALUE = ("-o", "--output", "--python", "--max-size", "--report", "--pid", "--duration")
 
 
 class COMMAND(Command):
@@ -62,6 +66,11 @@ def record(
     python: Annotated[
         str | None, typer.Option(metavar="EXE", help="Run it on this Python, 2.7 or 3.6 and newer.")
     ] = None,
+    pid: Annotated[int | None, typer.Option(metavar="PID", help="Record a Python program that runs already.")] = None,
+    duration: Annotated[
+        str | None,
+        typer.Option(metavar="DURATION", help="With --pid: for so long, e.g. 30s; without it, until Ctrl-C."),
+    ] = None,
     max_size: Annotated[
         str | None,
         typer.Option(metavar="SIZE", help="Keep only the newest events, up to this size, e.g. 100M."),
@@ -79,19 +88,31 @@ def record(
         from tracekit.recorder.recording import alone, trace_writer, write_recordings
         from tracekit.version import VERSION
 
-        to_run = program_of(program or [], module, python)
-        trace = (output or Path(f"{_stem(to_run)}.gil.log")).absolute()
-        trace_writer(trace)
-        if not to_run.is_module and trace.exists() and os.path.samefile(trace, to_run.target):
-            raise OptionError(f"{trace}: -o names the program itself.", "Name another file with -o.")
         limit = size_of("--max-size", max_size) or 0
-        with alone(trace):
-            code = run(to_run, str(trace), max_bytes=limit, stacks=not no_stacks, version=VERSION)
-            try:
-                traces, running = write_recordings(trace)
-            except TracekitError as error:  # the program ran, and it ends as that did
-                say_error(error)
-                _end_as(code)
+        if pid is not None:
+            if program or module or python:
+                raise OptionError("--pid names a program that runs already.", "Leave the script and --python away.")
+            seconds = None if duration is None else nanoseconds("--duration", duration) / 10**9
+            trace = (output or Path(f"{pid}.gil.log")).absolute()
+            trace_writer(trace)
+            with alone(trace):
+                _attach(pid, trace, seconds, limit, not no_stacks)
+                (traces, running), code = write_recordings(trace), 0
+        elif duration is not None:
+            raise OptionError("--duration goes with --pid.", "Leave it away: the recording ends with the program.")
+        else:
+            to_run = program_of(program or [], module, python)
+            trace = (output or Path(f"{_stem(to_run)}.gil.log")).absolute()
+            trace_writer(trace)
+            if not to_run.is_module and trace.exists() and os.path.samefile(trace, to_run.target):
+                raise OptionError(f"{trace}: -o names the program itself.", "Name another file with -o.")
+            with alone(trace):
+                code = run(to_run, str(trace), max_bytes=limit, stacks=not no_stacks, version=VERSION)
+                try:
+                    traces, running = write_recordings(trace)
+                except TracekitError as error:  # the program ran, and it ends as that did
+                    say_error(error)
+                    _end_as(code)
         for written in traces:
             _say_written(written)
         for raw in running:
@@ -105,6 +126,33 @@ def record(
 
             write_report([str(trace)], report)
         _end_as(code)
+
+
+def _attach(pid: int, trace: Path, seconds: float | None, limit: int, stacks: bool) -> None:
+    """Records a process that runs, until the time is over, it ends, or somebody wants this to end."""
+    from tracekit.recorder.attach import Attachment
+    from tracekit.version import VERSION
+
+    asked: list[int] = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        attachment = Attachment(pid)
+        attachment.start(str(trace), max_bytes=limit, stacks=stacks, version=VERSION)
+        until = "" if seconds is None else f" for {seconds:g} s"
+        say(
+            printable(
+                f"tracekit: recording {pid}{until}, by {attachment.how}. Ctrl-C ends the recording, not the program."
+            )
+        )
+        attachment.wait(seconds, lambda: bool(asked))
+        attachment.stop()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _stem(program: Program) -> str:
@@ -124,7 +172,7 @@ def _say_written(written: Written) -> None:
     say(
         printable(
             f"tracekit: {path}: {count(written.events, 'event')} of {count(written.threads, 'thread')} in "
-            f"{duration(written.duration, 'ns')}.{lost} See what they tell: tracekit analyze {path}"
+            f"{words_of(written.duration, 'ns')}.{lost} See what they tell: tracekit analyze {path}"
         )
     )
 

@@ -77,7 +77,7 @@ class Attachment:
         self._clean()
 
     def _clean(self) -> None:
-        """Puts back what was written into the process' code."""
+        """Puts back what was written into the process' code, once no thread can be there any more."""
         if self._written is None:
             return
         place, size = self._written
@@ -132,8 +132,8 @@ class Attachment:
         except TimeoutError:
             self._connection.close()
             raise RecordError(
-                f"{self._pid}: a thread of it has kept the GIL for {_PATIENCE:g} s, in a call into C that does not let go "
-                "of it.",
+                f"{self._pid}: a thread of it has kept the GIL for {_PATIENCE:g} s, in a call into C that does not "
+                "let go of it.",
                 f"Nothing is recorded. {_AGAIN}",
             ) from None
         self._connection.settimeout(_GDB_PATIENCE)
@@ -179,8 +179,8 @@ class Attachment:
         error = answer.get("error", "")
         if error == "unsafe":
             raise RecordError(
-                f"{self._pid}: whenever it was looked at, each of its threads was within malloc or the like, or in code "
-                "that cannot be followed.",
+                f"{self._pid}: whenever it was looked at, each of its threads was within malloc or the like, or in "
+                "code that cannot be followed.",
                 _AGAIN,
             )
         if "not permitted" in error:
@@ -234,7 +234,9 @@ class Attachment:
                 for segment in Image(path).code():
                     start = -(-(base + segment.address + segment.size) // 16) * 16
                     end = -(-start // 4096) * 4096
-                    if end - start >= wanted and any(m.start <= start < m.end and "x" in m.flags for m in self._process.maps):
+                    if end - start >= wanted and any(
+                        m.start <= start < m.end and "x" in m.flags for m in self._process.maps
+                    ):
                         memory.seek(start)
                         if not any(memory.read(wanted)):
                             return start

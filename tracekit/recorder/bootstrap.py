@@ -58,9 +58,7 @@ class Recorder(object):
         self._refuse(
             base,
             no_file,
-            self._library.tk_record_join(
-                os.fsencode(base), text, len(text), max_bytes, lines, ctypes.byref(no_file)
-            ),
+            self._library.tk_record_join(os.fsencode(base), text, len(text), max_bytes, lines, ctypes.byref(no_file)),
         )
 
     def _head(self, stacks, metadata):
@@ -95,7 +93,7 @@ class Recorder(object):
 def load(path):
     if (sys.version_info[0] == 3 and sys.version_info < (3, 2)) or sys.version_info < (2, 7):
         raise Refused("%s: only 2.7, and 3.2 or newer, can be recorded." % name())
-    if "PyPy" in sys.version or getattr(sys, "implementation", None) and sys.implementation.name != "cpython":
+    if "PyPy" in sys.version or (getattr(sys, "implementation", None) and sys.implementation.name != "cpython"):
         raise Refused("%s: it is not CPython. Record the program on CPython." % name())
     if "t" in getattr(sys, "abiflags", ""):
         raise Refused("%s: this is a free-threaded build, which has no GIL. Record on one with a GIL." % name())
@@ -205,6 +203,7 @@ def watch_names(tell):
 
     watched = property(plain.fget, set_name, plain.fdel, plain.__doc__)
     thread_class._set_ident, thread_class.name = _set_ident, watched
+
     def undo():
         if thread_class.__dict__["_set_ident"] is _set_ident:
             thread_class._set_ident = set_ident

@@ -2,9 +2,9 @@
 
     TRACEKIT_PLAN='{...}' gdb -nx -batch -x in_gdb.py
 
-All symbols are read before the process is stopped. gdb calls nothing in the process: it sends a thread to code that goes
-on by itself (native/injection.c). It sets no breakpoints either, not even those that it has of its own in the loader, since
-it is not told that this is Linux. So if gdb dies the process runs on, at any moment.
+All symbols are read before the process is stopped. gdb calls nothing in the process: it sends a thread to code that
+goes on by itself (native/injection.c). It sets no breakpoints either, not even those that it has of its own in the
+loader, since it is not told that this is Linux. So if gdb dies the process runs on, at any moment.
 The last line of its output is an object: `stopped`, the longest time in seconds, or `error`.
 """
 
@@ -12,12 +12,14 @@ import json
 import os
 import re
 import time
+from contextlib import suppress
+from typing import Any
 
 import gdb
 
 SETTINGS = (
-    "auto-solib-add off", "debuginfod enabled off", "auto-load off", "confirm off", "pagination off", "style enabled off",
-    "backtrace past-main on", "backtrace past-entry on", "exec-file-mismatch off", "osabi none",
+    "auto-solib-add off", "debuginfod enabled off", "auto-load off", "confirm off", "pagination off",
+    "backtrace past-main on", "exec-file-mismatch off", "osabi none",
     "debug-file-directory /nonexistent", "libthread-db-search-path /nonexistent", "non-stop off",
 )  # fmt: skip
 TRIES = 40
@@ -37,14 +39,14 @@ UNSAFE = re.compile(
 WAITS = {0, 1, 7, 23, 42, 43, 44, 45, 46, 47, 34, 35, 61, 202, 232, 230, 247, 270, 271, 281, 288, 19, 299, 128, 73, 441,
          295, 17, 65, 70, 130, 208}  # fmt: skip
 # What the kernel answers when it means to restart the call, and which call it then is: the same, or restart_syscall.
-RESTARTS = {-512: None, -513: None, -514: None, -516: 219}
+RESTARTS = {-512: 0, -513: 0, -514: 0, -516: 219}
 
 
-def signed(name):
-    return int(gdb.parse_and_eval("(long)$%s" % name))
+def signed(name: str) -> int:
+    return int(gdb.parse_and_eval(f"(long)${name}"))
 
 
-def is_safe(ranges):
+def is_safe(ranges: list[tuple[int, int, str]]) -> bool:
     """Whether the selected thread holds none of the locks, as far as its stack tells."""
     frame, depth, inner = gdb.newest_frame(), 0, True
     while frame is not None and depth < DEEPEST:
@@ -62,22 +64,23 @@ def is_safe(ranges):
     return depth >= DEEPEST or last.unwind_stop_reason() in outermost
 
 
-def send(plan):
+def send(plan: dict[str, Any]) -> None:
     """The selected thread, to the code."""
     rip, rax, call = signed("rip"), signed("rax"), signed("orig_rax")
     if call >= 0 and rax in RESTARTS:
-        rip, rax = rip - 2, call if RESTARTS[rax] is None else RESTARTS[rax]
+        rip, rax = rip - 2, RESTARTS[rax] or call
     words = [rip, rax, plan["errno_location"], plan["dlopen"], plan["dlsym"]]
     data = b"".join((word % 2**64).to_bytes(8, "little") for word in words)
     data += b"tk_attach".ljust(16, b"\0") + plan["library"].encode("utf-8", "surrogateescape") + b"\0"
     gdb.selected_inferior().write_memory(plan["place"], bytes.fromhex(plan["code"]) + data)
-    gdb.execute("set $pc = %d" % (plan["place"] + 2), to_string=True)
+    gdb.execute("set backtrace limit 1", to_string=True)  # it looks for the frame again, where there is none
+    gdb.execute(f"set $pc = {plan['place'] + 2}", to_string=True)
 
 
-def once(plan):
+def once(plan: dict[str, Any]) -> tuple[bool, float]:
     """Returns whether it was done, and for how long the process stood still."""
     begin = time.monotonic()
-    gdb.execute("attach %d" % plan["pid"], to_string=True)
+    gdb.execute(f"attach {plan['pid']}", to_string=True)
     done = False
     try:
         # Those that wait in the kernel first: they are where they seem to be.
@@ -96,15 +99,14 @@ def once(plan):
     return done, time.monotonic() - begin
 
 
-def main():
+def main() -> dict[str, object]:
     plan = json.loads(os.environ["TRACEKIT_PLAN"])
     for setting in SETTINGS:
-        try:
-            gdb.execute("set " + setting, to_string=True)
-        except gdb.error:
-            pass  # one that this gdb does not have
+        with suppress(gdb.error):  # one that this gdb does not have
+            gdb.execute(f"set {setting}", to_string=True)
     for path, base in plan["files"]:
-        gdb.execute('add-symbol-file "%s" -o %#x' % (path.replace('"', '\\"'), base), to_string=True)
+        quoted = path.replace('"', '\\"')
+        gdb.execute(f'add-symbol-file "{quoted}" -o {base:#x}', to_string=True)
     longest = 0.0
     for turn in range(TRIES):
         done, stopped = once(plan)

@@ -11,7 +11,9 @@ from tracekit.errors import RecordError
 from tracekit.recorder import LIBRARY
 from tracekit.recorder.elf import Image
 
-_HELD_HINT = "Start it with TRACEKIT_ARM=1 in its environment (or call tracekit.arm() in it) to record it without ptrace."
+_HELD_HINT = (
+    "Start it with TRACEKIT_ARM=1 in its environment (or call tracekit.arm() in it) to record it without ptrace."
+)
 
 
 class Mapping(NamedTuple):
@@ -113,7 +115,9 @@ class Process:
 
     def _refuse_places(self) -> None:
         if any("/ld-musl-" in mapping.path for mapping in self.maps):
-            raise RecordError(f"{self.pid}: it runs on musl; the recorder needs glibc.", "Run it on a Python with glibc.")
+            raise RecordError(
+                f"{self.pid}: it runs on musl; the recorder needs glibc.", "Run it on a Python with glibc."
+            )
         own, its = LIBRARY, Path(f"{self._folder}/root{LIBRARY}")
         if not its.exists() or not os.path.samefile(own, its):
             raise RecordError(

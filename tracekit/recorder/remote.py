@@ -4,13 +4,13 @@ this process, it says where the recorder is, which then does all else in a threa
 import os
 
 
-def load():
+def load() -> None:
     import _socket
 
     with_tracekit = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
         try:
-            with_tracekit.connect("\0tracekit-attach-%d" % os.getpid())
+            with_tracekit.connect(f"\0tracekit-attach-{os.getpid()}")
         except OSError:
             return  # it has given up
         peer = with_tracekit.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)

@@ -152,7 +152,8 @@ static void serve(void) {
     }
     int state = python.ensure();
     void *globals = is_hung_up() || !send_all("!", 1) ? NULL : begin(words, bytes, answer, sizeof answer);
-    python.release(state);     /* with this it begins */
+    tk_record_go();
+    python.release(state);
     free(words);
     if (globals && send_all(answer, strlen(answer) + 1) && !strcmp(answer, "recording"))
         while (recv(connection, &ended, 1, 0) < 0 && errno == EINTR) {

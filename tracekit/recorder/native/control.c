@@ -93,13 +93,13 @@ static void forget(void) {
     tk_slots_restore();
 }
 
-/* All but the moment at which it begins: the calling thread's next release of the GIL. max_bytes: of a ring that keeps the
+/* All but the moment at which it begins: when the starter lets go of the GIL. max_bytes: of a ring that keeps the
    newest events, or 0. *no_file: the interpreter can be recorded, but the file cannot be written. */
 static const char *prepare(const char *base, const char *metadata, uint64_t metadata_bytes, uint64_t max_bytes, int32_t old,
                            int32_t *no_file) {
     static int prepared;
     *no_file = 0;
-    if (TK_LOAD(tk_the_gil.on) || TK_LOAD(tk_the_gil.starter))
+    if (TK_LOAD(tk_the_gil.on) || joined)
         return "a recording is already running in this process";
     tk_clock_choose();
     tk_threads_prepare();
@@ -126,7 +126,6 @@ static const char *prepare(const char *base, const char *metadata, uint64_t meta
     tk_the_gil.last_holder = tk_the_gil.stopper = NULL;
     tk_the_gil.drop_request = 0;
     tk_the_gil.waiting = 0;
-    tk_the_gil.starter = &tk_self;
     return NULL;
 }
 
@@ -136,6 +135,7 @@ TK_PUBLIC const char *tk_record_start(const char *base, const char *metadata, ui
     const char *wrong = prepare(base, metadata, metadata_bytes, max_bytes, old, no_file);
     if (wrong)
         return wrong;
+    tk_the_gil.starter = &tk_self;
     if (old)
         tk_old_gil_take_over();
     let_go_and_take_back();
@@ -148,8 +148,8 @@ TK_PUBLIC const char *tk_record_start(const char *base, const char *metadata, ui
     return NULL;
 }
 
-/* In mid-run, from a thread that is none of the program's: it begins when this thread lets go of the GIL, so that its first
-   event is the ACQUIRE of who takes it then. names: lines `TID NAME` of the threads that there are. */
+/* In mid-run, from a thread that is none of the program's: all but tk_record_go. names: lines `TID NAME` of the threads that
+   there are. */
 TK_PUBLIC const char *tk_record_join(const char *base, const char *metadata, uint64_t metadata_bytes, uint64_t max_bytes,
                                      const char *names, int32_t *no_file) {
     const char *wrong = prepare(base, metadata, metadata_bytes, max_bytes, 0, no_file);
@@ -165,8 +165,14 @@ TK_PUBLIC const char *tk_record_join(const char *base, const char *metadata, uin
     return NULL;
 }
 
+/* It begins when this thread lets go of the GIL next, so that its first event is the ACQUIRE of who takes it then. */
+void tk_record_go(void) {
+    if (joined)
+        tk_the_gil.starter = &tk_self;
+}
+
 /* Ends it, without the GIL: under the guard nobody writes. Whoever holds the GIL has its last RELEASE now. */
-TK_PUBLIC void tk_record_halt(void) {
+void tk_record_halt(void) {
     pthread_mutex_t *guard = TK_LOAD(tk_the_gil.guard);
     if (!guard || pthread_mutex_lock(guard))
         return;
@@ -180,7 +186,7 @@ TK_PUBLIC void tk_record_halt(void) {
 }
 
 /* After tk_record_halt, with the GIL: puts back what was redirected. */
-TK_PUBLIC void tk_record_leave(void) {
+void tk_record_leave(void) {
     if (!joined)
         return;
     joined = 0;
