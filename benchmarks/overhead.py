@@ -63,7 +63,7 @@ def run(python: str, workload: str, folder: Path, how: str) -> dict[str, float]:
     if how != PLAIN:
         base = folder / "overhead"
         with_stacks = str(int(how == STACKS))
-        command += [str(BOOTSTRAP), require_library(), str(base), str(told), "0", with_stacks, "1", "script"]
+        command += [str(BOOTSTRAP), require_library(), str(base), str(told), "0", with_stacks, "none", "1", "script"]
     done = subprocess.run(
         [*command, str(WORKLOADS), workload], capture_output=True, text=True, check=True, timeout=300, pass_fds=[told]
     )

@@ -27,7 +27,8 @@ ROOMS = [
     ["checks", "comparison", "whatif"],
     ["writers"],
     ["querying", "recorder"],
-    ["magic", "pandas", "pytest_plugin", "reporters"],
+    ["live"],
+    ["magic", "opentelemetry", "pandas", "prometheus", "pytest_plugin", "reporters"],
     ["fleet"],
     [""],
     ["cli"],
@@ -39,6 +40,8 @@ RECORDER_MAY_IMPORT = {
     "recorder": {"errors"},
     "recorder.bootstrap": set(),
     "recorder.stacks": set(),
+    "recorder.follow.sitecustomize": set(),
+    "recorder.pythons": set(),
     "recorder.launch": {"errors"},
 }
 """What runs in or starts the recorded program; only `recorder.recording` knows the rest of tracekit."""

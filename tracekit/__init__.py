@@ -14,6 +14,7 @@ _WHERE = {
         "BadLineError", "NoEventsError", "NotObservedError", "OptionError", "RecordError", "SchemaError", "SourceError",
         "TracekitError",
     ),
+    "live.counting": ("count", "counters"),
     "querying": ("query",),
     "recorder.recording": ("Recording", "record", "recorded"),
     "sql": ("QueryError",),
@@ -22,6 +23,8 @@ _WHERE = {
     "whatif": ("WhatIf", "what_if"),
 }  # fmt: skip
 """The public names by the modules that have them."""
+_EXTRAS = ("opentelemetry", "prometheus")
+"""Modules that need an extra."""
 _MODULES = {name: module for module, names in _WHERE.items() for name in names}
 
 __all__ = sorted(_MODULES)
@@ -32,6 +35,8 @@ def __getattr__(name: str) -> object:
         from tracekit.version import VERSION
 
         return VERSION
+    if name in _EXTRAS:
+        return import_module(f"{__name__}.{name}")
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
@@ -39,7 +44,7 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES, "__version__"})
+    return sorted({*globals(), *_MODULES, *_EXTRAS, "__version__"})
 
 
 def load_ipython_extension(shell: object) -> None:

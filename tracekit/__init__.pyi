@@ -1,3 +1,5 @@
+from tracekit import opentelemetry as opentelemetry
+from tracekit import prometheus as prometheus
 from tracekit.analysis import Analysis as Analysis
 from tracekit.analysis import analyze as analyze
 from tracekit.checks import CheckFailed as CheckFailed
@@ -12,6 +14,8 @@ from tracekit.errors import RecordError as RecordError
 from tracekit.errors import SchemaError as SchemaError
 from tracekit.errors import SourceError as SourceError
 from tracekit.errors import TracekitError as TracekitError
+from tracekit.live.counting import count as count
+from tracekit.live.counting import counters as counters
 from tracekit.querying import query as query
 from tracekit.recorder.recording import Recording as Recording
 from tracekit.recorder.recording import record as record

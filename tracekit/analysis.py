@@ -16,6 +16,7 @@ import pyarrow as pa
 from tracekit import timeline
 from tracekit.analyzers import ANALYZERS, KINDS, explain
 from tracekit.analyzers.finding import Finding, Group, Loss, Story, Waited
+from tracekit.analyzers.places import Places
 from tracekit.errors import NotObservedError, OptionError, SourceError
 from tracekit.model import schemas
 from tracekit.model.arrays import NULL, int64_values
@@ -231,21 +232,28 @@ class Analysis:
             free_gap=self.totals.free_wanted // self.totals.switches if self.totals.switches else None,
             groups=self.groups,
             unobserved=self.unobserved,
+            places=self.places,
         )
+
+    @cached_property
+    def places(self) -> Places:
+        """At which lines was waited, in words."""
+        return Places(self.stack_blame, self.stacks)
 
     @cached_property
     def waited(self) -> dict[str, dict[str, Waited]]:
         """The table `causes` by cause and thread, those first that waited longest."""
-        found: dict[str, dict[str, Waited]] = {cause: {} for cause in CAUSES}
+        by_cause: dict[str, dict[str, Waited]] = {cause: {} for cause in CAUSES}
         names = ("thread", "cause", "holder", "duration", "waits")
         columns = (self.causes.column(name).to_pylist() for name in names)
         for thread, cause, holder, spent, waits in zip(*columns, strict=True):
-            waited = found[cause].setdefault(thread, Waited())
+            waited = by_cause[cause].setdefault(thread, Waited())
             waited.duration += spent
             waited.waits += waits
             waited.holders[holder] += spent
         return {
-            cause: dict(sorted(threads.items(), key=lambda item: -item[1].duration)) for cause, threads in found.items()
+            cause: dict(sorted(threads.items(), key=lambda item: -item[1].duration))
+            for cause, threads in by_cause.items()
         }
 
     def _hogs(self) -> dict[str, str]:

@@ -38,7 +38,12 @@ def check(
     for kind in no:
         number, cost = analysis.found(kind)
         if number:
-            titles = [finding.title for finding in analysis.findings if finding.kind == kind]
+            titles = [
+                sentence
+                for finding in analysis.findings
+                if finding.kind == kind
+                for sentence in (finding.title, *finding.lines)
+            ]
             told = f"{number:,} {ANALYZERS[kind].words}, {percent(cost)} of the trace. {' '.join(titles)}"
             wrong.append(told.strip())
     if max_wait_share is not None:
@@ -47,5 +52,6 @@ def check(
                 share = percent(row["waited"] / analysis.duration)
                 limit = percent(max_wait_share)
                 wrong.append(f"{analysis.names[row['thread']]} waited {share} of the trace, more than {limit}.")
+                wrong += analysis.places.of(waiters=[row["thread"]]).sentences
     if wrong:
         raise CheckFailed("\n".join([f"{analysis.path}: the GIL trace is not as it should be.", *wrong]))

@@ -41,8 +41,8 @@ def query(trace: str | os.PathLike[str], sql: str, *, arrow: bool = False) -> pd
     arrow: as a `pyarrow.Table` instead of a DataFrame. Raises QueryError, and what `analyze` raises.
     """
     with open_database(trace) as database:
-        found = database.query(sql)
-    return found if arrow else frame_of(found)
+        answer = database.query(sql)
+    return answer if arrow else frame_of(answer)
 
 
 def open_database(

@@ -236,8 +236,8 @@ class Trace:
         """
         from tracekit.sql import frame_of
 
-        found = self._database.query(query)
-        return found if arrow else frame_of(found)
+        answer = self._database.query(query)
+        return answer if arrow else frame_of(answer)
 
     @cached_property
     def _database(self) -> Database:

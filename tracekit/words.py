@@ -53,5 +53,5 @@ def count(number: int, one: str, many: str | None = None) -> str:
 
 def size_in_bytes(text: str) -> int | None:
     """`100M`, `2G`, or bytes; None for what is no size."""
-    found = re.fullmatch(r"(\d{1,15})\s*([KMG]?)i?B?", text.strip(), re.IGNORECASE)
-    return int(found[1]) * 1024 ** ("", "K", "M", "G").index(found[2].upper()) if found else None
+    match = re.fullmatch(r"(\d{1,15})\s*([KMG]?)i?B?", text.strip(), re.IGNORECASE)
+    return int(match[1]) * 1024 ** ("", "K", "M", "G").index(match[2].upper()) if match else None

@@ -52,7 +52,7 @@ def run_python(code: str, *arguments: str, cwd: Path | None = None) -> set[str]:
         (["--help"], {"rich"}, {"cli", "cli.commands", "cli.common", "errors", "words"}),
         (["record", "--help"], {"rich"}, {
             "cli", "cli.commands", "cli.common", "cli.programs", "cli.record", "errors", "words", "_native", "recorder",
-            "recorder.launch",
+            "recorder.launch", "recorder.pythons",
         }),
     ],
     ids=["version", "help", "help of record"],

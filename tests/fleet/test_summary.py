@@ -241,3 +241,11 @@ def test_the_line_that_costs_the_fleet_most_comes_first(tmp_path: Path) -> None:
     with console.capture() as capture:
         console.print(render(summary))
     assert all(one.where in page and one.where in capture.get() for one in summary.lines)
+
+
+def test_long_tables_of_the_page_are_folded(tmp_path: Path) -> None:
+    page = html.render(summarise(dataset(tmp_path, traces=lost(*[0.5] * 20))))
+    first, rest = page.split("Who loses most")[1].split("<details><summary>5 more rows</summary>")
+    assert [f"/t/{number:03}" in first for number in range(20)] == [True] * 15 + [False] * 5
+    assert "/t/019" in rest.split("</table>")[0]
+    assert "more row" not in html.render(summarise(dataset(tmp_path / "few", traces=lost(*[0.5] * 15))))

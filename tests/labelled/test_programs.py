@@ -77,10 +77,10 @@ def recorded(label: Label, python: Path, folder: Path) -> Analysis:
 def wrong(label: Label, analysis: Analysis) -> str:
     """What is wrong with the verdict; empty if nothing is."""
     expected = label.new if analysis.new_gil else label.old
-    if expected and os.getloadavg()[0] > len(os.sched_getaffinity(0)):
-        expected = expected | {"preemption", "scheduling"}  # and so they are, where others have the cores
     if not analysis.findings:
         return "nothing was found" if expected else ""
+    if os.getloadavg()[0] > len(os.sched_getaffinity(0)):
+        expected = expected | {"preemption", "scheduling"}  # and so they are, where others have the cores
     first = analysis.findings[0]
     said = f"{first.title} {first.explanation} {first.advice}"
     innocent = {str(name) for name in analysis.threads.column("name").to_pylist() if name} - label.guilty

@@ -99,7 +99,16 @@ def test_definitions_of_a_frame(tmp_path: Path) -> None:
     path.write_text("# code: 1 = 2 f x.py\n# stack: 1 = 0 1 3\n# region: 4 = r\nt - 0 ENTRY 1 region=4\n")
     frame = tracekit.read(path).to_pandas("events")
     assert frame.gil.trace.stacks.to_pylist() == [
-        {"stack": 1, "parent": None, "depth": 1, "function": "f", "file": "x.py", "first_line": 2, "line": 3}
+        {
+            "stack": 1,
+            "parent": None,
+            "depth": 1,
+            "function": "f",
+            "file": "x.py",
+            "first_line": 2,
+            "line": 3,
+            "calls": None,
+        }
     ]
     assert frame.gil.trace.regions.to_pylist() == [{"region": 4, "name": "r"}]
     frame.attrs["tracekit"]["definitions"] = "stack: 1 = 0 1 3"

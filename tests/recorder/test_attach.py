@@ -257,6 +257,6 @@ def test_words_that_do_not_fit(tmp_path: Path) -> None:
         assert told in done.stderr
         assert len(done.stderr.splitlines()) == 1
 
-    wrong(["--pid", "1", "app.py"], "--pid names a program that runs already")
+    wrong(["--pid", "1", "app.py"], "--pid records a program that runs already")
     wrong(["--duration", "3s", "app.py"], "--duration goes with --pid")
     wrong(["--pid", "1", "--duration", "soon"], "--duration: 'soon' is no duration")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,7 @@ def test_marked_tests_are_recorded_and_checked(tmp_path: Path) -> None:
     for name in ("test_long_hold", "test_waits", "test_own_failure"):
         assert f"FAILED test_marked.py::{name}" in done.stdout
     assert "(in C code) kept the GIL for" in done.stdout
+    assert re.search(r"The GIL was held at: .*spin \(test_marked\.py:\d+", done.stdout)
     assert "waited" in done.stdout
     assert "assert 1 == 2" in done.stdout
     traces = sorted((tmp_path / "temp").glob("gil[0-9]/gil.log"))

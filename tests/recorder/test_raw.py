@@ -24,7 +24,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     need_recorder()
     base = tmp_path_factory.mktemp("raw") / "trace"
     program = launch.Program(sys.executable, str(PROGRAMS / "crowd.py"))
-    assert launch.run(program, str(base), max_bytes=0, version="1") == 0
+    assert launch.run(program, str(base), max_bytes=0, follow="none", version="1") == 0
     return base.with_suffix(".raw").read_bytes()
 
 

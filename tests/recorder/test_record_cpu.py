@@ -25,7 +25,7 @@ STRANGER = "while True: pass"
 def run(folder: Path, python: str, *before: str) -> tuple[Recorded, int]:
     """What was recorded, and the CPU time of the sort. `before`: a command that starts others."""
     need_recorder()
-    bootstrap = [str(BOOTSTRAP), require_library(), str(folder / "out"), "2", "0", "1", "1", "script"]
+    bootstrap = [str(BOOTSTRAP), require_library(), str(folder / "out"), "2", "0", "1", "all", "1", "script"]
     command = [*before, python, *bootstrap, str(PROGRAMS / "computes.py")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     return recorded(folder / "out.raw"), json.loads(done.stdout)

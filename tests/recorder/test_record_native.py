@@ -139,7 +139,7 @@ def test_sanitized(kind: str, tmp_path: Path) -> None:
     for python in INTERPRETERS:
         # ThreadSanitizer does not follow processes that fork with several threads.
         for program in ("crowd.py", "forks.py") if kind == "address" else ("crowd.py",):
-            command = [str(python), *start, str(STATUS), "3000000", "1", "1", "script", str(PROGRAMS / program)]
+            command = [str(python), *start, str(STATUS), "3000000", "1", "all", "1", "script", str(PROGRAMS / program)]
             under(kind, command, tmp_path, env)
         trace = tracekit.read(tmp_path / "out.log.raw")
         assert not [found for found in trace.summary if found.severity == "error"]

@@ -227,7 +227,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 def test_where_other_threads_cannot_be_read(python: str, answer: str, tmp_path: Path) -> None:
     """A seccomp filter is there before the program: its holds have the stack at their end, their waits have theirs."""
     need_recorder()
-    bootstrap = [str(BOOTSTRAP), require_library(), str(tmp_path / "out"), "2", "0", "1", "1", "script"]
+    bootstrap = [str(BOOTSTRAP), require_library(), str(tmp_path / "out"), "2", "0", "1", "all", "1", "script"]
     command = [python, *bootstrap, str(GUILTY), "from_json", "0.4"]
     done = subprocess.run(
         [sys.executable, script(tmp_path, FILTER), answer, *command], capture_output=True, text=True, timeout=60

@@ -73,7 +73,8 @@ def explain(story: Story) -> list[Finding]:
         f"been taken again. {who_spent} {story.of_trace} in such waits."
     )
     explanation, advice = _NEW if story.new_gil else _OLD
-    return [story.finding(KIND, waited.duration, title, explanation, advice, groups, list(fighters))]
+    told = story.places.of(CAUSE, waiters=list(lost))
+    return [story.finding(KIND, waited.duration, title, explanation, advice, groups, list(fighters), told=told)]
 
 
 _OLD = (

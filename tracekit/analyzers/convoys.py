@@ -139,7 +139,8 @@ def explain(story: Story) -> list[Finding]:
         advice = advice.format(holder=behind.text) if behind.thread else _MANY
         named = list(dict.fromkeys([worst, *([behind.thread] if behind.thread else []), *threads]))
         cost, worsts = lost[worst].duration, [group for group in groups if group.thread == worst]
-        findings.append(story.finding(KIND, cost, title, explanation, advice, worsts, named, subject))
+        told = story.places.of(CAUSE, waiters=threads)
+        findings.append(story.finding(KIND, cost, title, explanation, advice, worsts, named, subject, told))
     return findings
 
 

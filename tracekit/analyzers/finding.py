@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy.typing as npt
 import pyarrow as pa
 
+from tracekit.analyzers.places import NOTHING, Places, Told
 from tracekit.model.rows import Rows
 from tracekit.words import duration
 
@@ -47,7 +48,9 @@ class Finding:
         cost: that share, 0 to 1.
         title: one sentence with the numbers in it.
         explanation: the mechanism.
-        advice: what to do about it with this interpreter.
+        advice: what to do about it with this interpreter, and with the functions that kept the GIL, if they are known
+            for it.
+        lines: sentences with the lines at which the GIL was held, and at which it was waited, where those are known.
         start_seq, end_seq: the costliest instance; None: open.
         threads: whom it concerns, those first who suffer.
         subject: what tells it from the others of its kind, in any trace of the program; empty where there is one.
@@ -63,6 +66,7 @@ class Finding:
     end_seq: int | None
     threads: tuple[str, ...]
     subject: str
+    lines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,7 @@ class Story:
         groups: all findings that the state machine collected, by kind, costliest first.
         causes: cause -> thread -> what it waited for that; all causes are there.
         release_kinds_known: the trace tells forced releases from blocking calls.
+        places: at which lines it was waited.
         free_gap: for how long the GIL was free while it was wanted, on average for each switch; None without any.
         findings: those of the analyzers before.
     """
@@ -117,6 +122,7 @@ class Story:
     free_gap: int | None
     groups: Mapping[str, Sequence[Group]]
     unobserved: frozenset[str]
+    places: Places
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -143,13 +149,17 @@ class Story:
         groups: Sequence[Group],
         threads: Sequence[str],
         subject: str = "",
+        told: Told = NOTHING,
     ) -> Finding:
         """With its severity, and the span of the costliest one in `groups`."""
         share = self.share(cost)
         severity = next(name for least, name in SEVERITIES if share >= least)
         worst = max(groups, key=lambda group: (group.worst_cost, -group.start_seq), default=None)
         start, end = (worst.start_seq, worst.end_seq) if worst else (None, None)
-        return Finding(kind, severity, share, title, explanation, advice, start, end, tuple(threads), subject)
+        advice = " ".join([*told.advice, *([advice] if advice else [])])
+        return Finding(
+            kind, severity, share, title, explanation, advice, start, end, tuple(threads), subject, told.sentences
+        )
 
 
 class ToArrow(Protocol):

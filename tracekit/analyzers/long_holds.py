@@ -104,9 +104,10 @@ def _finding(story: Story, groups: Sequence[Group]) -> Finding:
     subject = subject_of(story, threads[0]) if len(threads) > 1 else story.called[threads[0]]
     in_c = 2 * known >= number
     explanation = (_NEW if story.new_gil else _OLD) + _why(story, bool(timeouts), in_c)
-    advice = (("F" if in_c else _MACHINE) + _C_CODE).format(thread=who)
+    told = story.places.of(CAUSE, holders=threads)
+    advice = "" if told.mostly and in_c else (("F" if in_c else _MACHINE) + _C_CODE).format(thread=who)
     cost = max(groups[0].cost, waited)
-    return story.finding(KIND, cost, title, explanation, advice, groups, threads, subject)
+    return story.finding(KIND, cost, title, explanation, advice, groups, threads, subject, told)
 
 
 def _why(story: Story, asked: bool, in_c: bool) -> str:

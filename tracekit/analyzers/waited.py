@@ -145,7 +145,8 @@ def cause_findings(
         title, explanation, advice = words(story, hit, who, shares, behind)
         threads = list(dict.fromkeys([*hit.threads, *([behind.thread] if behind.thread else [])]))
         subject = subject_of(story, hit.threads[0])
-        findings.append(story.finding(kind, hit.cost, title, explanation, advice, (), threads, subject))
+        told = story.places.of(cause, waiters=hit.threads)
+        findings.append(story.finding(kind, hit.cost, title, explanation, advice, (), threads, subject, told))
     return findings
 
 

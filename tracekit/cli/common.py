@@ -239,8 +239,8 @@ def percent_of(option: str, text: str | None) -> float | None:
     """`5` and `5%` are 5. Raises OptionError."""
     if text is None:
         return None
-    found = re.fullmatch(r"(\d{1,3}(?:\.\d{1,9})?)\s*%?", text.strip())
-    value = float(found[1]) if found else -1
+    match = re.fullmatch(r"(\d{1,3}(?:\.\d{1,9})?)\s*%?", text.strip())
+    value = float(match[1]) if match else -1
     if not 0 <= value <= 100:
         raise OptionError(
             f"{option} is {text!r}, but must be from 0 to 100, e.g. 5%.", "It is a percentage of the trace's duration."

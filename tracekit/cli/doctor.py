@@ -36,6 +36,7 @@ def _checks() -> Iterator[Check]:
     yield _core()
     yield _recorder()
     yield _interpreters()
+    yield _attaching()
     yield _module("SQL", "duckdb", "tracekit query", "pip install duckdb")
     yield _module("fleet", "distributed", "tracekit fleet", "pip install 'tracekit[fleet]'")
     yield _module("Perfetto", "perfetto", "tracekit convert -o TRACE.pftrace", "pip install 'tracekit[perfetto]'")
@@ -67,16 +68,28 @@ def _interpreters() -> Check:
     """Those on the PATH and pyenv's."""
     names = ["python2.7", *(f"python3.{minor}" for minor in range(6, 20))]
     root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv", "versions")
-    found: dict[str, str] = {}
+    executables: dict[str, str] = {}
     for name in names:
         on_path = shutil.which(name)
         if on_path and "shims" not in Path(on_path).parts:
-            found[name] = on_path
+            executables[name] = on_path
         for path in sorted(root.glob(f"*/bin/{name}")):
-            found.setdefault(name, str(path))
-    if not found:
+            executables.setdefault(name, str(path))
+    if not executables:
         return "interpreters", True, f"{sys.executable}; --python EXE names others"
-    return "interpreters", True, ", ".join(found.values())
+    return "interpreters", True, ", ".join(executables.values())
+
+
+def _attaching() -> Check:
+    """Whether `record --pid` can reach programs of Pythons before 3.14, which need a debugger."""
+    used = "tracekit record --pid"
+    gdb = shutil.which("gdb")
+    scope = Path("/proc/sys/kernel/yama/ptrace_scope")
+    if os.geteuid() and scope.exists() and scope.read_text().strip() != "0":
+        return "attach", False, f"{used}: the system forbids it. Run it as root, or sysctl kernel.yama.ptrace_scope=0"
+    if gdb is None:
+        return "attach", False, f"{used} needs gdb for Pythons before 3.14: apt install gdb, dnf install gdb"
+    return "attach", True, f"{used}, by {gdb} or, from Python 3.14 on, sys.remote_exec"
 
 
 def _module(what: str, module: str, used: str, install: str) -> Check:

@@ -36,7 +36,7 @@ def flame(
         ending = _ending(output)
         with progress_of(trace) as progress:
             analysis = tracekit.analyze(trace, strict=strict, progress=progress, strip_prefix=strip_prefix or ())
-        found = analysis.flame(by)
+        tree = analysis.flame(by)
         from tracekit.reporters import flame as reporter
 
         if not analysis.stacks.num_rows:
@@ -45,7 +45,7 @@ def flame(
                 "Record it without --no-stacks, on an interpreter of which `# stacks:` in the trace says on.",
             )
         if output is None:
-            write(as_text([reporter.render(found)], None), None, [trace])
+            write(as_text([reporter.render(tree)], None), None, [trace])
         else:
             title = Path(analysis.path).name
             if ending == ".html":
@@ -54,9 +54,9 @@ def flame(
                 text = render_flames(analysis, by)
             else:
                 to = {".svg": reporter.svg, ".speedscope.json": reporter.speedscope, ".collapsed": reporter.collapsed}
-                text = to[ending](found, title)
+                text = to[ending](tree, title)
             write(text, output, [trace])
-            say(printable(f"{output}: {reporter.heading(found)}."))
+            say(printable(f"{output}: {reporter.heading(tree)}."))
         say_faults(analysis)
 
 
@@ -64,9 +64,9 @@ def _ending(output: Path | None) -> str:
     if output is None:
         return ""
     name = output.name.lower()
-    found = next((ending for ending in ENDINGS if name.endswith(ending)), None)
-    if found is None:
+    ending_of = next((ending for ending in ENDINGS if name.endswith(ending)), None)
+    if ending_of is None:
         raise OptionError(
             f"{output}: cannot infer the format from the file's ending.", f"There are {', '.join(ENDINGS)}."
         )
-    return found
+    return ending_of

@@ -11,10 +11,8 @@ from pathlib import Path
 
 from tracekit.errors import OptionError
 from tracekit.recorder.launch import Program
+from tracekit.recorder.pythons import head_of, is_python, own_python
 
-_PYTHON = re.compile(r"(python|pypy)[\d.]*t?")
-_PYTHON_LINE = re.compile(rb"#!\s*(?:\S*/env\s+)?(?P<python>\S*python[\d.]*)[ \t]*(-\S+)?\r?\n")
-_LONG_PYTHON_LINE = re.compile(rb"""#!/bin/sh\n'''exec' "?(?P<python>[^"\n]*python[\d.]*)"? """)
 _SHIM = re.compile(rb'^exec "(?P<pyenv>[^"\n]*pyenv)" exec ', re.MULTILINE)
 _OPTIONS_WITH_VALUE = ("-W", "-X", "--check-hash-based-pycs")
 _NO_FILE = {
@@ -36,9 +34,9 @@ def program_of(words: list[str], module: str | None, python: str | None) -> Prog
             raise OptionError(f"{name}: is a directory without __main__.py.", "Name a script in it.")
         return Program(python or sys.executable, name, arguments)
     found = name if path.is_file() else _command(name)
-    if _PYTHON.fullmatch(Path(found).name):
+    if is_python(found):
         return _as_python_would(python or found, arguments)
-    own = _own_python(found)
+    own = own_python(_head(found))
     if own is None and (not path.is_file() or _head(found).startswith((b"#!", b"\x7fELF"))):
         raise OptionError(
             f"{found}: is not a Python script, so it cannot be recorded.", "Name a Python script, or a module with -m."
@@ -83,16 +81,8 @@ def _as_python_would(python: str, words: list[str]) -> Program:
     return Program(python, rest[0], rest[1:], options=options)
 
 
-def _own_python(script: str) -> str | None:
-    """The interpreter that a script's first line names."""
-    head = _head(script)
-    line = _PYTHON_LINE.match(head) or _LONG_PYTHON_LINE.match(head)
-    return os.fsdecode(line["python"]) if line else None
-
-
 def _head(file: str) -> bytes:
     try:
-        with Path(file).open("rb") as opened:
-            return opened.read(4096)
+        return head_of(file)
     except OSError as error:
         raise OptionError(f"{file}: cannot be read: {error.strerror}.", "Check the file.") from error

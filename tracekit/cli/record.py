@@ -13,14 +13,12 @@ import typer
 from tracekit.cli.commands import Command
 from tracekit.cli.common import outcome, say, say_error, size_of
 from tracekit.cli.programs import program_of
-from tracekit.cli.thresholds import nanoseconds
 from tracekit.errors import OptionError, TracekitError
-from tracekit.recorder.launch import Program, run
-from tracekit.words import count, printable
-from tracekit.words import duration as words_of
+from tracekit.recorder.launch import FOLLOW, Program, run
+from tracekit.words import count, duration, printable
 
 if TYPE_CHECKING:
-    from tracekit.recorder.recording import Written
+    from tracekit.recorder.recording import Processes, Written
 
 EXAMPLES = """\
 tracekit record app.py --port 8080
@@ -30,7 +28,7 @@ tracekit record -o tests.log -- pytest -x
 tracekit record --max-size 100M --report app.html app.py
 tracekit record --pid 4711 --duration 30s
 """
-_WITH_VALUE = ("-o", "--output", "--python", "--max-size", "--report", "--pid", "--duration")
+_WITH_VALUE = ("-o", "--output", "--python", "--max-size", "--report", "--follow", "--pid", "--duration")
 
 
 class COMMAND(Command):
@@ -78,6 +76,12 @@ def record(
     no_stacks: Annotated[
         bool, typer.Option("--no-stacks", help="Without the lines of code that wait, and that others wait for.")
     ] = False,
+    follow: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(FOLLOW), help="Also record what it starts and forks; only what it forks; neither."
+        ),
+    ] = FOLLOW[0],
     analyze_it: Annotated[bool, typer.Option("--analyze", help="Analyze the trace right after.")] = False,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write its HTML report into this file right after.")
@@ -88,49 +92,41 @@ def record(
         from tracekit.recorder.recording import alone, trace_writer, write_recordings
         from tracekit.version import VERSION
 
-        limit = size_of("--max-size", max_size) or 0
         if pid is not None:
-            if program or module or python:
-                raise OptionError("--pid names a program that runs already.", "Leave the script and --python away.")
-            seconds = None if duration is None else nanoseconds("--duration", duration) / 10**9
+            if program or module or python or follow != FOLLOW[0]:
+                raise OptionError(
+                    "--pid records a program that runs already.", "Leave the script, --python and --follow away."
+                )
             trace = (output or Path(f"{pid}.gil.log")).absolute()
-            trace_writer(trace)
-            with alone(trace):
-                _attach(pid, trace, seconds, limit, not no_stacks)
-                (traces, running), code = write_recordings(trace), 0
-        elif duration is not None:
+            processes = _attach(pid, trace, duration, size_of("--max-size", max_size) or 0, not no_stacks)
+            _tell(processes, trace, analyze_it, report)
+            return
+        if duration is not None:
             raise OptionError("--duration goes with --pid.", "Leave it away: the recording ends with the program.")
-        else:
-            to_run = program_of(program or [], module, python)
-            trace = (output or Path(f"{_stem(to_run)}.gil.log")).absolute()
-            trace_writer(trace)
-            if not to_run.is_module and trace.exists() and os.path.samefile(trace, to_run.target):
-                raise OptionError(f"{trace}: -o names the program itself.", "Name another file with -o.")
-            with alone(trace):
-                code = run(to_run, str(trace), max_bytes=limit, stacks=not no_stacks, version=VERSION)
-                try:
-                    traces, running = write_recordings(trace)
-                except TracekitError as error:  # the program ran, and it ends as that did
-                    say_error(error)
-                    _end_as(code)
-        for written in traces:
-            _say_written(written)
-        for raw in running:
-            say(printable(f"tracekit: {_shown(raw)}: its process still runs. tracekit analyze reads this file, too."))
-        if analyze_it:
-            from tracekit.cli.analyze import print_summary
-
-            print_summary(str(trace))
-        if report is not None:
-            from tracekit.cli.report import write_report
-
-            write_report([str(trace)], report)
+        to_run = program_of(program or [], module, python)
+        trace = (output or Path(f"{_stem(to_run)}.gil.log")).absolute()
+        trace_writer(trace)
+        if not to_run.is_module and trace.exists() and os.path.samefile(trace, to_run.target):
+            raise OptionError(f"{trace}: -o names the program itself.", "Name another file with -o.")
+        limit = size_of("--max-size", max_size) or 0
+        if follow not in FOLLOW:
+            raise OptionError(f"--follow: there is no {follow!r}.", f"There are {', '.join(FOLLOW)}.")
+        with alone(trace):
+            code = run(to_run, str(trace), max_bytes=limit, stacks=not no_stacks, follow=follow, version=VERSION)
+            try:
+                processes = write_recordings(trace)
+            except TracekitError as error:  # the program ran, and it ends as that did
+                say_error(error)
+                _end_as(code)
+        _tell(processes, trace, analyze_it, report)
         _end_as(code)
 
 
-def _attach(pid: int, trace: Path, seconds: float | None, limit: int, stacks: bool) -> None:
+def _attach(pid: int, trace: Path, duration: str | None, limit: int, stacks: bool) -> Processes:
     """Records a process that runs, until the time is over, it ends, or somebody wants this to end."""
+    from tracekit.cli.thresholds import nanoseconds
     from tracekit.recorder.attach import Attachment
+    from tracekit.recorder.recording import alone, trace_writer, write_recordings
     from tracekit.version import VERSION
 
     asked: list[int] = []
@@ -138,21 +134,33 @@ def _attach(pid: int, trace: Path, seconds: float | None, limit: int, stacks: bo
     def end(number: int, frame: FrameType | None) -> None:
         asked.append(number)
 
+    seconds = None if duration is None else nanoseconds("--duration", duration) / 10**9
+    trace_writer(trace)
     before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
-        attachment = Attachment(pid)
-        attachment.start(str(trace), max_bytes=limit, stacks=stacks, version=VERSION)
-        until = "" if seconds is None else f" for {seconds:g} s"
-        say(
-            printable(
-                f"tracekit: recording {pid}{until}, by {attachment.how}. Ctrl-C ends the recording, not the program."
-            )
-        )
-        attachment.wait(seconds, lambda: bool(asked))
-        attachment.stop()
+        with alone(trace):
+            attachment = Attachment(pid)
+            attachment.start(str(trace), max_bytes=limit, stacks=stacks, version=VERSION)
+            until = "" if seconds is None else f" for {seconds:g} s"
+            say(printable(f"tracekit: recording {pid}{until}, by {attachment.how}. Ctrl-C ends this, not the program."))
+            attachment.wait(seconds, lambda: bool(asked))
+            attachment.stop()
+            return write_recordings(trace)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _tell(processes: Processes, trace: Path, analyze_it: bool, report: Path | None) -> None:
+    _say_processes(processes)
+    if analyze_it:
+        from tracekit.cli.analyze import print_summary
+
+        print_summary(str(trace))
+    if report is not None:
+        from tracekit.cli.report import write_report
+
+        write_report([str(trace)], report)
 
 
 def _stem(program: Program) -> str:
@@ -166,13 +174,37 @@ def _shown(path: Path) -> str:
     return min(os.path.relpath(path), str(path), key=len)
 
 
+def _say_processes(processes: Processes) -> None:
+    own, *others = processes.written
+    _say_written(own)
+    if len(others) == 1:
+        _say_written(others[0])
+    elif others:
+        events, folder = sum(written.events for written in others), _shown(own.path.parent)
+        say(
+            printable(
+                f"tracekit: {_shown(own.path)}.PID: {count(len(others), 'other process', 'other processes')} of the "
+                f"program, {count(events, 'event')}. See them all: tracekit fleet {folder}"
+            )
+        )
+    if processes.running:
+        raws = processes.running
+        shown = ", ".join(_shown(raw) for raw in raws[:3]) + (f" and {len(raws) - 3} more" if len(raws) > 3 else "")
+        still = "its process still runs" if len(raws) == 1 else "their processes still run"
+        say(printable(f"tracekit: {shown}: {still}. tracekit analyze reads such files, too."))
+    if processes.missing:
+        from tracekit.recorder.children import sentence
+
+        say(printable(f"tracekit: {sentence(processes.missing)}."))
+
+
 def _say_written(written: Written) -> None:
     path = _shown(written.path)
     lost = f" {written.lost:,} later ones are lost: there was no room." if written.lost else ""
     say(
         printable(
             f"tracekit: {path}: {count(written.events, 'event')} of {count(written.threads, 'thread')} in "
-            f"{words_of(written.duration, 'ns')}.{lost} See what they tell: tracekit analyze {path}"
+            f"{duration(written.duration, 'ns')}.{lost} See what they tell: tracekit analyze {path}"
         )
     )
 

@@ -49,11 +49,13 @@ def whatif(
     with outcome():
         intervals = [nanoseconds("--interval", text) / 1e9 for text in interval or ()]
         rates = dict(map(_rate, rate or ()))
-        found = tracekit.what_if(
+        prediction = tracekit.what_if(
             trace, interval=intervals, move=move or (), split=split or (), cores=cores, no_gil=no_gil,
             slowdown=slowdown, rate=rates,
         )  # fmt: skip
-        write(reporter.as_json(found) if as_json else as_text([reporter.render(found)], output), output, [trace])
+        write(
+            reporter.as_json(prediction) if as_json else as_text([reporter.render(prediction)], output), output, [trace]
+        )
 
 
 def _rate(text: str) -> tuple[str, float]:

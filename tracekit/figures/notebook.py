@@ -26,6 +26,7 @@ def render(analysis: Summarised) -> str:
     """HTML of a few lines, without script or style sheet."""
     findings = [
         f"<li><b>{finding.severity.upper()} {percent(finding.cost)}</b> {escape(finding.title)}<br>"
+        f"{''.join(f'<small>{escape(line)}</small><br>' for line in finding.lines)}"
         f"<small>&rarr; {escape(finding.advice)}</small></li>"
         for finding in analysis.findings
     ]

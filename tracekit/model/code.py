@@ -38,6 +38,6 @@ def shorten_words(metadata: Mapping[str, str], prefixes: Sequence[str]) -> dict[
     """Without these folders wherever a path in a value begins with one."""
     shortened = dict(metadata)
     for prefix in prefixes:
-        found = re.compile(rf"{_INSIDE_WORD}{re.escape(prefix)}/")
-        shortened = {key: found.sub("", value) for key, value in shortened.items()}
+        prefixed = re.compile(rf"{_INSIDE_WORD}{re.escape(prefix)}/")
+        shortened = {key: prefixed.sub("", value) for key, value in shortened.items()}
     return shortened

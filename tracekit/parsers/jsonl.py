@@ -51,16 +51,16 @@ _MORE = re.compile(rb"}[ \t\r]*[^ \t\r\n,}\]]")
 
 def _require_objects(block: bytes, path: str, line: int) -> None:
     """Each line one object: of a bare null Arrow's reader takes a member. Raises SourceError."""
-    found = _NO_OBJECT.search(block)
+    odd = _NO_OBJECT.search(block)
     for more in _MORE.finditer(block):  # mostly within a string
         start, end = block.rfind(b"\n", 0, more.start()) + 1, block.find(b"\n", more.start())
         try:
             json.loads(block[start : end if end >= 0 else len(block)])
         except (ValueError, RecursionError):
-            found = found or more
+            odd = odd or more
             break
-    if found:
-        number = line + block.count(b"\n", 0, found.start())
+    if odd:
+        number = line + block.count(b"\n", 0, odd.start())
         raise SourceError(f"{path}: line {number} is not one JSON object.", "Each line is an event, and nothing else.")
 
 

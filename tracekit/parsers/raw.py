@@ -38,7 +38,9 @@ _CHUNK = np.dtype(
 _RECORD = np.dtype([("stamp", "<u8"), ("thread", "<u4"), ("ticks", "<i4")])
 _THREAD = np.dtype([("kind", "<u4"), ("thread", "<u4"), ("tid", "<u4"), ("length", "<u4"), ("text", "V112")])
 _DEFINITION = np.dtype([("kind", "<u4"), ("first", "<u4"), ("second", "<u4"), ("third", "<u4")])
-_EVENTS, _THREADS, _DEFINITIONS = 1, 2, 3
+_START = np.dtype([("pid", "<u4"), ("length", "<u4"), ("text", "V248")])
+_EVENTS, _THREADS, _DEFINITIONS, _STARTS = 1, 2, 3, 4
+_RECORDS = {_EVENTS: _RECORD, _THREADS: _THREAD, _DEFINITIONS: _DEFINITION, _STARTS: _START}
 _CODE, _STACK = 1, 2
 _ENTRY, _RELEASE = 1, 3
 _NEW_THREAD, _NAME, _SYSTEM_NAME = 1, 2, 3
@@ -111,13 +113,15 @@ class RawRecording(EventStream):
         self._take_metadata()
         self._name_threads()
         self._define()
+        self.starts = self._find_starts()
+        """What the process and those that it forked have started by exec: pid, path and arguments."""
 
     def _damaged(self, what: str) -> SourceError:
         return SourceError(f"{self.path}: this raw recording is damaged: {what}.", _HINT)
 
     def _find_chunks(self) -> list[tuple[int, np.void]]:
         """Each chunk's place in the file, and its head; those of each kind in their order."""
-        found, size = [], int(self.header["chunk_bytes"])
+        heads, size = [], int(self.header["chunk_bytes"])
         first, count = int(self.header["header_bytes"]), int(self.header["chunks"])
         number = -1
         while (number := number + 1) < count:
@@ -129,14 +133,14 @@ class RawRecording(EventStream):
             if head is None:
                 self.truncated = f"the file ends before the last {count - number} of its chunks"
                 break
-            record = {_EVENTS: _RECORD, _THREADS: _THREAD, _DEFINITIONS: _DEFINITION}.get(int(head["kind"]))
+            record = _RECORDS.get(int(head["kind"]))
             rows = int(head["count"])
             if record is None and not rows:
                 continue  # the program ended while it was being made
             if record is None or rows * record.itemsize > size - _CHUNK.itemsize or head["checks"] > _MOST_CHECKS:
                 raise self._damaged(f"there is no chunk at byte {start}")
-            found.append((start, head))
-        return sorted(found, key=lambda chunk: (-int(chunk[1]["kind"]), int(chunk[1]["order"])))
+            heads.append((start, head))
+        return sorted(heads, key=lambda chunk: (-int(chunk[1]["kind"]), int(chunk[1]["order"])))
 
     def _records(self, start: int, head: np.void, dtype: np.dtype[np.void]) -> Record:
         wanted = int(head["count"]) * dtype.itemsize
@@ -153,6 +157,7 @@ class RawRecording(EventStream):
         self.metadata["pid"] = str(header["pid"])
         if header["parent"]:
             self.metadata["forked-by"] = str(header["parent"])
+            self.metadata.pop("started-by", None)  # that was its parent
         started = datetime.fromtimestamp(int(header["started"]) / 10**9, UTC)
         self.metadata["started"] = started.isoformat(timespec="milliseconds")
         self.metadata["lost"] = str(header["lost"])
@@ -213,6 +218,15 @@ class RawRecording(EventStream):
                     return
                 else:
                     raise self._damaged("it has a definition that there is not")
+
+    def _find_starts(self) -> list[tuple[int, list[str]]]:
+        return [
+            (int(row["pid"]), _texts(row["text"].tobytes()[: int(row["length"])]))
+            for start, head in self._chunks
+            if head["kind"] == _STARTS
+            for row in self._records(start, head, _START)
+            if row["pid"]
+        ]
 
     def _take_definition(self, kind: str, told: str) -> None:
         if why := self.definitions.take(kind, told):
@@ -335,10 +349,10 @@ class _Attributes:
         threads, late = records["thread"][rows], late[rows]
         last = np.maximum.accumulate(np.where(late, -1, np.arange(len(rows))))
         here = (last >= 0) & (threads[last] == threads)
-        found = np.where(here, places[rows[last]], -1)
+        at = np.where(here, places[rows[last]], -1)
         earlier = late & ~here & (threads < len(self._released))
-        found[earlier] = self._released[threads[earlier]]
-        return found[late][np.argsort(rows[late])]
+        at[earlier] = self._released[threads[earlier]]
+        return at[late][np.argsort(rows[late])]
 
     def _remember(self, threads: npt.NDArray[np.uint32], places: Integers) -> None:
         if (most := int(threads.max())) >= THREAD_LIMIT:
@@ -361,16 +375,16 @@ class _Attributes:
         begin, end = np.searchsorted(places, [before, self._given])
         self._waiting = [(places[end:], waiting[end:])] if end < len(places) else []
         own = rows[places[begin:end] - before]
-        found = waiting[begin:end]
-        kinds, events = (found["stamp"] & np.uint64(255)).astype(np.uint8), _EVENT_CODES[codes[own]]
+        those = waiting[begin:end]
+        kinds, events = (those["stamp"] & np.uint64(255)).astype(np.uint8), _EVENT_CODES[codes[own]]
         told = [np.empty(0, SPARSE)]
         for kind, keys in _KEYS.items():
-            for key, values in zip(keys, (found["stamp"] >> np.uint64(8), found["ticks"]), strict=True):
+            for key, values in zip(keys, (those["stamp"] >> np.uint64(8), those["ticks"]), strict=True):
                 if key is None:
                     continue
                 belongs = np.isin(events, [EVENTS.index(event) for event in BELONGS[key]])
                 chosen = (
-                    (kinds == kind) & belongs & (values >= LEAST[key]) & (found["thread"] == records["thread"][own])
+                    (kinds == kind) & belongs & (values >= LEAST[key]) & (those["thread"] == records["thread"][own])
                 )
                 told.append(np.empty(int(chosen.sum()), SPARSE))
                 told[-1]["row"], told[-1]["value"] = own[chosen], values[chosen].astype(np.int64)
@@ -405,6 +419,10 @@ class _Bytes:
     def one(self, dtype: np.dtype[np.void], start: int) -> np.void | None:
         got = self.at(start, dtype.itemsize)
         return np.frombuffer(got, dtype)[0] if len(got) == dtype.itemsize else None
+
+
+def _texts(zero_terminated: bytes) -> list[str]:
+    return zero_terminated.removesuffix(b"\0").decode("utf-8", "replace").split("\0")
 
 
 def _integers(values: Integers) -> pa.Array:

@@ -221,7 +221,7 @@ class Attachment:
         if not size:
             raise RecordError(
                 f"{self._pid}: on this processor only Python 3.14 and newer can be recorded while it runs.",
-                "Start the program with TRACEKIT_ARM=1 in its environment.",
+                "Start the program with tracekit record.",
             )
         return ctypes.string_at(start.value or 0, size)
 

@@ -1,17 +1,19 @@
 """Runs inside the program that is recorded, before it: Python 2.7 and 3, standard library only.
 
-    python bootstrap.py LIBRARY BASE STATUS MAX_BYTES STACKS VERSION script|module TARGET [ARGS...]
+    python bootstrap.py LIBRARY BASE STATUS MAX_BYTES STACKS FOLLOW VERSION script|module TARGET [ARGS...]
 
 It starts the recorder, says on the descriptor STATUS that it did or why not, and then is out of the way: TARGET runs as
 `__main__`, as if Python had been started with it.
 """
 
 import atexit
+import binascii
 import io
 import os
 import sys
 
-ABI = 2
+ABI = 3
+FOLLOW = {"none": 0, "forks": 1, "all": 2}
 registered = []
 
 
@@ -24,75 +26,92 @@ class Recorder(object):
 
     def __init__(self, library):
         """Raises Refused."""
-        self._library = load(library)
+        self.library = load(library)
+        self._follows = False
         self._undo = []
+
+    def follow(self, base, max_bytes, stacks, how, version, session=None):
+        """What the program starts is recorded too, as far as `how`, a key of FOLLOW, says.
+
+        session: that of the program which has started this one. Call it before `start`.
+        """
+        new = binascii.hexlify(os.urandom(7)).decode()
+        told = ":".join([session or new, str(max_bytes), str(int(stacks)), version])
+        told = os.fsencode(told + ":" + base) if sys.version_info[0] == 3 else told.encode() + b":" + base
+        here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "follow")
+        possible = ":" not in here
+        self.library.tk_follow_prepare(
+            FOLLOW[how] if possible else min(FOLLOW[how], 1), as_path(here), told, int(session or new, 16),
+            session is not None,
+        )  # fmt: skip
+        self._follows = how == "all" and possible
 
     def start(self, base, max_bytes, stacks, metadata):
         """Records into BASE.raw. Raises Refused, OSError: the file cannot be written."""
         import ctypes
 
-        old = sys.version_info[0] == 2
-        if old:
-            ctypes.PyDLL(None).PyEval_InitThreads()
-            if len(os.listdir("/proc/self/task")) > 1:
-                raise Refused("%s: other threads run before the program does, so its GIL cannot be replaced." % name())
-        no_file = ctypes.c_int32()
+        old = make_ready()
         text = self._head(stacks, metadata)
-        self._refuse(
-            base,
-            no_file,
-            self._library.tk_record_start(
-                os.fsencode(base) if not old else base, text, len(text), max_bytes, old, ctypes.byref(no_file)
-            ),
-        )
-        self._undo = name_threads(self._library.tk_name_thread)
+        no_file = ctypes.c_int32()
+        wrong = self.library.tk_record_start(as_path(base), text, len(text), max_bytes, old, ctypes.byref(no_file))
+        refuse(wrong, base if no_file.value else None)
+        self._undo = name_threads(self.library.tk_name_thread)
+        if self._follows and not old:
+            import _posixsubprocess
+
+            ctypes.pythonapi.PyCFunction_GetFunction.restype = ctypes.c_void_p
+            ctypes.pythonapi.PyCFunction_GetFunction.argtypes = [ctypes.py_object]
+            self.library.tk_follow_calls_of(ctypes.pythonapi.PyCFunction_GetFunction(_posixsubprocess.fork_exec))
+
+    def count(self):
+        """Counts what each thread does, from now to the end of the process. Raises Refused."""
+        refuse(self.library.tk_count_start(make_ready()))
+        self._undo = name_threads(self.library.tk_name_thread)
 
     def join(self, base, max_bytes, stacks, metadata):
-        """As `start`, from a thread that is none of the program's: it begins when that lets go of the GIL."""
+        """As `start`, from a thread that is none of the program's: it begins when that lets go of the GIL for good."""
         import ctypes
 
-        no_file = ctypes.c_int32()
         text = self._head(stacks, metadata)
-        names, self._undo = name_threads_of_others(self._library.tk_name_thread)
+        names, self._undo = name_threads_of_others(self.library.tk_name_thread)
         lines = as_bytes("".join("%d %s\n" % (tid, " ".join(name.split())) for tid, name in names))
-        self._refuse(
-            base,
-            no_file,
-            self._library.tk_record_join(os.fsencode(base), text, len(text), max_bytes, lines, ctypes.byref(no_file)),
-        )
-
-    def _head(self, stacks, metadata):
-        metadata = metadata + [("stacks", take_stacks(self._library) if stacks else "off")]
-        return as_bytes("".join("%s: %s\n" % item for item in metadata))
-
-    def _refuse(self, base, no_file, wrong):
-        """Raises Refused, if something is."""
-        if not wrong:
-            return
-        self._put_back()
-        wrong = wrong.decode("utf-8", "replace") if not isinstance(wrong, str) else wrong
-        if no_file.value:
-            raise Refused("%s.raw: cannot be written: %s. Name another file with -o." % (base, wrong))
-        raise Refused("%s: cannot be recorded: %s." % (name(), wrong))
+        no_file = ctypes.c_int32()
+        wrong = self.library.tk_record_join(as_path(base), text, len(text), max_bytes, lines, ctypes.byref(no_file))
+        if wrong:
+            self._put_back()
+        refuse(wrong, base if no_file.value else None)
 
     def leave(self):
         """After `join`, once the library has ended the recording."""
         self._put_back()
-        atexit.unregister(self._library.tk_stacks_end)
+        atexit.unregister(self.library.tk_stacks_end)
+
+    def stop(self):
+        self._put_back()
+        self.library.tk_record_stop()
+
+    def _head(self, stacks, metadata):
+        metadata = metadata + [("stacks", take_stacks(self.library) if stacks else "off")]
+        return as_bytes("".join("%s: %s\n" % item for item in metadata))
 
     def _put_back(self):
         for undo in self._undo:
             undo()
         self._undo = []
 
-    def stop(self):
-        self._put_back()
-        self._library.tk_record_stop()
+
+def refuse(wrong, no_file=None):
+    """Raises Refused, if something is wrong. no_file: what cannot be written."""
+    if wrong and no_file is not None:
+        raise Refused("%s.raw: cannot be written: %s. Name another file with -o." % (no_file, as_text(wrong)))
+    if wrong:
+        raise Refused("%s: cannot be recorded: %s." % (name(), as_text(wrong)))
 
 
 def load(path):
     if (sys.version_info[0] == 3 and sys.version_info < (3, 2)) or sys.version_info < (2, 7):
         raise Refused("%s: only 2.7, and 3.2 or newer, can be recorded." % name())
+    # Not by `platform`, which imports `threading`: that is the main thread's to do.
     if "PyPy" in sys.version or (getattr(sys, "implementation", None) and sys.implementation.name != "cpython"):
         raise Refused("%s: it is not CPython. Record the program on CPython." % name())
     if "t" in getattr(sys, "abiflags", ""):
@@ -118,7 +137,12 @@ def load(path):
     library.tk_record_join.argtypes = [
         ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_char_p, ctypes.c_void_p,
     ]  # fmt: skip
+    library.tk_count_start.restype = ctypes.c_char_p
     library.tk_name_thread.argtypes = [ctypes.c_int32, ctypes.c_char_p, ctypes.c_int32]
+    library.tk_follow_prepare.argtypes = [
+        ctypes.c_int32, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_int32,
+    ]  # fmt: skip
+    library.tk_follow_calls_of.argtypes = [ctypes.c_void_p]
     return library
 
 
@@ -143,8 +167,28 @@ def take_stacks(library):
     return "on" if library.tk_stacks_of_others() else "own: the system forbids process_vm_readv"
 
 
+def make_ready():
+    """Whether this is the GIL of Python 2. Raises Refused."""
+    if sys.version_info[0] != 2:
+        return False
+    import ctypes
+
+    ctypes.PyDLL(None).PyEval_InitThreads()
+    if len(os.listdir("/proc/self/task")) > 1:
+        raise Refused("%s: other threads run before the program does, so its GIL cannot be replaced." % name())
+    return True
+
+
 def name():
     return "Python %s (%s)" % (sys.version.split()[0], sys.executable)
+
+
+def as_path(path):
+    return os.fsencode(path) if sys.version_info[0] == 3 else path
+
+
+def as_text(told):
+    return told if str is bytes else told.decode("utf-8", "replace")
 
 
 def as_bytes(text):
@@ -313,12 +357,16 @@ def hide_own_frames():
 
 
 def main():
-    library, base, status, max_bytes, stacks, version, kind, target = sys.argv[1:9]
-    arguments = sys.argv[9:]
+    library, base, status, max_bytes, stacks, follow, version, kind, target = sys.argv[1:10]
+    arguments = sys.argv[10:]
     as_typed = [sys.executable] + (["-m"] if kind == "module" else []) + [target] + arguments
     status = int(status)
+    if not os.environ.get("TRACEKIT_FOLLOW", True):
+        del os.environ["TRACEKIT_FOLLOW"]  # empty: this is a program of its own, whoever records tracekit
     try:
-        Recorder(library).start(base, int(max_bytes), int(stacks), describe(as_typed, version))
+        recorder = Recorder(library)
+        recorder.follow(base, int(max_bytes), int(stacks), follow, version)
+        recorder.start(base, int(max_bytes), int(stacks), describe(as_typed, version))
     except Refused:
         os.write(status, as_bytes(str(sys.exc_info()[1])))
         sys.exit(2)

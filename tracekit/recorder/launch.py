@@ -13,6 +13,9 @@ from types import FrameType
 from tracekit.errors import RecordError
 from tracekit.recorder import BOOTSTRAP, require_library
 
+FOLLOW = ("all", "forks", "none")
+"""What is recorded of what a program starts."""
+
 
 @dataclass(frozen=True)
 class Program:
@@ -25,10 +28,10 @@ class Program:
     options: Sequence[str] = ()  # the interpreter's own
 
 
-def run(program: Program, base: str, *, max_bytes: int, stacks: bool = True, version: str) -> int:
+def run(program: Program, base: str, *, max_bytes: int, stacks: bool = True, follow: str = "all", version: str) -> int:
     """Runs it, recorded into BASE.raw, and returns its exit code; -N if signal N ended it.
 
-    max_bytes: size of the ring of newest events; 0 keeps all. stacks: take Python stacks.
+    max_bytes: size of the ring of newest events; 0 keeps all. stacks: take Python stacks. follow: of FOLLOW.
     Raises RecordError: it cannot be recorded, and did not run.
     """
     library = require_library()
@@ -37,12 +40,11 @@ def run(program: Program, base: str, *, max_bytes: int, stacks: bool = True, ver
     kind = "module" if program.is_module else "script"
     command = [
         program.python, *program.options, str(BOOTSTRAP), library, base, str(tell), str(max_bytes), str(int(stacks)),
-        version,
-        kind, program.target, *program.arguments,
+        follow, version, kind, program.target, *program.arguments,
     ]  # fmt: skip
     with _signals_reach_the_program() as children:
         try:
-            child = subprocess.Popen(command, close_fds=False)
+            child = subprocess.Popen(command, close_fds=False, env={**os.environ, "TRACEKIT_FOLLOW": ""})
         except OSError as error:
             os.close(told)
             raise RecordError(

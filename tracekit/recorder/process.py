@@ -11,9 +11,7 @@ from tracekit.errors import RecordError
 from tracekit.recorder import LIBRARY
 from tracekit.recorder.elf import Image
 
-_HELD_HINT = (
-    "Start it with TRACEKIT_ARM=1 in its environment (or call tracekit.arm() in it) to record it without ptrace."
-)
+_OTHERWISE = "Start the program with tracekit record."
 
 
 class Mapping(NamedTuple):
@@ -62,16 +60,16 @@ class Process:
         scope = _number(Path("/proc/sys/kernel/yama/ptrace_scope"))
         if scope == 3:
             return RecordError(
-                f"{self.pid}: this system forbids to attach to any process (kernel.yama.ptrace_scope is 3).", _HELD_HINT
+                f"{self.pid}: this system forbids to attach to any process (kernel.yama.ptrace_scope is 3).", _OTHERWISE
             )
         if scope and os.geteuid():
             return RecordError(
                 f"{self.pid}: this system forbids to attach to other programs (kernel.yama.ptrace_scope is {scope}).",
-                f"Run tracekit as root, or `sysctl kernel.yama.ptrace_scope=0`. {_HELD_HINT}",
+                f"Run tracekit as root, or `sysctl kernel.yama.ptrace_scope=0`. {_OTHERWISE}",
             )
         return RecordError(
             f"{self.pid}: this system forbids to attach to it; containers need the capability SYS_PTRACE.",
-            f"Start the container with --cap-add SYS_PTRACE. {_HELD_HINT}",
+            f"Start the container with --cap-add SYS_PTRACE. {_OTHERWISE}",
         )
 
     def objects(self) -> dict[str, int]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 import tracekit.recorder.bootstrap as inside
 from tracekit.errors import OptionError, RecordError, SourceError, TracekitError
 from tracekit.recorder import require_library
+from tracekit.recorder.children import beside, not_recorded, read_part
 from tracekit.words import size_in_bytes, whole_number
 from tracekit.writers import TEXT, VIEWERS, FolderWriter, Writer, write_trace, writer_for
 
@@ -53,6 +53,19 @@ def trace_writer(trace: Path) -> Writer | FolderWriter:
     return writer
 
 
+@dataclass(frozen=True)
+class Processes:
+    """What became of the recordings of a program's processes.
+
+    written: the first process' trace, then the others'. running: raw recordings of processes that still run.
+    missing: Pythons that were started and not recorded, `2 x python -I`.
+    """
+
+    written: list[Written]
+    running: list[Path]
+    missing: list[str]
+
+
 @contextmanager
 def alone(trace: Path) -> Iterator[None]:
     """While nobody else records into this trace. Raises RecordError: somebody does.
@@ -61,7 +74,7 @@ def alone(trace: Path) -> Iterator[None]:
     """
     import fcntl
 
-    path = trace.with_name(f".{trace.name}.recording")
+    path = _notes(trace)
     lock = -1
     try:
         while lock < 0:
@@ -85,56 +98,47 @@ def alone(trace: Path) -> Iterator[None]:
             os.close(lock)
 
 
-def write_recordings(trace: Path) -> tuple[list[Written], list[Path]]:
-    """Turns the raw recording of a trace, and those of forked processes that have ended, into traces.
+def write_recordings(trace: Path) -> Processes:
+    """Turns the raw recordings of a trace, and of other processes that belong to it and have ended, into traces.
 
-    A forked process' trace is TRACE.PID. Returns what was written, the first process' first, whose raw recordings are
-    removed; and the raw recordings of processes that still run. Raises RecordError, SourceError.
+    Theirs are TRACE.PID. Raw recordings that have become traces are removed. Raises RecordError, SourceError.
     """
-    if not raw_path(trace).exists():
+    own = read_part(raw_path(trace))
+    if not own and not raw_path(trace).exists():
         raise RecordError(
             f"{trace}: the trace is lost: its recording was removed while the program ran.",
             "Name a file with -o that the program leaves alone.",
         )
-    own = _session(raw_path(trace))
+    others = beside(trace, own.session) if own else []
+    missing = not_recorded([own, *others], _reasons(trace)) if own else []
+    about = {"processes": str(len(others) + 1)} if others else {}
+    if missing:
+        about["not-recorded"] = ", ".join(missing)
     writer = trace_writer(trace)
-    written, running = [_convert(raw_path(trace), trace, writer)], []
-    name = re.compile(re.escape(trace.name) + r"\.(\d+)\.raw")
-    for raw in sorted(trace.parent.iterdir()):
-        found = name.fullmatch(raw.name)
-        if not found or _session(raw) != own:
-            continue
-        if _runs(found[1]):
-            running.append(raw)
-        else:
-            written.append(_convert(raw, trace.with_name(f"{trace.name}.{found[1]}"), writer))
-    return written, running
+    written = [_convert(raw_path(trace), trace, writer, about)]
+    written += [_convert(part.raw, part.raw.with_suffix(""), writer) for part in others if part.ended]
+    return Processes(written, [part.raw for part in others if not part.ended], missing)
 
 
-def _session(raw: Path) -> int | None:
-    """The number that a program's recordings share."""
-    from tracekit.parsers import open_trace
-    from tracekit.parsers.raw import RawRecording
+def _notes(trace: Path) -> Path:
+    """The file that says that this trace is being recorded; started processes that cannot be write into it why."""
+    return trace.with_name(f".{trace.name}.recording")
 
+
+def _reasons(trace: Path) -> dict[int, str]:
     try:
-        with open_trace(raw) as stream:
-            return int(stream.header["session"]) if isinstance(stream, RawRecording) else None
-    except SourceError:
-        return None
-
-
-def _runs(pid: str) -> bool:
-    """Whether this process has not ended yet; one that nobody has waited for has."""
-    try:
-        return Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+        lines = _notes(trace).read_text(errors="replace").splitlines()
     except OSError:
-        return False
+        return {}
+    return {int(pid): why for pid, _, why in (line.partition(" ") for line in lines) if pid.isdecimal()}
 
 
-def _convert(raw: Path, trace: Path, writer: Writer | FolderWriter) -> Written:
+def _convert(raw: Path, trace: Path, writer: Writer | FolderWriter, about: Mapping[str, str] = {}) -> Written:
+    """about: more metadata."""
     from tracekit.writers.tablestream import TableStream
 
     with TableStream(raw) as tables:
+        tables.header.metadata.update(about)
         _name_calls(tables)
         try:
             write_trace(tables, trace, writer)
@@ -209,7 +213,7 @@ class Recording:
             return
         recorder.stop()
         if os.getpid() == self._pid:
-            self.written, _ = write_recordings(self.path)
+            self.written = write_recordings(self.path).written
         else:  # in a forked child
             path = self.path.with_name(f"{self.path.name}.{os.getpid()}")
             self.written = [_convert(raw_path(path), path, trace_writer(self.path))]

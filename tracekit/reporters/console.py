@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 GLOSSARY = "What the words mean: docs/glossary.md; `tracekit report` explains them where they stand."
 THREADS_SHOWN = 20
 BLAME_SHOWN = 5
+PAIRS_SHOWN = 10  # of lines
 DISTRIBUTIONS_SHOWN = 3  # threads of each kind
 BLAME_LEAST = 0.001  # of the trace
 
@@ -37,6 +38,8 @@ def render(analysis: Analysis, kinds: Sequence[str] = KINDS) -> RenderableType:
     parts: list[RenderableType] = [_heading(analysis), Text(), *_waiting(analysis), Text()]
     parts += [*_findings(analysis, kinds), Text(), _threads(analysis)]
     parts += [Text(), Text("Who waited for whom", style="bold"), *_blame(analysis)]
+    if analysis.places:
+        parts += [Text(), Text("Which line kept it, which line waited", style="bold"), *_pairs(analysis)]
     parts += [Text(), Text("How long things took", style="bold"), _distributions(analysis)]
     if analysis.diagnostics:
         parts += [Text(), Text("About the trace itself", style="bold"), *_diagnostics(analysis)]
@@ -111,6 +114,7 @@ def _findings(analysis: Analysis, kinds: Sequence[str]) -> list[RenderableType]:
                 lines.append(Text())
             style = {"high": "bold red", "medium": "bold yellow"}.get(finding.severity, "bold")
             lines.append(Text(f"{finding.severity.upper()}  {finding.title}", style=style))
+            lines += [Padding(Text(told), (0, 0, 0, 2)) for told in finding.lines]
             if (why := (finding.explanation, finding.advice)) not in explained:
                 explained.add(why)
                 lines.append(Padding(Text(finding.explanation), (0, 0, 0, 2)))
@@ -203,6 +207,21 @@ def _blame(analysis: Analysis) -> list[Text]:
     if rest:
         lines.append(Text(f"  {count(rest, 'smaller entry', 'smaller entries')} in --json.", style="dim"))
     return lines
+
+
+def _pairs(analysis: Analysis) -> list[RenderableType]:
+    pairs = analysis.places.pairs(PAIRS_SHOWN)
+    if not pairs:
+        return [Text("  Nobody waited while another thread held the GIL.")]
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for column in ("of that", "waited"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for column in ("while held at", "at"):
+        table.add_column(column, overflow="fold")
+    for pair in pairs:
+        row = (percent(pair.share), duration(pair.duration, analysis.unit), pair.held, pair.waited)
+        table.add_row(*map(Text, row))
+    return [table]
 
 
 def _distributions(analysis: Analysis) -> RenderableType:

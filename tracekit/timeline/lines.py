@@ -79,8 +79,8 @@ def _places(ids: Ints, stacks: npt.NDArray[Any]) -> Ints:
     if not len(ids):
         return np.full(len(stacks), -1, np.int64)
     order = np.argsort(ids)
-    found = np.minimum(np.searchsorted(ids, stacks, sorter=order), len(ids) - 1)
-    return np.where(ids[order[found]] == stacks, order[found], -1)
+    nearest = np.minimum(np.searchsorted(ids, stacks, sorter=order), len(ids) - 1)
+    return np.where(ids[order[nearest]] == stacks, order[nearest], -1)
 
 
 def _at(values: Ints, places: Ints) -> Ints:
@@ -102,9 +102,9 @@ def _named(definitions: Definitions, codes: Ints) -> tuple[list[str], list[str],
 
 
 def _words(words: Sequence[str], places: Ints) -> pa.Array:
-    found = words_as_categories(words)
-    numbers = np.frombuffer(found.indices.buffers()[1], np.int32)
-    return categories(np.where(places < 0, -1, numbers[places]) if len(numbers) else places, found.dictionary)
+    column = words_as_categories(words)
+    numbers = np.frombuffer(column.indices.buffers()[1], np.int32)
+    return categories(np.where(places < 0, -1, numbers[places]) if len(numbers) else places, column.dictionary)
 
 
 def lines_known(lines: pa.Table) -> float | None:

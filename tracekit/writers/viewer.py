@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from tracekit.analysis import Analysis
 from tracekit.analyzers import ANALYZERS, COLLECTED
+from tracekit.analyzers.finding import Finding
 from tracekit.model.definitions import Code
 from tracekit.words import whole_number
 from tracekit.writers.tablestream import TableStream
@@ -175,7 +176,7 @@ def findings(analysis: Analysis) -> Iterator[Slice]:
         shown = ANALYZERS[kind].words
         for row in analysis.tables[kind].to_pylist():
             finding = words.pop((kind, row["start_seq"]), None)
-            facts = {"finding": finding.title, "why": finding.explanation, "advice": finding.advice} if finding else {}
+            facts = _words(finding) if finding else {}
             thread = row.get("waiter") or row.get("thread")
             for fact, value in row.items():
                 if value is not None and fact in ("rival", "hog"):
@@ -187,10 +188,15 @@ def findings(analysis: Analysis) -> Iterator[Slice]:
     start = start_of(analysis)
     end = clock((analysis.totals.first_clock or 0) + analysis.duration)
     for finding in (*words.values(), *whole):
-        facts = {"finding": finding.title, "why": finding.explanation, "advice": finding.advice}
+        facts = _words(finding)
         shown = ANALYZERS[finding.kind].words
         track = f"{shown} of {finding.subject}" if finding.subject else shown
         yield Slice(track, shown, start, end, facts)
+
+
+def _words(finding: Finding) -> dict[str, Fact]:
+    lines = {"lines": " ".join(finding.lines)} if finding.lines else {}
+    return {"finding": finding.title, **lines, "why": finding.explanation, "advice": finding.advice}
 
 
 def process(analysis: Analysis) -> tuple[int, str]:

@@ -13,6 +13,7 @@ from tracekit.words import count, duration, printable
 
 _HERE = Path(__file__).parent
 BIN_WIDTH, BIN_HEIGHT = 14, 56  # of a histogram's bars
+UNFOLDED = 15  # rows of a table; the others on demand
 
 
 def render(summary: Summary, reports: Container[str] = ()) -> str:
@@ -29,7 +30,8 @@ def render(summary: Summary, reports: Container[str] = ()) -> str:
     page = template.render(
         summary=summary, style=style, style_hash=f"sha256-{digest}", headline=headline(summary), told=told,
         more=lambda name, shown: more(summary, name, shown), shares=SHARES, bin_height=BIN_HEIGHT, bin_width=BIN_WIDTH,
-        report_file=report_file, reports=reports, command=lambda trace: report_command(trace, summary.folder),
+        unfolded=UNFOLDED, report_file=report_file, reports=reports,
+        command=lambda trace: report_command(trace, summary.folder),
     )  # fmt: skip
     return page + "\n"
 

@@ -2,7 +2,7 @@
 
 /* Of the event that this thread wrote just now. If that was lost so is this: room never comes back. */
 void tk_attribute(const tk_thread *self, uint32_t code, uint64_t value, uint32_t other) {
-    if (tk_out.next == tk_out.ready && !tk_raw_advance())
+    if (!(tk_the_gil.on & TK_WRITING) || (tk_out.next == tk_out.ready && !tk_raw_advance()))
         return;
     *tk_out.next++ = (tk_record){.stamp = value << 8 | code, .thread = self->number, .ticks = (int32_t)other};
     tk_out.chunk->attributes++;
@@ -32,7 +32,7 @@ void tk_tell_late(void) {
     while (next) {
         tk_thread *self = next;
         next = self->next_late;
-        if (tk_the_gil.on && self->recording == tk_the_gil.recording)
+        if (self->file == tk_the_gil.file)
             tk_attribute(self, self->late_code, self->late, 0);
         TK_STORE(self->late, 0);
     }

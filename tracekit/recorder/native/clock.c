@@ -6,7 +6,12 @@
 
 #include "clock.h"
 
+enum { CALIBRATION_NS = 1000000 };
+
 int tk_has_counter;
+uint64_t tk_first_clock;
+int64_t tk_first_ns;
+static double rate;
 static int chosen;
 
 uint64_t tk_nanoseconds(clockid_t clock) {
@@ -32,4 +37,20 @@ void tk_clock_choose(void) {
         close(file);
         tk_has_counter = got == (ssize_t)sizeof trusted - 1 && !memcmp(name, trusted, sizeof trusted - 1);
     }
+    tk_first_ns = (int64_t)tk_nanoseconds(CLOCK_MONOTONIC);
+    tk_first_clock = tk_now();
+    while ((int64_t)tk_nanoseconds(CLOCK_MONOTONIC) < tk_first_ns + CALIBRATION_NS) {
+    }
+    rate = tk_clock_rate_so_far();
+}
+
+/* ns in one step of the records' clock, as it was found at first. */
+double tk_clock_rate(void) {
+    return rate;
+}
+
+/* The same, the more exact the later. */
+double tk_clock_rate_so_far(void) {
+    int64_t ns = (int64_t)tk_nanoseconds(CLOCK_MONOTONIC) - tk_first_ns;
+    return (double)ns / (double)(tk_now() - tk_first_clock);
 }

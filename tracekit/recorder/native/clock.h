@@ -9,7 +9,11 @@
 #endif
 
 extern int tk_has_counter;
+extern uint64_t tk_first_clock;  /* a moment, by the records' clock and in ns */
+extern int64_t tk_first_ns;
 void tk_clock_choose(void);
+double tk_clock_rate(void);
+double tk_clock_rate_so_far(void);
 uint64_t tk_nanoseconds(clockid_t clock);
 
 static inline uint64_t tk_now(void) {

@@ -6,11 +6,14 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "control.h"
+#include "counters.h"
 #include "cpu.h"
 #include "ending.h"
+#include "follow.h"
 #include "locks.h"
 #include "new_gil.h"
 #include "old_gil.h"
@@ -24,7 +27,7 @@ static void (*release_lock)(void), (*acquire_lock)(void);
 static int old_gil, joined;
 
 TK_PUBLIC int32_t tk_recorder_abi(void) {
-    return 2;
+    return 3;
 }
 
 static void let_go_and_take_back(void) {
@@ -37,22 +40,18 @@ static void let_go_and_take_back(void) {
 }
 
 static void in_forked_child(void) {
-    if (joined) {              /* nobody would end it there */
-        TK_STORE(tk_the_gil.on, 0);
-        TK_STORE(tk_the_gil.guard, NULL);
-        TK_STORE(tk_the_gil.cond, NULL);
-        tk_the_gil.starter = tk_the_gil.holder = NULL;
-        tk_raw_forked();
-        tk_stacks_leave();
-        joined = 0;
-    }
     if (!tk_the_gil.on)
         return;
+    tk_the_gil.pid = (uint32_t)getpid();
+    if (joined || tk_follow_how == TK_FOLLOW_NONE)  /* in the child of a joined one nobody would end it */
+        TK_STORE(tk_the_gil.on, tk_the_gil.on & ~TK_WRITING);
+    joined = 0;
     tk_the_gil.holder = tk_the_gil.last_holder = NULL;
     tk_the_gil.drop_request = 0;
     tk_the_gil.waiting = 0;
     tk_the_gil.late = NULL;
     tk_the_gil.recording++;
+    tk_counts_forked();
     tk_threads_anew();
     tk_raw_forked();
     tk_stacks_forked();
@@ -72,7 +71,7 @@ static const char *find(int old) {
         return "the process has no CPython interpreter in it";
     if (old)
         wrong = tk_old_gil_prepare();
-    tk_slots_restore();        /* a forked child has its parent's */
+    tk_slots_restore();        /* a forked child may have its parent's */
     if (!wrong)
         wrong = tk_slots_replace(save_thread, old ? tk_old_gil_hooks : tk_new_gil_hooks,
                                  old ? tk_old_gil_hook_count : tk_new_gil_hook_count);
@@ -81,78 +80,101 @@ static const char *find(int old) {
     if (wrong)
         return wrong;
     wrong = old ? tk_old_gil_learn(release_lock, acquire_lock) : tk_new_gil_learn(save_thread, restore_thread);
+    if (!wrong)
+        wrong = tk_slots_replace(save_thread, tk_follow_hooks, tk_follow_hook_count);
     if (wrong)
         tk_slots_restore();
     return wrong;
 }
 
 static void forget(void) {
-    tk_stacks_end();
     TK_STORE(tk_the_gil.guard, NULL);
     TK_STORE(tk_the_gil.cond, NULL);
     tk_slots_restore();
 }
 
-/* All but the moment at which it begins: when the starter lets go of the GIL. max_bytes: of a ring that keeps the
-   newest events, or 0. *no_file: the interpreter can be recorded, but the file cannot be written. */
-static const char *prepare(const char *base, const char *metadata, uint64_t metadata_bytes, uint64_t max_bytes, int32_t old,
-                           int32_t *no_file) {
-    static int prepared;
-    *no_file = 0;
-    if (TK_LOAD(tk_the_gil.on) || joined)
-        return "a recording is already running in this process";
+/* Makes ready to follow the GIL, if it is not followed. NULL, or why it cannot be. */
+static const char *prepare(int old) {
+    if (TK_LOAD(tk_the_gil.on))
+        return NULL;
     tk_clock_choose();
     tk_threads_prepare();
     const char *wrong = find(old);
-    if (wrong)
-        return wrong;
-    wrong = tk_raw_open(base, metadata, metadata_bytes, max_bytes, old);
-    if (wrong) {
-        *no_file = 1;
-        forget();
-        return wrong;
-    }
-    tk_cpu_prepare();
-    tk_stacks_begin();
+    if (!wrong)
+        tk_cpu_prepare();
+    return wrong;
+}
+
+/* This is done with events as soon as the calling thread lets go of the GIL. */
+static void change_later(int next) {
+    static int prepared;
     if (!prepared) {
         pthread_atfork(NULL, NULL, in_forked_child);
         atexit(tk_finish);
         prepared = 1;
     }
-    tk_the_gil.recording++;
+    if (!TK_LOAD(tk_the_gil.on)) {
+        tk_the_gil.pid = (uint32_t)getpid();
+        tk_the_gil.recording++;
+        TK_STORE(tk_the_gil.holder, NULL);
+        tk_the_gil.last_holder = NULL;
+        tk_the_gil.drop_request = 0;
+        tk_the_gil.waiting = 0;
+        if (old_gil)
+            tk_old_gil_take_over();
+    }
+    tk_the_gil.next = next;
+    tk_the_gil.changer = &tk_self;
+}
+
+/* From now on. 0: the GIL cannot be followed. */
+static int change(int next) {
+    change_later(next);
+    let_go_and_take_back();
+    return TK_LOAD(tk_the_gil.on) == next;
+}
+
+/* All but the beginning. max_bytes: of a ring that keeps the newest events, or 0. *no_file: the interpreter can be recorded,
+   but the file cannot be written. */
+static const char *open_recording(const char *base, const char *metadata, uint64_t metadata_bytes, uint64_t max_bytes,
+                                  int32_t old, int32_t *no_file) {
+    *no_file = 0;
+    if (TK_LOAD(tk_the_gil.on) & TK_WRITING || joined)
+        return "a recording is already running in this process";
+    const char *wrong = prepare(old);
+    if (wrong)
+        return wrong;
+    wrong = tk_raw_open(base, metadata, metadata_bytes, max_bytes, old);
+    if (wrong) {
+        *no_file = 1;
+        if (!tk_the_gil.on)
+            forget();
+        return wrong;
+    }
+    tk_stacks_begin();
     tk_threads_anew();
     tk_locks_anew();
-    TK_STORE(tk_the_gil.holder, NULL);
-    tk_the_gil.last_holder = tk_the_gil.stopper = NULL;
-    tk_the_gil.drop_request = 0;
-    tk_the_gil.waiting = 0;
     return NULL;
 }
 
 /* Starts to record into BASE.raw. */
 TK_PUBLIC const char *tk_record_start(const char *base, const char *metadata, uint64_t metadata_bytes, uint64_t max_bytes,
                                       int32_t old, int32_t *no_file) {
-    const char *wrong = prepare(base, metadata, metadata_bytes, max_bytes, old, no_file);
-    if (wrong)
+    const char *wrong = open_recording(base, metadata, metadata_bytes, max_bytes, old, no_file);
+    if (wrong || change(tk_the_gil.on | TK_WRITING))
         return wrong;
-    tk_the_gil.starter = &tk_self;
-    if (old)
-        tk_old_gil_take_over();
-    let_go_and_take_back();
-    if (!tk_the_gil.on) {
-        tk_the_gil.starter = NULL;
+    tk_stacks_end();
+    tk_raw_discard();
+    if (!tk_the_gil.on)
         forget();
-        tk_raw_discard();
-        return "the interpreter's GIL could not be followed";
-    }
-    return NULL;
+    return "the interpreter's GIL could not be followed";
 }
 
 /* In mid-run, from a thread that is none of the program's: all but tk_record_go. names: lines `TID NAME` of the threads that
    there are. */
 TK_PUBLIC const char *tk_record_join(const char *base, const char *metadata, uint64_t metadata_bytes, uint64_t max_bytes,
                                      const char *names, int32_t *no_file) {
-    const char *wrong = prepare(base, metadata, metadata_bytes, max_bytes, 0, no_file);
+    const char *wrong = open_recording(base, metadata, metadata_bytes, max_bytes, 0, no_file);
     if (wrong)
         return wrong;
     joined = 1;
@@ -168,7 +190,7 @@ TK_PUBLIC const char *tk_record_join(const char *base, const char *metadata, uin
 /* It begins when this thread lets go of the GIL next, so that its first event is the ACQUIRE of who takes it then. */
 void tk_record_go(void) {
     if (joined)
-        tk_the_gil.starter = &tk_self;
+        change_later(tk_the_gil.on | TK_WRITING);
 }
 
 /* Ends it, without the GIL: under the guard nobody writes. Whoever holds the GIL has its last RELEASE now. */
@@ -176,32 +198,47 @@ void tk_record_halt(void) {
     pthread_mutex_t *guard = TK_LOAD(tk_the_gil.guard);
     if (!guard || pthread_mutex_lock(guard))
         return;
-    if (joined && tk_the_gil.on) {
+    if (joined && tk_is_writing()) {
         if (tk_the_gil.holder)
             tk_event(tk_the_gil.holder, TK_RELEASE, tk_now(), TK_NO_TICKS);
-        TK_STORE(tk_the_gil.on, 0);
+        TK_STORE(tk_the_gil.on, tk_the_gil.on & ~TK_WRITING);
         tk_raw_close(1);
     }
     pthread_mutex_unlock(guard);
 }
 
-/* After tk_record_halt, with the GIL: puts back what was redirected. */
+/* After tk_record_halt, with the GIL: puts back what was redirected if nothing is counted. */
 void tk_record_leave(void) {
     if (!joined)
         return;
     joined = 0;
-    forget();
+    tk_stacks_end();
+    if (!tk_the_gil.on)
+        forget();
 }
 
-/* Stops it and puts back what was redirected. Only of the new GIL. Returns 0 where nothing was being recorded. */
+/* Stops it, and puts back what was redirected if nothing is counted. Only of the new GIL. Returns 0 where nothing was
+   being recorded. */
 TK_PUBLIC int32_t tk_record_stop(void) {
-    if (old_gil || !TK_LOAD(tk_the_gil.on))
+    if (old_gil || joined || !(TK_LOAD(tk_the_gil.on) & TK_WRITING))
         return 0;
-    tk_the_gil.stopper = &tk_self;
-    let_go_and_take_back();
-    tk_the_gil.stopper = NULL;
-    forget();
+    change(tk_the_gil.on & ~TK_WRITING);
+    tk_stacks_end();
+    if (!tk_the_gil.on)
+        forget();
     tk_raw_close(1);
     return 1;
 }
 
+/* Starts to count, for as long as the process lives. NULL, or why it cannot be. */
+TK_PUBLIC const char *tk_count_start(int32_t old) {
+    if (TK_LOAD(tk_the_gil.on) & TK_COUNTING)
+        return NULL;
+    const char *wrong = prepare(old);
+    if (!wrong && !change(tk_the_gil.on | TK_COUNTING)) {
+        wrong = "the interpreter's GIL could not be followed";
+        if (!tk_the_gil.on)
+            forget();
+    }
+    return wrong;
+}

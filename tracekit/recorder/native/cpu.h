@@ -9,12 +9,14 @@
 
 #include "events.h"
 
-enum { TK_CPU_GAP_NS = 100000 };
+/* While events are only counted the readings are fewer, all threads' together. */
+enum { TK_CPU_GAP_NS = 100000, TK_CPU_COUNTING_GAP_NS = 500000 };
 
 extern uint64_t tk_cpu_gap;    /* by the records' clock */
 void tk_cpu_prepare(void);
 void tk_cpu_read(tk_thread *self);
-void tk_cpu_tell(tk_thread *self, uint64_t released);
+int tk_cpu_counting_reads(uint64_t now);
+int tk_cpu_used(tk_thread *self, uint64_t released, uint64_t *ns);
 
 /* The calling thread got the GIL. Under the guard; tk_cpu_begin right after it. */
 static inline void tk_acquire_event(tk_thread *self, int32_t ticks) {
@@ -24,7 +26,8 @@ static inline void tk_acquire_event(tk_thread *self, int32_t ticks) {
 }
 
 static inline void tk_cpu_begin(tk_thread *self) {
-    if (self->acquired - self->cpu_clock > tk_cpu_gap)
+    if (self->acquired - self->cpu_clock > tk_cpu_gap &&
+        (TK_LOAD(tk_the_gil.on) & TK_WRITING || tk_cpu_counting_reads(self->acquired)))
         tk_cpu_read(self);
 }
 
@@ -32,10 +35,14 @@ static inline void tk_cpu_begin(tk_thread *self) {
 static inline void tk_release_event(tk_thread *self, uint32_t check, int32_t ticks) {
     uint64_t now = tk_now();
     tk_event(self, TK_RELEASE | check, now, ticks);
-    if (TK_RARE(self->acquired && now - self->acquired > tk_cpu_gap))
-        tk_cpu_tell(self, now);
+    uint64_t cpu_ns;
+    int known = TK_RARE(self->acquired && now - self->acquired > tk_cpu_gap) && tk_cpu_used(self, now, &cpu_ns);
+    if (known)
+        tk_attribute(self, TK_CPU, cpu_ns, 0);
     if (TK_RARE(self->last_unlocked != NULL))
         tk_tell_unlocks(self);
+    if (tk_the_gil.on & TK_COUNTING)
+        tk_count_released(self, self->last, check != 0, known ? &cpu_ns : NULL);
     self->acquired = 0;
 }
 

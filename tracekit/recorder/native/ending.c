@@ -17,7 +17,7 @@ void tk_finish(void) {
     if (busy)
         return;
     /* A child of vfork that ends shares all of this with its parent, which goes on. */
-    if (tk_the_gil.on && (!tk_out.header || tk_out.header->pid == (uint32_t)getpid())) {
+    if (tk_the_gil.on && tk_the_gil.pid == (uint32_t)getpid()) {
         if (tk_the_gil.holder == &tk_self)
             tk_release_event(&tk_self, 0, tk_the_gil.ticker ? *tk_the_gil.ticker : TK_NO_TICKS);
         TK_STORE(tk_the_gil.on, 0);

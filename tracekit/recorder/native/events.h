@@ -4,29 +4,23 @@
 
 #include "attributes.h"
 #include "clock.h"
+#include "counters.h"
 #include "state.h"
 #include "threads.h"
 #include "writer.h"
 
 int tk_event_room(const tk_thread *self);
 
-/* Writes an event of the calling thread. `clock`: tk_now() when it happened. */
-static inline void tk_event(tk_thread *self, uint32_t code, uint64_t clock, int32_t ticks) {
-    if (TK_RARE(self->recording != tk_the_gil.recording))
-        tk_thread_begin(self);
+/* An event of the calling thread is written. */
+static inline void tk_write_event(tk_thread *self, uint32_t code, uint64_t clock, int32_t ticks) {
+    if (TK_RARE(self->file != tk_the_gil.file))
+        tk_thread_number(self);
     if (TK_RARE(TK_LOAD(tk_the_gil.late)))
         tk_tell_late();
     if (TK_RARE(tk_out.next == tk_out.ready) && !tk_event_room(self))
         return;
-    if (code == TK_ENTRY) {    /* told late, when the guard was had: it may lie before others' events */
-        if (TK_RARE(clock < tk_out.zero))
-            clock = tk_out.zero;
-    } else if (clock < tk_out.last) {  /* counters are read out of order, by a hair */
-        clock = tk_out.last;
-    } else {
-        tk_out.last = clock;
-    }
-    self->last = clock;
+    if (TK_RARE(clock < tk_out.zero))
+        clock = tk_out.zero;
     if (code & TK_CHECK)
         tk_out.checks++;
     tk_record *record = tk_out.next++;
@@ -34,6 +28,23 @@ static inline void tk_event(tk_thread *self, uint32_t code, uint64_t clock, int3
     record->thread = self->number;
     record->ticks = ticks;
     __atomic_store_n(&tk_out.chunk->count, tk_out.chunk->count + 1, __ATOMIC_RELEASE);
+}
+
+/* What the calling thread did. `clock`: tk_now() when it happened. */
+static inline void tk_event(tk_thread *self, uint32_t code, uint64_t clock, int32_t ticks) {
+    if (TK_RARE(self->recording != tk_the_gil.recording))
+        tk_thread_begin(self);
+    if (code != TK_ENTRY) {    /* that is told late, when the guard was had: it may lie before others' events */
+        if (clock < tk_the_gil.last)  /* counters are read out of order, by a hair */
+            clock = tk_the_gil.last;
+        else
+            tk_the_gil.last = clock;
+    }
+    self->last = clock;
+    if (tk_the_gil.on & TK_COUNTING)
+        tk_count_event(self, code, clock);
+    if (tk_the_gil.on & TK_WRITING)
+        tk_write_event(self, code, clock, ticks);
 }
 
 #endif

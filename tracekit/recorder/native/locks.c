@@ -102,7 +102,7 @@ static void forget(const sem_t *lock) {
 }
 
 static int hook_init(sem_t *lock, int shared, unsigned value) {
-    if (TK_LOAD(tk_the_gil.on)) {
+    if (tk_is_writing()) {
         forget(lock);
         if (!value)
             wanted(lock);
@@ -111,14 +111,14 @@ static int hook_init(sem_t *lock, int shared, unsigned value) {
 }
 
 static int hook_destroy(sem_t *lock) {
-    if (TK_LOAD(tk_the_gil.on))
+    if (tk_is_writing())
         forget(lock);
     return sem_destroy(lock);
 }
 
 static int hook_trywait(sem_t *lock) {
     int error = sem_trywait(lock);
-    if (error && TK_LOAD(tk_the_gil.on))
+    if (error && tk_is_writing())
         wanted(lock);
     return error;
 }
@@ -160,7 +160,7 @@ static void add_unlock(tk_thread *self, uint32_t id, int waited_for) {
 static int hook_post(sem_t *lock) {
     tk_thread *self = &tk_self;
     int waited_for = 0;
-    if (lock == self->last_unlocked || !TK_LOAD(tk_the_gil.on) || self->recording != tk_the_gil.recording)
+    if (lock == self->last_unlocked || !tk_is_writing() || self->file != tk_the_gil.file)
         return sem_post(lock);
     uint32_t id = unlocked(self, lock, &waited_for);
     if (TK_LOAD(tk_the_gil.holder) == self) {
@@ -176,13 +176,13 @@ static int hook_post(sem_t *lock) {
 /* 1: it is had already. 0: the thread will wait for it. */
 static int had(sem_t *lock) {
     tk_thread *self = &tk_self;
-    if (!TK_LOAD(tk_the_gil.on))
+    if (!tk_is_writing())
         return 0;
     int before = errno;
     if (!sem_trywait(lock))
         return 1;
     uint32_t id;
-    if (self->recording == tk_the_gil.recording && TK_LOAD(tk_the_gil.holder) != self && (id = wanted(lock)))
+    if (self->file == tk_the_gil.file && TK_LOAD(tk_the_gil.holder) != self && (id = wanted(lock)))
         tk_late(self, TK_LOCK, id);
     errno = before;
     return 0;

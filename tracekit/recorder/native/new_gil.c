@@ -83,8 +83,8 @@ static int hook_unlock(pthread_mutex_t *mutex) {
         return pthread_mutex_unlock(mutex);
     }
     if (tk_the_gil.on) {
-        if (tk_the_gil.starter)  /* the release with which recording began */
-            tk_the_gil.starter = NULL;
+        if (tk_the_gil.changer == self)  /* the release with which it began to be followed */
+            tk_the_gil.changer = NULL;
         else if (self->state == TK_DROPPED && self->recording == tk_the_gil.recording)
             self->state = TK_IDLE;
         else if (!tk_the_gil.holder) {
@@ -119,10 +119,12 @@ static int hook_signal(pthread_cond_t *cond) {
         wanted = self->wants_stack;
         TK_STORE(tk_the_gil.holder, NULL);
         tk_the_gil.drop_request = 0;
-        if (tk_the_gil.stopper == self)
-            TK_STORE(tk_the_gil.on, 0);
-    } else if (TK_RARE(tk_the_gil.starter == self)) {
-        TK_STORE(tk_the_gil.on, 1);
+        if (TK_RARE(tk_the_gil.changer == self)) {
+            TK_STORE(tk_the_gil.on, tk_the_gil.next);
+            tk_the_gil.changer = NULL;
+        }
+    } else if (TK_RARE(tk_the_gil.changer == self)) {
+        TK_STORE(tk_the_gil.on, tk_the_gil.next);
     }
     int error = pthread_cond_signal(cond);
     if (TK_RARE(wanted))       /* who waits is on its way already */
@@ -147,7 +149,7 @@ const char *tk_new_gil_learn(void *(*save)(void), void (*restore)(void *)) {
     int end = tk_self.learning;
     tk_self.learning = TK_LEARN_NOTHING;
     if (end != TK_LEARNED)
-        return "the interpreter's GIL is not a mutex and a condition as in CPython 3.2 to 3.13";
+        return "the interpreter's GIL is not a mutex and a condition as in CPython 3.2 to 3.15";
     TK_STORE(tk_the_gil.cond, learned.cond);
     TK_STORE(tk_the_gil.guard, learned.mutex);
     return NULL;

@@ -94,9 +94,9 @@ static void hook_release(void *lock) {
         if (TK_RARE(self->wants_stack || (check && tk_the_gil.waiting && !self->sampled)))
             tk_stacks_at_release(self);
     }
-    if (TK_RARE(tk_the_gil.starter == self)) {
-        tk_the_gil.starter = NULL;
-        TK_STORE(tk_the_gil.on, 1);
+    if (TK_RARE(tk_the_gil.changer == self)) {
+        tk_the_gil.changer = NULL;
+        TK_STORE(tk_the_gil.on, tk_the_gil.next);
     }
     TK_STORE(tk_the_gil.holder, NULL);
     gil.locked = 0;

@@ -13,9 +13,11 @@ enum { TK_ENTRY = 1, TK_ACQUIRE, TK_RELEASE, TK_BUSY, TK_RETRY, TK_CHECK = 8 }; 
 /* From version 2 on: attributes of the event before them, by the same thread; the value stands where events have the clock. */
 enum { TK_ATTRIBUTE = 16, TK_CPU = TK_ATTRIBUTE, TK_STACKS, TK_LOCK, TK_UNLOCKS, TK_UNLOCKS_LATE };
 /* TK_STACKS: its own, and in `ticks` the holder's. TK_UNLOCKS: one lock each. TK_LOCK, TK_UNLOCKS_LATE: of its last RELEASE. */
-enum { TK_EVENTS = 1, TK_THREADS, TK_DEFINITIONS };
+enum { TK_EVENTS = 1, TK_THREADS, TK_DEFINITIONS, TK_STARTS };
 enum { TK_NEW_THREAD = 1, TK_NAME = 2, TK_SYSTEM_NAME = 3 };
 enum { TK_CODE = 1, TK_STACK = 2 };
+enum { TK_STOPPED = 1, TK_REPLACED };
+enum { TK_START_BYTES = 248 };
 
 typedef struct {
     char magic[8];
@@ -26,7 +28,7 @@ typedef struct {
     int64_t anchors[2][2];     /* two moments, each by the records' clock and in ns: they tell its rate */
     uint64_t lost;             /* events for which there was no room */
     uint64_t overwritten;      /* events that newer ones replaced, in a ring */
-    uint32_t chunks, stopped;  /* stopped: it did not end in mid-run */
+    uint32_t chunks, stopped;  /* stopped: TK_STOPPED, it did not end in mid-run; TK_REPLACED, by exec */
     uint32_t metadata_bytes, padding;
     /* From version 2 on: */
     uint64_t stacks_lost;      /* stacks for which there was no room */
@@ -41,7 +43,7 @@ typedef struct {
     uint64_t order;            /* of the chunks of a kind: a ring uses them again */
     uint64_t checks;           /* before its first record */
     uint64_t count;
-    uint64_t attributes;       /* so many of its records are no events */
+    uint64_t attributes;       /* so many of its records are no events; of TK_STARTS: so many more had no room */
     uint64_t unused[3];
 } tk_chunk;
 
@@ -66,5 +68,11 @@ typedef struct {
     uint32_t kind, thread, tid, length;
     char text[TK_NAME_BYTES];
 } tk_thread_record;
+
+/* A program that this one, or a child that it forked, has started with exec. pid 0: it could not be, or not yet. */
+typedef struct {
+    uint32_t pid, length;
+    char text[TK_START_BYTES]; /* its path and its arguments, a zero behind each */
+} tk_start_record;
 
 #endif

@@ -119,28 +119,33 @@ static int replace_in(const object *in, ElfW(Sxword) table, ElfW(Sxword) size, c
     return 1;
 }
 
+static void restore_down_to(size_t count) {
+    while (replaced_count > count) {
+        replaced_count--;
+        put(replaced[replaced_count].place, replaced[replaced_count].before);
+    }
+}
+
 /* Redirects what the object that contains `code` calls. Returns NULL, or why it cannot be done; then nothing is changed. */
 const char *tk_slots_replace(const void *code, const tk_hook *hooks, size_t count) {
     object in = {.code = (uintptr_t)code};
     uint64_t seen = 0;
+    size_t before = replaced_count;
     if (!dl_iterate_phdr(contains, &in) || !in.dynamic)
         return "the interpreter is linked without a dynamic section, so its calls cannot be followed";
     if (!replace_in(&in, DT_JMPREL, DT_PLTRELSZ, hooks, count, &seen) ||
         !replace_in(&in, DT_RELA, DT_RELASZ, hooks, count, &seen)) {
-        tk_slots_restore();
+        restore_down_to(before);
         return "the interpreter's table of calls cannot be written";
     }
     for (size_t i = 0; i < count; i++)
         if (hooks[i].required && !(seen >> i & 1)) {
-            tk_slots_restore();
+            restore_down_to(before);
             return "the interpreter makes its lock calls directly, not through slots that could be redirected (a static build)";
         }
     return NULL;
 }
 
 void tk_slots_restore(void) {
-    while (replaced_count) {
-        replaced_count--;
-        put(replaced[replaced_count].place, replaced[replaced_count].before);
-    }
+    restore_down_to(0);
 }

@@ -353,7 +353,7 @@ TK_PUBLIC int32_t tk_stacks_of_others(void) {
 void tk_stacks_begin(void) {
     if (!wanted)
         return;
-    tk_stacks.gap = (uint64_t)(GAP_NS / tk_raw_rate());
+    tk_stacks.gap = (uint64_t)(GAP_NS / tk_clock_rate());
     tk_nodes_begin();
     TK_STORE(tk_stacks.on, 1);
 }
@@ -366,12 +366,6 @@ TK_PUBLIC void tk_stacks_end(void) {
     TK_STORE(tk_stacks.on, 0);
     tk_nodes_end();
     pthread_mutex_unlock(guard);
-}
-
-/* In a forked child that is not recorded. */
-void tk_stacks_leave(void) {
-    TK_STORE(tk_stacks.on, 0);
-    tk_nodes_end();
 }
 
 void tk_stacks_forked(void) {

@@ -16,7 +16,6 @@ extern tk_stacks_state tk_stacks;
 void tk_stacks_begin(void);
 void tk_stacks_end(void);
 void tk_stacks_forked(void);
-void tk_stacks_leave(void);
 void tk_stacks_at_wait(tk_thread *self, int again);
 void tk_stacks_at_release(tk_thread *self);
 

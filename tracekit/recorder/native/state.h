@@ -14,6 +14,8 @@
 
 enum { TK_IDLE, TK_TAKING, TK_WAITING, TK_DROPPED };
 enum { TK_NO_TICKS = INT32_MIN, TK_MOST_UNLOCKS = 8 };
+/* What is done with events: written, counted. */
+enum { TK_WRITING = 1, TK_COUNTING = 2 };
 enum { TK_LEARN_NOTHING, TK_LEARN_RELEASE, TK_LEARN_TAKE, TK_LEARN_TAKING, TK_LEARNED };
 
 /* A thread, in its own storage. */
@@ -22,7 +24,8 @@ typedef struct tk_thread {
     uint64_t acquired;         /* clock of the ACQUIRE of its hold, 0: not known */
     uint64_t cpu, cpu_clock;   /* its CPU time when it was last read; 0: never */
     uint32_t recording;        /* the rest, too, belongs to this recording */
-    uint32_t number, tid;
+    uint32_t file, number;     /* its number in this file */
+    uint32_t tid;
     uint8_t state, named, learning;
     uint8_t name_length;
     uint8_t wants_stack;       /* of its hold: nobody could take a sample of it */
@@ -30,6 +33,7 @@ typedef struct tk_thread {
     uint64_t sampled;          /* and when; 0: nobody */
     void *python_state;        /* what the interpreter knows of it, in this hold */
     struct tk_trail *trail;    /* the stack that it was last seen in */
+    struct tk_count *count;
     uint32_t unlocks[TK_MOST_UNLOCKS];  /* in its hold */
     const void *last_unlocked;  /* in its hold; its number is known to be there, or of no use */
     uint8_t unlock_count;
@@ -47,16 +51,24 @@ typedef struct {
     pthread_cond_t *cond;      /* the new GIL's condition */
     tk_thread *holder;
     tk_thread *last_holder;
-    tk_thread *starter, *stopper;
+    tk_thread *changer;        /* who changes `on` with its next release */
+    int next;                  /* and to what */
     tk_thread *late;           /* threads with an attribute that is not written yet: a list without the guard */
     uint64_t switches;
+    uint64_t last;             /* clock of the last event */
     uint32_t waiting;          /* threads that have found it in use */
     int drop_request;
     const volatile int *ticker;  /* the old GIL's countdown; the new one has none */
-    int on;                    /* events are written */
-    uint32_t recording;        /* number of this recording, or of this process' part of it */
+    int on;                    /* TK_WRITING | TK_COUNTING; 0: the GIL is not followed */
+    uint32_t recording;        /* counts how often it began to be followed, here or in a forked child */
+    uint32_t file;             /* counts the files */
+    uint32_t pid;
 } tk_gil;
 
 extern tk_gil tk_the_gil;
+
+static inline int tk_is_writing(void) {
+    return TK_LOAD(tk_the_gil.on) & TK_WRITING;
+}
 
 #endif

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "attributes.h"
+#include "counters.h"
 #include "threads.h"
 #include "writer.h"
 
@@ -16,21 +17,31 @@ static uint32_t numbers;
 static pthread_key_t at_end;
 static char process_comm[COMM_BYTES];
 
+/* There is another file. */
 void tk_threads_anew(void) {
+    tk_the_gil.file++;
     numbers = 0;
 }
 
-/* The thread has its first event in this recording. */
+/* The thread has its first event since the GIL is followed. */
 void tk_thread_begin(tk_thread *self) {
     self->recording = tk_the_gil.recording;
-    self->number = numbers++;
     self->tid = (uint32_t)syscall(SYS_gettid);
     self->last = self->acquired = self->cpu_clock = 0;
     self->state = TK_IDLE;
+    self->count = NULL;
+    pthread_setspecific(at_end, self);
+    if (tk_the_gil.on & TK_COUNTING && self->named)
+        tk_count_name(self, self->tid, self->name, self->name_length);
+}
+
+/* The thread has its first event in this file. */
+void tk_thread_number(tk_thread *self) {
+    self->file = tk_the_gil.file;
     self->unlock_count = self->waited_for = 0;
     self->last_unlocked = NULL;
     TK_STORE(self->late, 0);
-    pthread_setspecific(at_end, self);
+    self->number = numbers++;
     tk_thread_tell(self);
 }
 
@@ -49,12 +60,18 @@ static void thread_ends(void *ending) {
         tk_tell_late();
         pthread_mutex_unlock(guard);
     }
-    if (self->named || !guard || !TK_LOAD(tk_the_gil.on) || prctl(PR_GET_NAME, comm) || !strcmp(comm, process_comm))
+    if (!guard || !TK_LOAD(tk_the_gil.on))
         return;
+    if (self->named || prctl(PR_GET_NAME, comm) || !strcmp(comm, process_comm))
+        comm[0] = 0;
     if (pthread_mutex_lock(guard))
         return;
-    if (tk_the_gil.on && self->recording == tk_the_gil.recording)
-        tk_raw_thread(TK_SYSTEM_NAME, self->number, self->tid, comm, strnlen(comm, COMM_BYTES));
+    if (tk_the_gil.on && self->recording == tk_the_gil.recording) {
+        size_t length = strnlen(comm, COMM_BYTES);
+        if (length && tk_the_gil.on & TK_WRITING && self->file == tk_the_gil.file)
+            tk_raw_thread(TK_SYSTEM_NAME, self->number, self->tid, comm, length);
+        tk_count_ended(self, comm, length);
+    }
     pthread_mutex_unlock(guard);
 }
 
@@ -79,13 +96,17 @@ TK_PUBLIC int32_t tk_name_thread(int32_t tid, const char *name, int32_t length) 
             memcpy(self->name, name, (size_t)length);
             self->name_length = (uint8_t)length;
             self->named = 1;
-            if (self->recording != tk_the_gil.recording) {
+            if (self->recording != tk_the_gil.recording)
                 tk_thread_begin(self);
-            } else
-                tk_raw_thread(TK_NAME, self->number, self->tid, name, (size_t)length);
             tid = (int32_t)self->tid;
-        } else {
-            tk_raw_thread(TK_NAME, UINT32_MAX, (uint32_t)tid, name, (size_t)length);
+        }
+        if (tk_the_gil.on & TK_COUNTING)
+            tk_count_name(tid == (int32_t)self->tid ? self : NULL, (uint32_t)tid, name, (size_t)length);
+        if (tk_the_gil.on & TK_WRITING) {
+            if (tid == (int32_t)self->tid && self->file != tk_the_gil.file)
+                tk_thread_number(self);
+            else
+                tk_raw_thread(TK_NAME, UINT32_MAX, (uint32_t)tid, name, (size_t)length);
         }
     }
     pthread_mutex_unlock(tk_the_gil.guard);

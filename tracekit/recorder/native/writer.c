@@ -21,7 +21,8 @@
 
 enum {
     READY_BYTES = 1 << 16,     /* memory is got ready in such pieces */
-    CALIBRATION_NS = 1000000,
+    FEW_EVENTS = 32,           /* a forked child with no more of them that becomes another program leaves no file */
+    MOST_NAMES = 1000,
 };
 
 tk_raw tk_out;
@@ -34,42 +35,24 @@ static struct {
     ino_t inode;
     char *metadata;
     size_t metadata_bytes;
-    uint64_t session, first_clock;
-    int64_t first_ns;
-    double rate;
-    int old_gil, forked, full;
+    uint64_t session;
+    int old_gil, forked, full, removed;
     uint32_t parent;
     uint32_t *ring;            /* the numbers of the event chunks, when they are used again */
     uint64_t ring_size, event_chunks, thread_chunks, definition_chunks;
-    tk_chunk *threads, *definitions;
+    tk_chunk *threads, *definitions, *starts;
 } file;
 
-static void note_clock(tk_header *header, int which) {
-    header->anchors[which][1] = (int64_t)tk_nanoseconds(CLOCK_MONOTONIC);
-    header->anchors[which][0] = (int64_t)(tk_now() - tk_out.zero);
-}
+/* What is known before a recording is opened. */
+static struct {
+    uint64_t session;
+    int own, starts;
+} belongs;
 
-/* The first moment that is noted, and a second one for now, until a later one tells the rate better. */
-static void note_first_clock(tk_header *header) {
-    if (file.forked) {         /* the parent's, on this file's clock */
-        header->anchors[0][0] = (int64_t)(file.first_clock - tk_out.zero);
-        header->anchors[0][1] = file.first_ns;
-    } else {
-        note_clock(header, 0);
-        file.first_clock = tk_out.zero + (uint64_t)header->anchors[0][0];
-        file.first_ns = header->anchors[0][1];
-        while ((int64_t)tk_nanoseconds(CLOCK_MONOTONIC) < file.first_ns + CALIBRATION_NS) {
-        }
-    }
-    note_clock(header, 1);
-    if (!file.forked)
-        file.rate = (double)(header->anchors[1][1] - file.first_ns) /
-                    (double)(header->anchors[1][0] - header->anchors[0][0]);
-}
-
-/* ns in one step of the records' clock. */
-double tk_raw_rate(void) {
-    return file.rate;
+/* The second of the moments that tell the clock's rate: the later the better. */
+static void note_clock(tk_header *header) {
+    header->anchors[1][1] = (int64_t)tk_nanoseconds(CLOCK_MONOTONIC);
+    header->anchors[1][0] = (int64_t)(tk_now() - tk_out.zero);
 }
 
 /* Maps a part of the file, which is made longer if that part is new. NULL and errno: cannot be had. */
@@ -147,12 +130,29 @@ static tk_chunk *next_chunk(void) {
     return new_chunk(TK_EVENTS, file.event_chunks);
 }
 
+/* Whether this file is part of this very recording. */
+static int is_ours(const char *path) {
+    tk_header header = {0};
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC), ours = 0;
+    if (descriptor >= 0) {
+        ours = read(descriptor, &header, sizeof header) == (ssize_t)sizeof header && header.session == file.session;
+        close(descriptor);
+    }
+    return ours;
+}
+
+/* BASE.PID.raw, BASE.PID-2.raw: a process may have been another program before. */
+static void name_by_pid(void) {
+    snprintf(file.path, sizeof file.path, "%s.%d.raw", file.base, (int)getpid());
+    for (int number = 2; number < MOST_NAMES && is_ours(file.path); number++)
+        snprintf(file.path, sizeof file.path, "%s.%d-%d.raw", file.base, (int)getpid(), number);
+}
+
 static int open_file(void) {
     tk_header *header = map(0, TK_HEADER_BYTES, O_CREAT | O_EXCL, 1);
     if (!header)
         return 0;
     tk_out = (tk_raw){.header = header, .zero = tk_now()};
-    tk_out.last = tk_out.zero;
     file.event_chunks = file.thread_chunks = file.definition_chunks = 0;
     file.threads = file.definitions = NULL;
     header->version = TK_RAW_VERSION;
@@ -165,9 +165,16 @@ static int open_file(void) {
     header->started = tk_nanoseconds(CLOCK_REALTIME);
     header->metadata_bytes = (uint32_t)file.metadata_bytes;
     memcpy(header->metadata, file.metadata, file.metadata_bytes);
-    note_first_clock(header);
+    header->anchors[0][0] = (int64_t)(tk_first_clock - tk_out.zero);  /* before the file's first event */
+    header->anchors[0][1] = tk_first_ns;
+    note_clock(header);
     if (!(file.threads = new_chunk(TK_THREADS, file.thread_chunks++)))
         return 0;
+    if (belongs.starts && !file.forked) {
+        if (!(file.starts = new_chunk(TK_STARTS, 0)))
+            return 0;
+        madvise(file.starts, TK_CHUNK_BYTES, MADV_DOFORK);  /* what children start belongs here, too */
+    }
     memcpy(header->magic, TK_MAGIC, sizeof header->magic);
     return 1;
 }
@@ -188,7 +195,7 @@ static int next_events(void) {
 int tk_raw_advance(void) {
     int before = errno;
     if (!file.full && file.forked && !tk_out.header) {
-        snprintf(file.path, sizeof file.path, "%s.%d.raw", file.base, (int)getpid());
+        name_by_pid();
         file.full = !open_file();
     }
     if (!file.full && (!tk_out.chunk || (char *)tk_out.next == (char *)tk_out.chunk + TK_CHUNK_BYTES))
@@ -199,7 +206,7 @@ int tk_raw_advance(void) {
         char *start = (char *)tk_out.chunk + done;
         madvise(start, READY_BYTES, MADV_POPULATE_WRITE);
         tk_out.ready = (tk_record *)(start + READY_BYTES);
-        note_clock(tk_out.header, 1);
+        note_clock(tk_out.header);
     }
     errno = before;
     return !file.full;
@@ -270,13 +277,57 @@ void tk_raw_forked(void) {
     file.parent = (uint32_t)getppid();
 }
 
+/* How the next recording belongs to others. own: it was started by one of them; starts: what it starts is noted. */
+void tk_raw_belongs(uint64_t session, int own, int starts) {
+    belongs.session = session;
+    belongs.own = own;
+    belongs.starts = starts;
+}
+
+/* The recorded process that this one is, or that has forked it. */
+uint32_t tk_raw_owner(void) {
+    return tk_out.header && !file.removed ? tk_out.header->pid : file.parent;
+}
+
+/* NULL: not noted. */
+tk_start_record *tk_raw_started(uint32_t pid, const char *text, size_t length) {
+    enum { MOST = (TK_CHUNK_BYTES - sizeof(tk_chunk)) / sizeof(tk_start_record) };
+    tk_chunk *starts = file.starts;
+    if (!starts)
+        return NULL;
+    uint64_t place = __atomic_fetch_add(&starts->count, 1, __ATOMIC_RELAXED);
+    if (place >= MOST) {
+        __atomic_fetch_sub(&starts->count, 1, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&starts->attributes, 1, __ATOMIC_RELAXED);
+        return NULL;
+    }
+    tk_start_record *record = (tk_start_record *)(starts + 1) + place;
+    record->length = (uint32_t)length;
+    memcpy(record->text, text, length);
+    __atomic_store_n(&record->pid, pid, __ATOMIC_RELEASE);
+    return record;
+}
+
+void tk_raw_not_started(tk_start_record *record) {
+    if (record)
+        record->pid = 0;
+}
+
+/* The process becomes another program, or after all does not. locked: under the guard. */
+void tk_raw_leave(int leaves, int locked) {
+    tk_out.header->stopped = leaves ? TK_REPLACED : 0;
+    if (leaves && locked)
+        note_clock(tk_out.header);
+    if (leaves && file.forked && file.event_chunks < 2 && (!tk_out.chunk || tk_out.chunk->count <= FEW_EVENTS))
+        file.removed = !unlink(file.path);
+}
+
 /* base: the recording goes to BASE.raw, a forked child's to BASE.PID.raw. max_bytes: of a ring, or 0. */
 const char *tk_raw_open(const char *base, const char *metadata, size_t metadata_bytes, uint64_t max_bytes, int old_gil) {
     if (strlen(base) >= sizeof file.base)
         return strerror(ENAMETOOLONG);
     memset(&file, 0, sizeof file);
     strcpy(file.base, base);
-    snprintf(file.path, sizeof file.path, "%s.raw", base);
     size_t room = TK_HEADER_BYTES - sizeof(tk_header);
     file.metadata_bytes = metadata_bytes < room ? metadata_bytes : room;
     file.old_gil = old_gil;
@@ -288,8 +339,13 @@ const char *tk_raw_open(const char *base, const char *metadata, size_t metadata_
     if (!file.metadata || (file.ring_size && !file.ring))
         return strerror(ENOMEM);
     memcpy(file.metadata, metadata, file.metadata_bytes);
-    if (getrandom(&file.session, sizeof file.session, 0) != sizeof file.session)
+    file.session = belongs.session;
+    if (!file.session && getrandom(&file.session, sizeof file.session, 0) != sizeof file.session)
         file.session = tk_nanoseconds(CLOCK_REALTIME) ^ (uint64_t)getpid() << 40;
+    if (belongs.own)
+        name_by_pid();
+    else
+        snprintf(file.path, sizeof file.path, "%s.raw", base);
     if (open_file() && next_events() && tk_raw_advance())
         return NULL;
     const char *why = strerror(errno);
@@ -308,9 +364,13 @@ void tk_raw_close(int stopped) {
     tk_chunk *threads = file.threads, *definitions = file.definitions;
     if (!old.header)
         return;
-    note_clock(old.header, 1);
-    old.header->stopped = (uint32_t)stopped;
+    note_clock(old.header);
+    old.header->stopped = stopped ? TK_STOPPED : 0;
     tk_out = (tk_raw){0};
+    if (file.starts && !file.forked) {
+        munmap(file.starts, TK_CHUNK_BYTES);
+        file.starts = NULL;
+    }
     file.threads = file.definitions = NULL;
     file.full = 1;
     if (old.chunk)

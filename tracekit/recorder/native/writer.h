@@ -1,4 +1,4 @@
-/* Where records go. All but tk_raw_open under the guard. */
+/* Where records go. All but tk_raw_open and what concerns started programs under the guard. */
 #ifndef TK_WRITER_H
 #define TK_WRITER_H
 
@@ -11,16 +11,20 @@ typedef struct {
     tk_record *next, *ready;   /* up to `ready` there is memory */
     tk_chunk *chunk;
     tk_header *header;
-    uint64_t zero, last, checks;
+    uint64_t zero, checks;
 } tk_raw;
 
 extern tk_raw tk_out;
 const char *tk_raw_open(const char *base, const char *metadata, size_t metadata_bytes, uint64_t max_bytes, int old_gil);
 int tk_raw_advance(void);
-double tk_raw_rate(void);
 void tk_raw_thread(uint32_t kind, uint32_t number, uint32_t tid, const char *text, size_t length);
 int tk_raw_define(const tk_definition *definition, const char *function, const char *file);
 void tk_raw_forked(void);
+void tk_raw_belongs(uint64_t session, int own, int starts);
+uint32_t tk_raw_owner(void);
+tk_start_record *tk_raw_started(uint32_t pid, const char *text, size_t length);
+void tk_raw_not_started(tk_start_record *record);
+void tk_raw_leave(int leaves, int locked);
 void tk_raw_close(int stopped);
 void tk_raw_discard(void);
 

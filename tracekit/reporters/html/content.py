@@ -134,6 +134,7 @@ def _findings(analysis: Analysis, spans: dict[str, list[dict[str, Any]]]) -> lis
             "title": finding.title,
             "explanation": finding.explanation,
             "advice": finding.advice,
+            "lines": list(finding.lines),
             "threads": [codes[thread] for thread in finding.threads],
             "span": next((span for span in spans.get(finding.kind, ()) if span["startSeq"] == finding.start_seq), None),
         }

@@ -19,9 +19,9 @@ export function disclosure(closed, opened, content, open = false) {
 }
 
 function finding(each, show, glossary) {
-  const { severity, cost, title, explanation, advice } = each;
+  const { severity, cost, title, explanation, advice, lines } = each;
   const said = new Set();
-  const why = el("div", { class: "why" }, el("p", {}, glossary.explain(explanation, said)), el("p", { class: "advice" }, glossary.explain(advice, said)));
+  const why = el("div", { class: "why" }, lines.map((line) => el("p", {}, line)), el("p", {}, glossary.explain(explanation, said)), el("p", { class: "advice" }, glossary.explain(advice, said)));
   return el(
     "li",
     { class: `finding ${severity}` },
