@@ -40,6 +40,7 @@ class Attachment:
         self._library = require_library()
         self._process = Process(pid)
         self._pid = pid
+        self._memory = Path(f"/proc/{pid}/mem")
         self.how = ""
         self._written: tuple[int, int] | None = None
 
@@ -81,7 +82,7 @@ class Attachment:
         if self._written is None:
             return
         place, size = self._written
-        with suppress(OSError), open(f"/proc/{self._pid}/mem", "r+b", buffering=0) as memory:
+        with suppress(OSError), self._memory.open("r+b", buffering=0) as memory:
             memory.seek(place)
             memory.write(bytes(size))
 
@@ -169,11 +170,13 @@ class Attachment:
                 stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=_GDB_PATIENCE,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
+            self._process.go_on()
             raise RecordError(f"{self._pid}: gdb did not come to an end.", _AGAIN) from None
         lines = done.stdout.strip().splitlines()
         try:
             answer = json.loads(lines[-1])
         except (IndexError, ValueError):
+            self._process.go_on()
             what = (done.stderr.strip().splitlines() or ["no answer"])[-1]
             raise RecordError(f"{self._pid}: gdb failed: {what}", "It needs gdb 9 or newer, with Python.") from None
         error = answer.get("error", "")
@@ -227,7 +230,7 @@ class Attachment:
 
     def _place(self, wanted: int) -> int:
         """Where the last page of some code has room that nothing uses."""
-        with open(f"/proc/{self._pid}/mem", "rb", buffering=0) as memory:
+        with self._memory.open("rb", buffering=0) as memory:
             for path, base in self._process.objects().items():
                 if not path.startswith("/") or path.endswith(" (deleted)"):
                     continue

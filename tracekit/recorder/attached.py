@@ -3,6 +3,7 @@
 The recorder calls `begin` with a request and, when the recording is over, `end`. What was changed is put back then.
 """
 
+import io
 import os
 
 recorder = None
@@ -15,11 +16,11 @@ def begin(request):
     own, library, base, max_bytes, stacks, version, more, _ = (os.fsdecode(word) for word in request.split(b"\0"))
     here = os.path.join(os.path.dirname(own), "bootstrap.py")
     bootstrap.update(__name__="tracekit_bootstrap", __file__=here)
-    with open(here, "rb") as source:
+    with io.open(here, "rb") as source:
         exec(compile(source.read(), here, "exec"), bootstrap)
     try:
         recorder = bootstrap["Recorder"](library)
-        with open("/proc/self/cmdline", "rb") as words:
+        with io.open("/proc/self/cmdline", "rb") as words:
             command = [os.fsdecode(word) for word in words.read().split(b"\0")[:-1]]
         metadata = bootstrap["describe"](command, version) + [tuple(line.split(": ", 1)) for line in more.splitlines()]
         recorder.join(base, int(max_bytes), int(stacks), metadata)

@@ -22,7 +22,7 @@ class Image:
     """A 64-bit, little-endian ELF file. Raises ValueError: it is none; OSError."""
 
     def __init__(self, path: Path | str) -> None:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         if self._bytes[:6] != b"\x7fELF\x02\x01" or len(self._bytes) < 64:
             raise ValueError("not an ELF file of 64 bits")

@@ -11,6 +11,7 @@ The last line of its output is an object: `stopped`, the longest time in seconds
 import json
 import os
 import re
+import sys
 import time
 from contextlib import suppress
 from typing import Any
@@ -121,4 +122,4 @@ try:
     answer = main()
 except (gdb.error, gdb.MemoryError, RuntimeError) as error:
     answer = {"error": str(error)}
-print("\n" + json.dumps(answer), flush=True)
+sys.stdout.write("\n" + json.dumps(answer) + "\n")

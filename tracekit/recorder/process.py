@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import pwd
+import signal
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +14,7 @@ from tracekit.errors import RecordError
 from tracekit.recorder import LIBRARY
 from tracekit.recorder.elf import Image
 
+_LATE = 0.3
 _OTHERWISE = "Start the program with tracekit record."
 
 
@@ -55,6 +59,15 @@ class Process:
     def is_loaded(self) -> bool:
         """Whether it has the recorder's library in it."""
         return any(mapping.path == str(LIBRARY) for mapping in self._read_maps())
+
+    def go_on(self) -> None:
+        """After a debugger was killed: the signal by which it began may reach the program only then, and stop it."""
+        until = time.monotonic() + _LATE
+        while time.monotonic() < until:
+            with suppress(OSError):
+                if (self._folder / "stat").read_text().rpartition(")")[2].split()[0] == "T":
+                    os.kill(self.pid, signal.SIGCONT)
+            time.sleep(0.01)
 
     def forbidden(self) -> RecordError:
         scope = _number(Path("/proc/sys/kernel/yama/ptrace_scope"))
