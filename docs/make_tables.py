@@ -1,10 +1,13 @@
-"""Writes docs/tables.md from schemas/, and docs/glossary.md from the report's words: `python docs/make_tables.py`."""
+"""Writes docs/tables.md from schemas/, docs/glossary.md from the report's words, and docs/culprits.md:
+`python docs/make_tables.py`.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+from tracekit.analyzers.culprits import CULPRITS
 from tracekit.model import schemas
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +61,27 @@ def glossary() -> str:
     return "".join(parts)
 
 
+CULPRIT_PAGE = """# Functions that keep the GIL
+
+Made from `tracekit/analyzers/culprits.py` by `python docs/make_tables.py`. A finding whose holds were in one of these
+gives its advice. They are recognised by the innermost frame where that is a library's (`json.decoder`), and in holds
+that are known to have been in C code by what the line of the user's code calls ([recording.md](recording.md#stacks)).
+`pytest -m soak tests/recorder/test_culprits.py` records those for which `tests/recorder/programs/culprits.py` has a
+program.
+
+| what | with the GIL | versions | what to do | source |
+| --- | --- | --- | --- | --- |
+"""
+
+
+def culprits() -> str:
+    rows = (
+        f"| {c.name.rstrip(',')} | {c.keeps} | {c.versions} | {c.advice} | [source]({c.source}) |\n" for c in CULPRITS
+    )
+    return CULPRIT_PAGE + "".join(rows)
+
+
 if __name__ == "__main__":
     (ROOT / "docs" / "tables.md").write_text(render(), encoding="utf-8")
+    (ROOT / "docs" / "culprits.md").write_text(culprits(), encoding="utf-8")
     (ROOT / "docs" / "glossary.md").write_text(glossary(), encoding="utf-8")

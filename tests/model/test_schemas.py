@@ -70,6 +70,7 @@ def test_docs_are_generated_from_the_schemas_and_the_reports_words() -> None:
     made = runpy.run_path(str(ROOT / "docs" / "make_tables.py"))
     assert (ROOT / "docs" / "tables.md").read_text(encoding="utf-8") == made["render"]()
     assert (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8") == made["glossary"]()
+    assert (ROOT / "docs" / "culprits.md").read_text(encoding="utf-8") == made["culprits"]()
 
 
 def test_the_schemas_of_findings_are_those_of_the_kinds_that_have_a_table() -> None:

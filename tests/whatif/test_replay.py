@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tracekit import _native
 from tracekit.whatif import native, plain
 from tracekit.whatif.parallel import without_gil
-from tracekit.whatif.programs import CONTINUES, NONE, Behaviour, Run, Script
+from tracekit.whatif.programs import CONTINUES, GOES_ON, NONE, Behaviour, Run, Script
 
 durations = st.one_of(st.integers(0, 50), st.integers(0, 20_000))
 
@@ -35,7 +35,7 @@ def scripts(draw: st.DrawFn) -> Script:
     def integers(values: st.SearchStrategy[int], size: int) -> np.ndarray:
         return np.array(draw(st.lists(values, min_size=size, max_size=size)), np.int64)
 
-    outside = integers(st.one_of(st.just(CONTINUES), durations), pieces)
+    outside = integers(st.one_of(st.just(CONTINUES), st.just(GOES_ON), durations), pieces)
     outside[needs != NONE] = np.maximum(outside[needs != NONE], 0)
     flags = st.lists(st.booleans(), min_size=len(lengths), max_size=len(lengths))
     return Script(
@@ -121,6 +121,31 @@ def test_a_waiter_waits_for_its_interval(delay: int) -> None:
     run = plain.replay(one_hog_and_a_server(False), behaviour(delay), 1)
     waits = run.waits[run.waiters == 1]
     assert (waits[:9] == delay + 5_000 + 20_000).all()  # the interval, the answer, the waking
+
+
+def waits_for_progress(rest: int, waits_at: int) -> Script:
+    """One thread works for 3 ms, the other one needs its first 2 ms, behind `waits_at` of its own."""
+    ms = 1_000_000
+    return Script(
+        np.array([0, 0]), np.array([0, 2, 4]), np.array([NONE, NONE]), np.array([2 * ms, rest, waits_at, ms]),
+        np.array([GOES_ON, 0, 50_000, 0]), np.array([NONE, NONE, 0, NONE]), np.full(4, NONE),
+        np.array([True, False]), np.array([False, False]),
+    )  # fmt: skip
+
+
+def test_it_is_woken_by_the_others_progress() -> None:
+    run = plain.replay(
+        replace(waits_for_progress(1_000_000, 10_000), start=np.array([20_000, 0])), behaviour(500_000), 1
+    )
+    assert run.begins.tolist() == [20_000, 0]
+    wait = run.waits[run.waiters == 1]  # it wants the GIL 50 us behind the 2 ms; until the other one ends
+    assert wait.tolist() == [1_000_000 - 50_000 + 20_000]
+
+
+def test_what_is_there_already_is_not_waited_for() -> None:
+    run = plain.replay(waits_for_progress(1_000_000, 10_000), behaviour(500_000), 1)
+    assert run.ends[1] - run.begins[1] == 3_000_000 + 20_000 + 1_010_000
+    assert len(run.waits) == 1
 
 
 def test_c_code_answers_at_its_end_only() -> None:

@@ -19,7 +19,13 @@ from tracekit.whatif.prediction import Outcome, Prediction
 
 DATA = ROOT / "tests" / "data" / "whatif"
 MEASURED = json.loads((DATA / "measured.json").read_text())
-WATCHED = {"cpu2": ("a", "b"), "echo_closed": ("server",), "echo_open": ("server",), "longhold": ("heart",)}
+WATCHED = {
+    "cpu2": ("a", "b"),
+    "echo_closed": ("server",),
+    "echo_open": ("server",),
+    "longhold": ("heart",),
+    "queue": ("prod", "cons"),
+}
 HOGS = {"echo_closed": "spinner", "echo_open": "spinner", "longhold": "load"}
 
 
@@ -61,6 +67,12 @@ def test_unchanged_replay_gives_the_trace() -> None:
         assert found.gate.passed
         assert found.gate.duration_error is not None
         assert found.gate.duration_error <= 0.1
+
+
+def test_short_interval_needs_to_have_seen_threads_stopped() -> None:
+    found = tracekit.what_if(DATA / "queue.log.gz", interval=0.0005).scenarios[0]
+    assert found.confidence == "refused"
+    assert "made to stop often, and here they were once" in (found.reason or "")
 
 
 def test_moved_thread_waits_for_nobody() -> None:

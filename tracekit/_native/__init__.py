@@ -136,6 +136,7 @@ class ReplayStruct(c.Structure):
             )
         ),
         ("wait_count", c.c_int64),
+        ("stops", c.c_int64),
     )
 
 

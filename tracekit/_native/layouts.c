@@ -52,7 +52,7 @@ static const tk_field fields[] = {
     WHOLE SAME(threads) SAME(pieces) SAME(delay) SAME(wake_count) SAME(seed) SAME(start) SAME(first) SAME(started_by)
     SAME(work) SAME(outside) SAME(needs) SAME(arrives) SAME(atomic) SAME(free) SAME(wakes) SAME(answers)
     SAME(answers_from) SAME(stalls) SAME(stalls_from) SAME(returns) SAME(returns_from) SAME(begins) SAME(ends)
-    SAME(waited) SAME(waits) SAME(waiters) SAME(wait_count)
+    SAME(waited) SAME(waits) SAME(waiters) SAME(wait_count) SAME(stops)
 #undef STRUCT
 #define STRUCT tk_thread_totals
     WHOLE NAMED(counts[TK_ENTRY], "entries") NAMED(counts[TK_ACQUIRE], "acquires")

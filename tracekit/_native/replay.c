@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum { ENTER, TIMER, WAKE, END, FORCED };
-enum { NONE = -1, CONTINUES = -1, NEAR = 8 };
+enum { NONE = -1, GOES_ON = -2, NEAR = 8 };
 #define LONGEST ((int64_t)1 << 62)
 
 /* A list of threads, each at most once, in their order. */
@@ -24,6 +24,7 @@ typedef struct {
     int32_t dropped_by; /* who took the GIL from this thread, which was made to stop and has not come back */
     int32_t next_blocked;
     bool contended;
+    bool leaves; /* when another has the GIL it goes outside, else on computing */
 } thread;
 
 typedef struct {
@@ -197,12 +198,12 @@ static void take(replay *r, int32_t x, int64_t now) {
     for (int32_t i = 0; i < r->waiting_count; i++) {
         int32_t y = r->waiting_for_switch[i];
         thread *other = &r->threads[y];
-        if (in->outside[other->piece] == CONTINUES || other->done < in->work[other->piece]) {
+        if (other->leaves) {
+            leave(r, y, now);
+        } else {
             other->dropped_by = x;
             append(&r->coming_back, y);
             at(r, now + pick(r, in->stalls, in->stalls_from, y), y, ENTER);
-        } else {
-            leave(r, y, now);
         }
     }
     r->waiting_count = 0;
@@ -256,7 +257,7 @@ static void release(replay *r, int32_t x, int64_t now) {
     const tk_replay *in = r->in;
     thread *t = &r->threads[x];
     r->holder = NONE;
-    bool stays = t->done < in->work[t->piece] || in->outside[t->piece] == CONTINUES || in->needs[t->piece] != NONE;
+    bool stays = t->done < in->work[t->piece] || in->outside[t->piece] < 0 || in->needs[t->piece] != NONE;
     int64_t outside = stays ? LONGEST : in->outside[t->piece];
     for (int32_t y = r->coming_back.first; y != NONE; y = r->coming_back.next[y]) {
         if (r->threads[y].dropped_by != x) continue;
@@ -273,7 +274,9 @@ static void release(replay *r, int32_t x, int64_t now) {
 }
 
 /* Obeys a request, and waits until another has the GIL. */
-static void give_up(replay *r, int32_t x, int64_t now) {
+static void give_up(replay *r, int32_t x, int64_t now, bool leaves) {
+    r->threads[x].leaves = leaves;
+    r->in->stops += !leaves;
     r->requested = false;
     r->waiting_for_switch[r->waiting_count++] = x;
     release(r, x, now);
@@ -293,6 +296,11 @@ static void tell_ended(replay *r, int64_t piece, int64_t now) {
     }
 }
 
+static bool has_nothing_to_wait_for(const replay *r, int64_t piece) {
+    const int64_t needed = r->in->needs[piece];
+    return needed != NONE && r->ended[needed] != NONE;
+}
+
 static void ended(replay *r, int32_t x, int64_t now) {
     const tk_replay *in = r->in;
     thread *t = &r->threads[x];
@@ -302,17 +310,17 @@ static void ended(replay *r, int32_t x, int64_t now) {
     tell_ended(r, piece, now);
     if (in->free[x]) {
         leave(r, x, now);
-    } else if (in->outside[piece] == CONTINUES && !last) {
+    } else if (!last && (in->outside[piece] < 0 || has_nothing_to_wait_for(r, piece))) {
         t->piece++;
         t->done = 0;
-        if (r->requested && in->atomic[x]) {
-            give_up(r, x, now);
+        if (r->requested && in->atomic[x] && in->outside[piece] != GOES_ON) {
+            give_up(r, x, now, false);
         } else {
             t->running_since = now;
             compute(r, x);
         }
     } else if (r->requested && !last) {
-        give_up(r, x, now);
+        give_up(r, x, now, true);
     } else {
         release(r, x, now);
         leave(r, x, now);
@@ -349,7 +357,7 @@ static void run(replay *r) {
             case END: ended(r, x, now); break;
             case FORCED:
                 r->threads[x].done += now - r->threads[x].running_since;
-                give_up(r, x, now);
+                give_up(r, x, now, false);
         }
     }
 }
@@ -362,7 +370,7 @@ int32_t tk_replay_run(tk_replay *in) {
     r.ended = malloc((pieces + 1) * sizeof *r.ended);
     in->waits = NULL;
     in->waiters = NULL;
-    in->wait_count = 0;
+    in->wait_count = in->stops = 0;
     if (lists && r.threads && r.ended) {
         r.heap = lists;
         r.waiting_for_switch = lists + threads;

@@ -17,7 +17,7 @@ typedef struct {
     int64_t *begins, *ends, *waited; /* of each thread, the caller's arrays */
     int64_t *waits;                  /* contended ones, in their order, until tk_replay_free */
     int32_t *waiters;
-    int64_t wait_count;
+    int64_t wait_count, stops; /* how often threads were made to stop */
 } tk_replay;
 
 /* 0; -1: no memory. */

@@ -26,6 +26,7 @@ class Culprit:
         keeps: what it does with the GIL: the rest of a sentence that begins with its name.
         advice: what to do.
         source: where that is said, or can be read in its code.
+        sleeps: it may keep the GIL without using the CPU.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Culprit:
     frames: tuple[str, ...] = ()
     calls: tuple[str, ...] = ()
     versions: str = "all"
+    sleeps: bool = False
 
 
 CULPRITS = (
@@ -89,6 +91,7 @@ CULPRITS = (
         "take time with the square of the digits and keep the GIL; from 4,300 digits on they are refused by default",
         "Use hexadecimal (linear), or decimal. sys.set_int_max_str_digits is there to protect you.",
         "https://docs.python.org/3/library/stdtypes.html#integer-string-conversion-length-limitation",
+        frames=("_pylong.*",),
         calls=("int", "str", "repr"),
         versions="all; the limit from 3.7.14, 3.8.14, 3.9.14, 3.10.7 and 3.11 on",
     ),
@@ -184,6 +187,7 @@ CULPRITS = (
         "Use ctypes.CDLL, unless the function calls Python's C API.",
         "https://docs.python.org/3/library/ctypes.html#ctypes.PyDLL",
         calls=("ctypes.PyDLL().*", "ctypes.pythonapi.*"),
+        sleeps=True,
     ),
     Culprit(
         "sqlite3",
@@ -205,13 +209,14 @@ CULPRITS = (
         "keeps the GIL from one read of the file to the next",
         "Read fewer rows at a time, or use a reader that lets go of the GIL (pyarrow.csv).",
         f"{_CPYTHON}Modules/_csv.c",
-        calls=("csv.reader().*", "csv.writer().*"),
+        calls=("csv.*",),
     ),
     Culprit(
         "numpy, with arrays of objects,",
         "keeps the GIL in every operation, since each element is a Python object; arrays of numbers let go of it",
         "Use a dtype of numbers, or of fixed length text.",
         "https://numpy.org/doc/stable/reference/thread_safety.html",
+        frames=("numpy.*",),
         calls=("numpy.*", ".tolist", ".astype"),
     ),
     Culprit(
@@ -237,7 +242,7 @@ CULPRITS = (
     ),
     Culprit(
         "yaml",
-        "keeps the GIL in its C loader, and is slow Python code without it",
+        "is Python code for the most part, with its C loader too: it gives the GIL up when it is asked, but it is slow",
         "Use CSafeLoader, smaller documents, or JSON.",
         "https://pyyaml.org/wiki/PyYAMLDocumentation",
         frames=("yaml.*",),
@@ -247,21 +252,24 @@ CULPRITS = (
         "regex",
         "lets go of the GIL while it matches str or bytes",
         "Other buffers (bytearray, mmap) need concurrent=True, and must not change meanwhile.",
-        "https://pypi.org/project/regex/#multithreading",
+        "https://github.com/mrabarnett/mrab-regex#multithreading",
         frames=("regex.*",),
         calls=("regex.*",),
     ),
 )  # fmt: skip
 
 
-def matching(frame: str | None, calls: Iterable[str], in_c: bool) -> Iterator[Culprit]:
+def matching(frame: str | None, calls: Iterable[str], in_c: bool, ran: bool = True) -> Iterator[Culprit]:
     """Those that a line may be in.
 
     frame: `module.function` of the innermost frame, if that is a library's. calls: what its line calls, which counts
-    only where it is known to be in C code for long: a loop of short calls is Python code.
+    only where it is known to be in C code for long: a loop of short calls is Python code. ran: it used the CPU
+    meanwhile.
     """
     names = tuple(calls) if in_c else ()
     for culprit in CULPRITS:
+        if not ran and not culprit.sleeps:
+            continue
         if (frame and any(_fits(frame, pattern) for pattern in culprit.frames)) or any(
             _fits(name, pattern) for name in names for pattern in culprit.calls
         ):

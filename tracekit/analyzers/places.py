@@ -116,7 +116,7 @@ class Places:
             if (listed := self._listed(sums[side], whole))
         ]
         shares: Counter[Culprit] = Counter()
-        for stack, spent in sums["holder"] if cause not in _NOT_RUNNING else ():
+        for stack, spent in sums["holder"]:
             for culprit in self._culprits(stack, cause):
                 shares[culprit] += spent
         known = [(culprit, spent) for culprit, spent in shares.most_common(ADVISED) if spent >= CULPRIT * whole]
@@ -156,7 +156,7 @@ class Places:
             return ()
         leaf = frames[0]
         name = f"{leaf.module}.{leaf.function}" if leaf.module else None
-        return matching(name, leaf.calls.split(", ") if leaf.calls else (), in_c=cause == _IN_C)
+        return matching(name, leaf.calls.split(", ") if leaf.calls else (), cause in (_IN_C, _ASLEEP), cause != _ASLEEP)
 
     def words(self, stack: int) -> str | None:
         """`handle (app.py:42) in json.loads -> raw_decode (decoder.py:353)`; None where it is not known."""
@@ -180,8 +180,8 @@ class Places:
 
 
 _IN_C = "long_hold"
-_NOT_RUNNING = ("preemption", "scheduling")
-"""Of these causes no function of the holder is to blame."""
+_ASLEEP = "preemption"
+"""Of this cause the holder is to blame only if it slept."""
 
 
 def _words(frames: Sequence[Frame]) -> str | None:

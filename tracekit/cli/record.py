@@ -111,9 +111,10 @@ def record(
         limit = size_of("--max-size", max_size) or 0
         if follow not in FOLLOW:
             raise OptionError(f"--follow: there is no {follow!r}.", f"There are {', '.join(FOLLOW)}.")
-        with alone(trace):
+        with alone(trace) as place:
             code = run(to_run, str(trace), max_bytes=limit, stacks=not no_stacks, follow=follow, version=VERSION)
             try:
+                trace = place()
                 processes = write_recordings(trace)
             except TracekitError as error:  # the program ran, and it ends as that did
                 say_error(error)
@@ -200,7 +201,7 @@ def _say_processes(processes: Processes) -> None:
 
 def _say_written(written: Written) -> None:
     path = _shown(written.path)
-    lost = f" {written.lost:,} later ones are lost: there was no room." if written.lost else ""
+    lost = f" {written.lost:,} later ones are lost: {written.lost_because}." if written.lost else ""
     say(
         printable(
             f"tracekit: {path}: {count(written.events, 'event')} of {count(written.threads, 'thread')} in "

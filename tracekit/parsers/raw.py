@@ -26,7 +26,7 @@ _HEADER = np.dtype(
         ("magic", "S8"), ("version", "<u4"), ("header_bytes", "<u4"), ("chunk_bytes", "<u4"), ("old_gil", "<u4"),
         ("pid", "<u4"), ("parent", "<u4"), ("session", "<u8"), ("started", "<u8"), ("anchors", "<i8", (2, 2)),
         ("lost", "<u8"), ("overwritten", "<u8"), ("chunks", "<u4"), ("stopped", "<u4"),
-        ("metadata_bytes", "<u4"), ("padding", "<u4"),
+        ("metadata_bytes", "<u4"), ("lost_why", "<u4"),
     ]
 )  # fmt: skip
 _HEADER_2 = np.dtype(
@@ -62,6 +62,14 @@ _SORTED_TOGETHER = 1 << 12  # events: an ENTRY is written late, but never by so 
 _EVENT_CODES = np.full(256, -1, np.int8)
 _EVENT_CODES[[1, 2, 3, 4, 5, 3 | _CHECK]] = [0, 1, 2, 3, 4, 2]
 _MOST_CHECKS = 10**12
+_WHY = {
+    **dict.fromkeys([errno.ENOSPC, errno.EDQUOT], "there was no room on the disk"),
+    **dict.fromkeys([errno.EACCES, errno.EPERM], "the program had given up the right to write there"),
+    **dict.fromkeys([errno.ENOENT, errno.ENOTDIR, errno.ESTALE], "the file was removed while the program ran"),
+    **dict.fromkeys([errno.EMFILE, errno.ENFILE], "the program had no descriptor left to open the file with"),
+    errno.EFBIG: "the program's limit on the size of files was reached",
+    errno.ENOMEM: "the program's limit on memory was reached",
+}
 _YEAR_2200 = 230 * 365 * 86400 * 10**9
 _LEAST_CHUNK = 1 << 12
 _METADATA_LIMIT = 1 << 24
@@ -161,6 +169,8 @@ class RawRecording(EventStream):
         started = datetime.fromtimestamp(int(header["started"]) / 10**9, UTC)
         self.metadata["started"] = started.isoformat(timespec="milliseconds")
         self.metadata["lost"] = str(header["lost"])
+        if header["lost_why"]:
+            self.metadata["lost-because"] = _WHY.get(int(header["lost_why"]), os.strerror(int(header["lost_why"])))
         if header["overwritten"]:
             self.metadata["overwritten"] = str(header["overwritten"])
         for name in ("lost", "cut", "missed"):

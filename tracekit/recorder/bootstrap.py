@@ -56,12 +56,8 @@ class Recorder(object):
         wrong = self.library.tk_record_start(as_path(base), text, len(text), max_bytes, old, ctypes.byref(no_file))
         refuse(wrong, base if no_file.value else None)
         self._undo = name_threads(self.library.tk_name_thread)
-        if self._follows and not old:
-            import _posixsubprocess
-
-            ctypes.pythonapi.PyCFunction_GetFunction.restype = ctypes.c_void_p
-            ctypes.pythonapi.PyCFunction_GetFunction.argtypes = [ctypes.py_object]
-            self.library.tk_follow_calls_of(ctypes.pythonapi.PyCFunction_GetFunction(_posixsubprocess.fork_exec))
+        if self._follows:
+            self._redirect_extensions(old)
 
     def count(self):
         """Counts what each thread does, from now to the end of the process. Raises Refused."""
@@ -85,6 +81,21 @@ class Recorder(object):
         """After `join`, once the library has ended the recording."""
         self._put_back()
         atexit.unregister(self.library.tk_stacks_end)
+
+    def _redirect_extensions(self, old):
+        """Of these modules some interpreters have objects of their own."""
+        import ctypes
+        import resource
+
+        functions = [resource.setrlimit]
+        if not old:
+            import _posixsubprocess
+
+            functions.append(_posixsubprocess.fork_exec)
+        where = ctypes.pythonapi.PyCFunction_GetFunction
+        where.restype, where.argtypes = ctypes.c_void_p, [ctypes.py_object]
+        for function in functions:
+            self.library.tk_calls_of(ctypes.c_void_p(where(function)))
 
     def stop(self):
         self._put_back()
@@ -142,7 +153,6 @@ def load(path):
     library.tk_follow_prepare.argtypes = [
         ctypes.c_int32, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_int32,
     ]  # fmt: skip
-    library.tk_follow_calls_of.argtypes = [ctypes.c_void_p]
     return library
 
 

@@ -68,6 +68,8 @@ def not_recorded(parts: Sequence[Part], reasons: dict[int, str]) -> list[str]:
         for pid, words in part.starts:
             if recorded[pid] > 0:
                 recorded[pid] -= 1
+            elif not words[0]:
+                missing["forked child", words[1]] += 1
             elif shown := _python_command(words):
                 missing[shown, reasons.get(pid, "")] += 1
     return [
@@ -85,8 +87,6 @@ def sentence(missing: Sequence[str]) -> str:
 
 def _python_command(words: Sequence[str]) -> str | None:
     """How this command is told: the Python, its options, and what it runs; None of anything but a Python that runs."""
-    if not words:
-        return None
     path, arguments = words[0], list(words[2:])  # words[1] is the name that it is told
     python = path
     if not is_python(path):

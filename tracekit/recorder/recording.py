@@ -36,6 +36,7 @@ class Written:
     threads: int
     duration: int
     lost: int
+    lost_because: str
 
 
 def raw_path(trace: Path) -> Path:
@@ -67,10 +68,10 @@ class Processes:
 
 
 @contextmanager
-def alone(trace: Path) -> Iterator[None]:
-    """While nobody else records into this trace. Raises RecordError: somebody does.
+def alone(trace: Path) -> Iterator[Callable[[], Path]]:
+    """While nobody else records into this trace. Gives what tells where that is meanwhile, if folders are renamed.
 
-    Where nothing can be written, nothing is locked: the recorder says why.
+    Raises RecordError: somebody does. Where nothing can be written, nothing is locked: the recorder says why.
     """
     import fcntl
 
@@ -90,11 +91,16 @@ def alone(trace: Path) -> Iterator[None]:
         ) from None
     except OSError:
         pass
+
+    def place() -> Path:
+        notes = Path(os.readlink(f"/proc/self/fd/{lock}")) if lock >= 0 else path
+        return notes.with_name(trace.name) if notes.exists() else trace
+
     try:
-        yield
+        yield place
     finally:
         if lock >= 0:
-            path.unlink(missing_ok=True)
+            _notes(place()).unlink(missing_ok=True)
             os.close(lock)
 
 
@@ -150,7 +156,8 @@ def _convert(raw: Path, trace: Path, writer: Writer | FolderWriter, about: Mappi
         found = tables.analysis
     raw.unlink()
     lost = whole_number(found.metadata.get("lost", ""), 2**62) or 0
-    return Written(trace, found.events, found.threads.num_rows, found.duration, lost)
+    why = found.metadata.get("lost-because", "")
+    return Written(trace, found.events, found.threads.num_rows, found.duration, lost, why)
 
 
 def _name_calls(tables: TableStream) -> None:

@@ -9,12 +9,17 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pyarrow as pa
+
 from tracekit.errors import OptionError
 from tracekit.model.arrays import int64_values, numbers
+from tracekit.model.attributes import of_rows
 from tracekit.trace import Trace, read
 from tracekit.whatif.gate import Gate, checked
+from tracekit.whatif.learning import learn
+from tracekit.whatif.observing import observe
 from tracekit.whatif.prediction import Prediction, WhatIf, predict, refused
-from tracekit.whatif.programs import Programs, learn
+from tracekit.whatif.programs import Programs
 from tracekit.whatif.scenarios import Change, Cores, Interval, Move, NoGil, Split
 from tracekit.whatif.threads import Threads
 from tracekit.words import whole_number
@@ -84,16 +89,22 @@ def what_if(
 def _programs(trace: Trace, threads: int) -> Programs:
     events = trace.events
     thread, event = events.column("thread").combine_chunks(), events.column("event").combine_chunks()
-    checks = events.column("checks").combine_chunks()
     told = whole_number(trace.metadata.get("switch-interval-us", ""), 10**9)
-    return learn(
+    seen = observe(
         threads,
         numbers(thread.indices).tolist(),
         numbers(event.indices).tolist(),
         numbers(events.column("clock").combine_chunks()).tolist(),
-        int64_values(checks).tolist(),
-        None if told is None else 1000 * told,
+        int64_values(events.column("checks").combine_chunks()).tolist(),
+        of_rows(_lock_columns(events)),
     )
+    return learn(seen, None if told is None else 1000 * told)
+
+
+def _lock_columns(events: pa.Table) -> pa.RecordBatch:
+    """What is told beside rows and matters here."""
+    columns = events.select(["cpu", "lock", "unlocks"]).combine_chunks()
+    return columns.to_batches(max_chunksize=len(events))[0]
 
 
 def _unfit(trace: Trace) -> str | None:

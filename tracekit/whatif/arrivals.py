@@ -12,7 +12,7 @@ from enum import Enum
 
 import numpy as np
 
-from tracekit.whatif.programs import CONTINUES, Integers, Programs, Script
+from tracekit.whatif.programs import Integers, Programs, Script
 
 LONG = 200_000
 """ns; shorter times outside are system calls that did not wait."""
@@ -60,7 +60,7 @@ def depends(programs: Programs, thread: int) -> bool:
         return int(covered[place - 1] + min(time, ends[place - 1]) - starts[place - 1]) if place else 0
 
     whole = chance = hits = 0
-    for began, ended in away.tolist():
+    for began, ended, _ in away.tolist():
         place = bisect_right(starts, ended)
         hits += bool(place and ended <= ends[place - 1])
         chance += before(ended) - before(began + LONG)
@@ -102,7 +102,7 @@ def keeps_up(programs: Programs, thread: int) -> bool:
 def with_clock(programs: Programs, script: Script, thread: int) -> Script:
     """The script with this thread's requests coming when they came in the trace."""
     arrives, outside = script.arrives.copy(), script.outside.copy()
-    for piece, (began, ended) in zip(_blocking(script, thread), programs.away[thread].tolist(), strict=False):
+    for began, ended, piece in programs.away[thread].tolist():
         if ended - began > LONG:
             arrives[piece], outside[piece] = ended, 0
     return replace(script, arrives=arrives, outside=outside)
@@ -114,7 +114,7 @@ def with_rate(programs: Programs, script: Script, thread: int, rate: float) -> S
     How many blocking calls a request takes follows from how many there are in all.
     """
     arrives, outside = script.arrives.copy(), script.outside.copy()
-    blocking = _blocking(script, thread)
+    blocking = programs.away[thread][:, 2].tolist()
     seconds = float(programs.traced.durations[thread]) / 1e9
     calls = max(1, round(len(blocking) / max(1.0, rate * seconds)))
     offset = max(range(calls), key=lambda offset: int(outside[blocking[offset::calls]].sum()))
@@ -123,13 +123,6 @@ def with_rate(programs: Programs, script: Script, thread: int, rate: float) -> S
         arrives[piece] = began + round(number * 1e9 / rate)
         outside[piece] = 0
     return replace(script, arrives=arrives, outside=outside)
-
-
-def _blocking(script: Script, thread: int) -> list[int]:
-    """Its pieces behind which it is outside, in their order."""
-    pieces = np.arange(script.first[thread], script.first[thread + 1])
-    blocking: list[int] = pieces[script.outside[pieces] != CONTINUES].tolist()
-    return blocking
 
 
 def _long(away: Integers) -> Integers:

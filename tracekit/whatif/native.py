@@ -36,7 +36,7 @@ def replay(script: Script, behaviour: Behaviour, seed: int) -> Run:
     finally:
         _native.library.tk_replay_free(c.byref(struct))
     begins, ends, waited = (given[name].astype(np.int64) for name in ("begins", "ends", "waited"))
-    return Run(begins, ends, waited, waits, waiters)
+    return Run(begins, ends, waited, waits, waiters, struct.stops)
 
 
 def _joined(samples: tuple[Integers, ...]) -> tuple[Integers, Integers]:

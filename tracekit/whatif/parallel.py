@@ -7,7 +7,7 @@ from collections import deque
 
 import numpy as np
 
-from tracekit.whatif.programs import CONTINUES, NONE, Run, Script
+from tracekit.whatif.programs import NONE, Run, Script
 
 SLICE = 4_000_000
 """ns that a thread computes before another that wants its core gets it."""
@@ -58,7 +58,7 @@ def without_gil(script: Script, cores: int) -> Run:
                     at(now + delay, other, NONE)
                 if done + 1 < first[thread + 1]:
                     piece[thread] = done + 1
-                    away = 0 if outside[done] == CONTINUES else outside[done]
+                    away = max(0, outside[done])
                     if needs[done] == NONE:
                         at(max(now + away, arrives[done]), thread, NONE)
                     elif ended[needs[done]] != NONE:
@@ -71,4 +71,4 @@ def without_gil(script: Script, cores: int) -> Run:
             slice_ = min(left[runner], SLICE)
             at(now + slice_, runner, slice_)
     none = np.zeros(0, np.int64)
-    return Run(np.array(begins), np.array(ends), np.zeros(threads, np.int64), none, none.astype(np.int32))
+    return Run(np.array(begins), np.array(ends), np.zeros(threads, np.int64), none, none.astype(np.int32), 0)

@@ -13,7 +13,7 @@ from collections import deque
 
 import numpy as np
 
-from tracekit.whatif.programs import CONTINUES, LONGEST, NONE, Behaviour, Integers, Run, Script
+from tracekit.whatif.programs import GOES_ON, LONGEST, NONE, Behaviour, Integers, Run, Script
 
 ENTER, TIMER, WAKE, END, FORCED = range(5)
 NEAR = 8
@@ -56,7 +56,7 @@ class _Replay:
         self.switches_seen = [0] * threads
         self.dropped = [NONE] * threads  # who took the GIL from a thread that was made to stop and has not come back
         self.sleepers: deque[int] = deque()
-        self.waiting_for_switch: list[int] = []
+        self.waiting_for_switch: list[tuple[int, bool]] = []  # and whether it leaves then
         self.coming_back: list[int] = []
         self.blocked: dict[int, list[int]] = {}  # by the piece that they need
         self.ended = [NONE] * len(self.work)
@@ -68,6 +68,7 @@ class _Replay:
         self.waited = [0] * threads
         self.waits: list[int] = []
         self.waiters: list[int] = []
+        self.stops = 0
 
     def run(self) -> Run:
         for thread, start in enumerate(self.start):
@@ -87,6 +88,7 @@ class _Replay:
             np.array(self.waited, np.int64),
             np.array(self.waits, np.int64),
             np.array(self.waiters, np.int32),
+            self.stops,
         )
 
     def at(self, time: int, thread: int, kind: int) -> None:
@@ -153,13 +155,13 @@ class _Replay:
             self.waits.append(now - self.entry[thread])
             self.waiters.append(thread)
         self.requested = False
-        for other in self.waiting_for_switch:
-            if self.outside[self.piece[other]] == CONTINUES or self.done[other] < self.work[self.piece[other]]:
+        for other, leaves in self.waiting_for_switch:
+            if leaves:
+                self.leave(other, now)
+            else:
                 self.dropped[other] = thread
                 self.coming_back.append(other)
                 self.at(now + self.pick(self.stalls[other]), other, ENTER)
-            else:
-                self.leave(other, now)
         self.waiting_for_switch.clear()
         self.running_since[thread] = now
         self.compute(thread)
@@ -180,33 +182,38 @@ class _Replay:
         last = piece + 1 == self.first[thread + 1]
         if self.free[thread]:
             self.leave(thread, now)
-        elif self.outside[piece] == CONTINUES and not last:
+        elif not last and (self.outside[piece] < 0 or self.has_nothing_to_wait_for(piece)):
             self.piece[thread], self.done[thread] = piece + 1, 0
-            if self.requested and self.atomic[thread]:
-                self.give_up(thread, now)
+            if self.requested and self.atomic[thread] and self.outside[piece] != GOES_ON:
+                self.give_up(thread, now, False)
             else:
                 self.running_since[thread] = now
                 self.compute(thread)
         elif self.requested and not last:
-            self.give_up(thread, now)
+            self.give_up(thread, now, True)
         else:
             self.release(thread, now)
             self.leave(thread, now)
 
+    def has_nothing_to_wait_for(self, piece: int) -> bool:
+        needed: int = self.needs[piece]
+        return needed != NONE and self.ended[needed] != NONE
+
     def forced(self, thread: int, now: int) -> None:
         self.done[thread] += now - self.running_since[thread]
-        self.give_up(thread, now)
+        self.give_up(thread, now, False)
 
-    def give_up(self, thread: int, now: int) -> None:
-        """Obeys a request, and waits until another has the GIL."""
+    def give_up(self, thread: int, now: int, leaves: bool) -> None:
+        """Obeys a request, and waits until another has the GIL. leaves: it then goes outside, else on computing."""
         self.requested = False
-        self.waiting_for_switch.append(thread)
+        self.stops += not leaves
+        self.waiting_for_switch.append((thread, leaves))
         self.release(thread, now)
 
     def release(self, thread: int, now: int) -> None:
         self.holder = NONE
         piece = self.piece[thread]
-        stays = self.done[thread] < self.work[piece] or self.outside[piece] == CONTINUES or self.needs[piece] != NONE
+        stays = self.done[thread] < self.work[piece] or self.outside[piece] < 0 or self.needs[piece] != NONE
         outside = LONGEST if stays else self.outside[piece]
         for other in self.coming_back:
             if self.dropped[other] == thread:

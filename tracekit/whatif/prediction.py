@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from tracekit.whatif.gate import SEEDS, Gate, Medians, judged, median_of
+from tracekit.whatif.learning import FEW
 from tracekit.whatif.parallel import without_gil
 from tracekit.whatif.programs import Programs, Script
 from tracekit.whatif.replaying import replay
@@ -93,7 +94,10 @@ def predict(
             else "what threads that share memory cost each other there, no trace tells"
         )
     else:
-        predicted = median_of([replay(after, behaviour, seed) for seed in SEEDS])
+        runs = [replay(after, behaviour, seed) for seed in SEEDS]
+        if programs.traced.stops < FEW <= min(run.stops for run in runs):
+            return refused(change, _few_stops(programs.traced.stops))
+        predicted = median_of(runs)
         moved = max(
             _distance(predicted, median_of([replay(after, behaviour.slower(factor), SEEDS[0])]), matter)
             for factor in WAKING
@@ -135,6 +139,14 @@ def _too_few_cores(change: Change, programs: Programs, cores: int | None) -> str
     return (
         f"{computing} threads compute all the time on {cores} cores: at so short an interval the operating system's"
         " scheduler decides who runs. Record it at that interval."
+    )
+
+
+def _few_stops(known: int) -> str:
+    times = "once" if known == 1 else f"{known} times" if known else "never"
+    return (
+        f"Threads would be made to stop often, and here they were {times}: how they come back then is not known."
+        " Record it at that interval."
     )
 
 

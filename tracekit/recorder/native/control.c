@@ -17,6 +17,7 @@
 #include "locks.h"
 #include "new_gil.h"
 #include "old_gil.h"
+#include "rights.h"
 #include "stacks.h"
 #include "state.h"
 #include "threads.h"
@@ -82,6 +83,8 @@ static const char *find(int old) {
     wrong = old ? tk_old_gil_learn(release_lock, acquire_lock) : tk_new_gil_learn(save_thread, restore_thread);
     if (!wrong)
         wrong = tk_slots_replace(save_thread, tk_follow_hooks, tk_follow_hook_count);
+    if (!wrong)
+        wrong = tk_slots_replace(save_thread, tk_rights_hooks, tk_rights_hook_count);
     if (wrong)
         tk_slots_restore();
     return wrong;
@@ -215,6 +218,12 @@ void tk_record_leave(void) {
     tk_stacks_end();
     if (!tk_the_gil.on)
         forget();
+}
+
+/* Other objects than the interpreter start programs and change limits, too. */
+TK_PUBLIC void tk_calls_of(const void *code) {
+    tk_slots_replace(code, tk_follow_hooks, tk_follow_hook_count);
+    tk_slots_replace(code, tk_rights_hooks, tk_rights_hook_count);
 }
 
 /* Stops it, and puts back what was redirected if nothing is counted. Only of the new GIL. Returns 0 where nothing was

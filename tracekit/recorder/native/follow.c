@@ -42,11 +42,6 @@ TK_PUBLIC void tk_follow_prepare(int32_t how, const char *where, const char *wha
     tk_raw_belongs(session, own, how == TK_FOLLOW_ALL);
 }
 
-/* Other objects than the interpreter start programs, too. */
-TK_PUBLIC void tk_follow_calls_of(const void *code) {
-    tk_slots_replace(code, tk_follow_hooks, tk_follow_hook_count);
-}
-
 /* Whether `entry` sets the variable `name`, which ends in `=`. */
 static int sets(const char *entry, const char *name) {
     return !strncmp(entry, name, strlen(name));
@@ -104,7 +99,7 @@ static tk_start_record *tell(uint32_t pid, const char *path, char *const *argume
 /* This process is about to become another program; if it does not, call it again with `leaves` 0. */
 static void leave(int leaves) {
     pthread_mutex_t *guard = TK_LOAD(tk_the_gil.guard);
-    if (!guard || !TK_LOAD(tk_the_gil.on) || !tk_out.header || tk_out.header->pid != (uint32_t)getpid())
+    if (!guard || !tk_is_writing() || !tk_out.header || tk_the_gil.pid != (uint32_t)getpid())
         return;                /* not recorded, or a child of vfork */
     int locked = !pthread_mutex_trylock(guard);
     tk_raw_leave(leaves, locked);
@@ -116,14 +111,14 @@ static int replace(int descriptor, const char *path, char *const *arguments, cha
     tk_start_record *record = NULL;
     int possible = !path || !access(path, X_OK);  /* a search through PATH fails often */
     char *const *with = given;
-    if (possible && TK_LOAD(tk_the_gil.on)) {
+    if (possible && tk_is_writing()) {
         leave(1);
         with = environment(given);
         record = tell((uint32_t)getpid(), path ? path : "?", arguments);
     }
     int result = path ? execve(path, arguments, with) : fexecve(descriptor, arguments, with);
     int error = errno;
-    if (possible && TK_LOAD(tk_the_gil.on)) {
+    if (possible && tk_is_writing()) {
         tk_raw_not_started(record);
         leave(0);
     }

@@ -29,7 +29,8 @@ typedef struct {
     uint64_t lost;             /* events for which there was no room */
     uint64_t overwritten;      /* events that newer ones replaced, in a ring */
     uint32_t chunks, stopped;  /* stopped: TK_STOPPED, it did not end in mid-run; TK_REPLACED, by exec */
-    uint32_t metadata_bytes, padding;
+    uint32_t metadata_bytes;
+    uint32_t lost_why;         /* errno when there was no room any more */
     /* From version 2 on: */
     uint64_t stacks_lost;      /* stacks for which there was no room */
     uint64_t stacks_cut;       /* stacks without their outermost frames */
@@ -69,7 +70,8 @@ typedef struct {
     char text[TK_NAME_BYTES];
 } tk_thread_record;
 
-/* A program that this one, or a child that it forked, has started with exec. pid 0: it could not be, or not yet. */
+/* A program that this one, or a child that it forked, has started with exec. pid 0: it could not be, or not yet.
+   Without a path: a forked child that could not be recorded, and why. */
 typedef struct {
     uint32_t pid, length;
     char text[TK_START_BYTES]; /* its path and its arguments, a zero behind each */

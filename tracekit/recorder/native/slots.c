@@ -18,7 +18,7 @@ enum { JUMP_SLOT = R_AARCH64_JUMP_SLOT, GLOB_DAT = R_AARCH64_GLOB_DAT };
 #error "The recorder knows the relocations of x86-64 and arm64."
 #endif
 
-enum { MOST_SLOTS = 64 };
+enum { MOST_SLOTS = 128 };
 
 static struct {
     void **place;

@@ -1,6 +1,4 @@
-/* Writes the raw recording: records into mapped chunks of a file that grows.
-
-   No descriptor stays open: the program may close all it has, or run out of them, or count them. */
+/* Writes the raw recording: records into mapped chunks of a file that grows. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +11,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "room.h"
 #include "writer.h"
 
 #ifndef MADV_POPULATE_WRITE
@@ -20,19 +19,15 @@
 #endif
 
 enum {
-    READY_BYTES = 1 << 16,     /* memory is got ready in such pieces */
+    READY_BYTES = TK_ROOM_PIECE,  /* memory is got ready in such pieces */
     FEW_EVENTS = 32,           /* a forked child with no more of them that becomes another program leaves no file */
     MOST_NAMES = 1000,
 };
 
 tk_raw tk_out;
 
-static const char zeros[READY_BYTES];
-
 static struct {
-    char base[4096], path[4096 + 32];
-    dev_t device;
-    ino_t inode;
+    char base[4096];
     char *metadata;
     size_t metadata_bytes;
     uint64_t session;
@@ -55,46 +50,12 @@ static void note_clock(tk_header *header) {
     header->anchors[1][0] = (int64_t)(tk_now() - tk_out.zero);
 }
 
-/* Maps a part of the file, which is made longer if that part is new. NULL and errno: cannot be had. */
-static void *map(off_t offset, size_t bytes, int flags, int new) {
-    /* Never an older file: another process may still have it mapped. */
-    if (flags & O_CREAT)
-        unlink(file.path);
-    int descriptor = open(file.path, O_RDWR | O_CLOEXEC | flags, 0666);
-    if (descriptor < 0)
-        return NULL;
-    struct stat status;
-    void *mapped = MAP_FAILED;
-    int error = fstat(descriptor, &status) ? errno : 0;
-    if (flags & O_CREAT) {
-        file.device = status.st_dev;
-        file.inode = status.st_ino;
-    } else if (!error && (file.device != status.st_dev || file.inode != status.st_ino)) {
-        error = ESTALE;
-    }
-    /* Room is taken before it is mapped: a write into a hole that the disk cannot fill would kill the program. */
-    while (!error && new && (error = posix_fallocate(descriptor, offset, (off_t)bytes)) == EINTR)
-        error = 0;
-    /* Pages that the file system knows already cost a fraction when they are first written through the mapping. */
-    for (size_t done = 0; !error && new && done < bytes; done += sizeof zeros)
-        if (pwrite(descriptor, zeros, sizeof zeros, offset + (off_t)done) != (ssize_t)sizeof zeros)
-            error = ENOSPC;
-    if (!error) {
-        mapped = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, offset);
-        if (mapped == MAP_FAILED)
-            error = errno;
-        else
-            madvise(mapped, bytes, MADV_DONTFORK);
-    }
-    close(descriptor);
-    if (error && flags & O_CREAT)
-        unlink(file.path);
-    errno = error;
-    return error ? NULL : mapped;
+static off_t place_of(uint32_t chunk) {
+    return (off_t)TK_HEADER_BYTES + (off_t)chunk * TK_CHUNK_BYTES;
 }
 
 static tk_chunk *map_chunk(uint32_t number, int new) {
-    return map((off_t)TK_HEADER_BYTES + (off_t)number * TK_CHUNK_BYTES, TK_CHUNK_BYTES, 0, new);
+    return tk_room_part(place_of(number), TK_CHUNK_BYTES, new);
 }
 
 static tk_chunk *new_chunk(uint32_t kind, uint64_t order) {
@@ -143,13 +104,13 @@ static int is_ours(const char *path) {
 
 /* BASE.PID.raw, BASE.PID-2.raw: a process may have been another program before. */
 static void name_by_pid(void) {
-    snprintf(file.path, sizeof file.path, "%s.%d.raw", file.base, (int)getpid());
-    for (int number = 2; number < MOST_NAMES && is_ours(file.path); number++)
-        snprintf(file.path, sizeof file.path, "%s.%d-%d.raw", file.base, (int)getpid(), number);
+    snprintf(tk_room_path, sizeof tk_room_path, "%s.%d.raw", file.base, (int)getpid());
+    for (int number = 2; number < MOST_NAMES && is_ours(tk_room_path); number++)
+        snprintf(tk_room_path, sizeof tk_room_path, "%s.%d-%d.raw", file.base, (int)getpid(), number);
 }
 
 static int open_file(void) {
-    tk_header *header = map(0, TK_HEADER_BYTES, O_CREAT | O_EXCL, 1);
+    tk_header *header = tk_room_first(TK_HEADER_BYTES);
     if (!header)
         return 0;
     tk_out = (tk_raw){.header = header, .zero = tk_now()};
@@ -184,11 +145,18 @@ static int next_events(void) {
     if (!chunk)
         return 0;
     if (tk_out.chunk)
-        munmap(tk_out.chunk, TK_CHUNK_BYTES);
+        tk_room_leave(tk_out.chunk, TK_CHUNK_BYTES);
     file.event_chunks++;
     tk_out.chunk = chunk;
     tk_out.next = tk_out.ready = (tk_record *)(chunk + 1);
     return 1;
+}
+
+/* A forked child cannot be recorded. */
+static void tell_fork(const char *why) {
+    char text[TK_START_BYTES];
+    int length = snprintf(text, sizeof text, "%c%s%c", 0, why, 0);
+    tk_raw_started((uint32_t)getpid(), text, (size_t)length);
 }
 
 /* Makes room for more events; 0: there is none. What the program sees of errno stays. */
@@ -197,9 +165,13 @@ int tk_raw_advance(void) {
     if (!file.full && file.forked && !tk_out.header) {
         name_by_pid();
         file.full = !open_file();
+        if (file.full)
+            tell_fork(strerror(errno));
     }
-    if (!file.full && (!tk_out.chunk || (char *)tk_out.next == (char *)tk_out.chunk + TK_CHUNK_BYTES))
-        file.full = !next_events();
+    if (!file.full && (!tk_out.chunk || (char *)tk_out.next == (char *)tk_out.chunk + TK_CHUNK_BYTES) && !next_events()) {
+        file.full = 1;
+        tk_out.header->lost_why = (uint32_t)errno;
+    }
     if (!file.full) {
         /* Faults one page at a time would take several times as long. Older kernels cannot do it at once: no harm. */
         size_t done = (size_t)((char *)tk_out.next - (char *)tk_out.chunk) / READY_BYTES * READY_BYTES;
@@ -220,11 +192,12 @@ void tk_raw_thread(uint32_t kind, uint32_t number, uint32_t tid, const char *tex
     if (file.threads->count == MOST) {
         tk_chunk *chunk = new_chunk(TK_THREADS, file.thread_chunks);
         if (chunk) {
-            munmap(file.threads, TK_CHUNK_BYTES);
+            tk_room_leave(file.threads, TK_CHUNK_BYTES);
             file.threads = chunk;
             file.thread_chunks++;
         } else {
             file.full = 1;     /* events of threads that nobody could name any more are of no use */
+            tk_out.header->lost_why = (uint32_t)errno;
             tk_out.ready = tk_out.next;
         }
     }
@@ -254,7 +227,7 @@ int tk_raw_define(const tk_definition *definition, const char *function, const c
         if (!chunk)
             return 0;
         if (file.definitions)
-            munmap(file.definitions, TK_CHUNK_BYTES);
+            tk_room_leave(file.definitions, TK_CHUNK_BYTES);
         file.definitions = chunk;
         file.definition_chunks++;
     }
@@ -271,6 +244,7 @@ int tk_raw_define(const tk_definition *definition, const char *function, const c
 /* In a forked child, which shares nothing of the file. Its own is opened when it has an event. */
 void tk_raw_forked(void) {
     tk_out = (tk_raw){0};
+    tk_room_forked();
     file.threads = file.definitions = NULL;
     file.forked = 1;
     file.full = 0;
@@ -313,13 +287,21 @@ void tk_raw_not_started(tk_start_record *record) {
         record->pid = 0;
 }
 
+/* From now on the process may have no right to open the file, or no descriptor to do it with. Under the guard. */
+void tk_raw_reserve(void) {
+    if (!tk_out.header)
+        tk_raw_advance();
+    if (tk_out.header && !file.full)
+        tk_room_reserve(place_of(tk_out.header->chunks));
+}
+
 /* The process becomes another program, or after all does not. locked: under the guard. */
 void tk_raw_leave(int leaves, int locked) {
     tk_out.header->stopped = leaves ? TK_REPLACED : 0;
     if (leaves && locked)
         note_clock(tk_out.header);
     if (leaves && file.forked && file.event_chunks < 2 && (!tk_out.chunk || tk_out.chunk->count <= FEW_EVENTS))
-        file.removed = !unlink(file.path);
+        file.removed = !unlink(tk_room_path);
 }
 
 /* base: the recording goes to BASE.raw, a forked child's to BASE.PID.raw. max_bytes: of a ring, or 0. */
@@ -345,7 +327,7 @@ const char *tk_raw_open(const char *base, const char *metadata, size_t metadata_
     if (belongs.own)
         name_by_pid();
     else
-        snprintf(file.path, sizeof file.path, "%s.raw", base);
+        snprintf(tk_room_path, sizeof tk_room_path, "%s.raw", base);
     if (open_file() && next_events() && tk_raw_advance())
         return NULL;
     const char *why = strerror(errno);
@@ -355,7 +337,7 @@ const char *tk_raw_open(const char *base, const char *metadata, size_t metadata_
 
 void tk_raw_discard(void) {
     if (tk_out.header)
-        unlink(file.path);
+        unlink(tk_room_path);
     tk_raw_close(0);
 }
 
@@ -368,17 +350,18 @@ void tk_raw_close(int stopped) {
     old.header->stopped = stopped ? TK_STOPPED : 0;
     tk_out = (tk_raw){0};
     if (file.starts && !file.forked) {
-        munmap(file.starts, TK_CHUNK_BYTES);
+        tk_room_leave(file.starts, TK_CHUNK_BYTES);
         file.starts = NULL;
     }
     file.threads = file.definitions = NULL;
     file.full = 1;
     if (old.chunk)
-        munmap(old.chunk, TK_CHUNK_BYTES);
+        tk_room_leave(old.chunk, TK_CHUNK_BYTES);
     if (threads)
-        munmap(threads, TK_CHUNK_BYTES);
+        tk_room_leave(threads, TK_CHUNK_BYTES);
     if (definitions)
-        munmap(definitions, TK_CHUNK_BYTES);
+        tk_room_leave(definitions, TK_CHUNK_BYTES);
+    tk_room_end(place_of(old.header->chunks));
     munmap(old.header, TK_HEADER_BYTES);
     free(file.ring);
     free(file.metadata);

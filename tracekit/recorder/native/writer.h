@@ -25,6 +25,7 @@ uint32_t tk_raw_owner(void);
 tk_start_record *tk_raw_started(uint32_t pid, const char *text, size_t length);
 void tk_raw_not_started(tk_start_record *record);
 void tk_raw_leave(int leaves, int locked);
+void tk_raw_reserve(void);
 void tk_raw_close(int stopped);
 void tk_raw_discard(void);
 

@@ -1,0 +1,115 @@
+"""What is learned from a trace's rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+import tracekit
+from tracekit.whatif import _programs
+from tracekit.whatif.programs import GOES_ON, NONE, Programs
+
+US = 1000
+
+
+def learned(folder: Path, rows: str) -> Programs:
+    """Of rows of a thread, an event, a time in us, and attributes."""
+    path = folder / "trace.log"
+    lines = [line.split(maxsplit=3) for line in rows.strip().splitlines()]
+    path.write_text("".join(f"{t} - 0 {event} {int(time) * US} {' '.join(rest)}\n" for t, event, time, *rest in lines))
+    trace = tracekit.read(path)
+    assert not trace.summary
+    return _programs(trace, trace.threads.num_rows)
+
+
+UNLOCKED_WITHIN_A_HOLD = """
+a ENTRY 0
+a ACQUIRE 1
+a RELEASE 10 lock=7
+b ENTRY 20
+b ACQUIRE 21
+a ENTRY 500
+a BUSY 501
+b RELEASE 1021 unlocks=3,7
+a ACQUIRE 1061
+a RELEASE 1071
+b ENTRY 1200
+b ACQUIRE 1201
+b RELEASE 1300 unlocks=7
+"""
+
+
+def test_a_waiter_needs_the_work_done_until_the_unlock(tmp_path: Path) -> None:
+    """It is as long before the ENTRY as a sleeper takes to run, which is 40 us here."""
+    script = learned(tmp_path, UNLOCKED_WITHIN_A_HOLD).script
+    assert script.first.tolist() == [0, 2, 5]
+    assert (script.work // US).tolist() == [9, 10, 439, 561, 99]
+    assert script.needs.tolist() == [2, NONE, NONE, NONE, NONE]
+    assert script.outside[[0, 2]].tolist() == [40 * US, GOES_ON]
+    assert script.outside[3] == (1200 - 1021) * US
+
+
+UNLOCKED_BEFORE = """
+a ENTRY 0
+a ACQUIRE 1
+a RELEASE 10 lock=7
+b ENTRY 20
+b ACQUIRE 21
+b RELEASE 30 unlocks=7
+c ENTRY 100
+c ACQUIRE 101
+a ENTRY 300
+a BUSY 301
+c RELEASE 400
+a ACQUIRE 440
+a RELEASE 450 lock=8
+a ENTRY 600
+a ACQUIRE 601
+a RELEASE 610 lock=7
+"""
+
+
+def test_the_last_that_unlocked_it_is_needed_and_an_unknown_one_is_counted(tmp_path: Path) -> None:
+    programs = learned(tmp_path, UNLOCKED_BEFORE)
+    assert programs.script.first.tolist() == [0, 3, 4, 5]
+    assert programs.script.needs.tolist() == [3, NONE, NONE, NONE, NONE]
+    assert programs.script.outside[0] == (300 - 30) * US
+    assert programs.unknown_locks.tolist() == [1, 0, 0]
+    assert programs.away[0].tolist() == [[450 * US, 600 * US, 1]]  # nobody known unlocked that one
+
+
+def test_a_wait_for_a_lock_is_no_forced_release(tmp_path: Path) -> None:
+    rows = UNLOCKED_BEFORE.replace("a RELEASE 10", "a RELEASE 10 cpu=9000")
+    path = tmp_path / "trace.log"
+    learned(tmp_path, rows)
+    text = path.read_text().splitlines()
+    path.write_text(
+        "\n".join(line.replace(" - 0 ", " - 1 ") if place >= 2 else line for place, line in enumerate(text))
+    )
+    programs = _programs(tracekit.read(path), 3)
+    assert programs.stops.tolist() == [0, 0, 0]
+    assert programs.script.needs[0] == 3
+
+
+def test_late_answers_of_a_thread_that_did_not_run_tell_of_no_c_code(tmp_path: Path) -> None:
+    def rows(cpu: str) -> str:
+        told, now = "a - 0 ENTRY 0\na - 0 ACQUIRE 1\n", 1
+        for checks in range(6):  # b asks after 5 ms, and a lets go 2 ms later
+            told += (
+                f"b - {checks} ENTRY {now + 10}\nb - {checks} BUSY {now + 20}\nb - {checks} RETRY {now + 5_000_020}\n"
+            )
+            forced = checks + 1
+            told += f"a - {forced} RELEASE {now + 7_000_000} {cpu}\nb - {forced} ACQUIRE {now + 7_010_000}\n"
+            told += f"a - {forced} ENTRY {now + 7_020_000}\na - {forced} BUSY {now + 7_021_000}\n"
+            told += f"b - {forced} RELEASE {now + 7_030_000}\na - {forced} ACQUIRE {now + 7_050_000}\n"
+            now += 7_050_000
+        return told
+
+    path = tmp_path / "trace.log"
+    for cpu, atomic in (("", True), ("cpu=6900000", True), ("cpu=5000000", False)):
+        path.write_text(rows(cpu))
+        programs = _programs(tracekit.read(path), 2)
+        assert programs.stops.tolist() == [6, 0]
+        assert programs.script.atomic.tolist() == [atomic, False]
+        assert np.allclose(programs.behaviour.answers[0], 2_000_000, atol=1000)
