@@ -164,26 +164,24 @@ class Chosen:
 
 def forked(run: Callable[[], Any], seconds: float) -> Any:
     """What `run` gives in a fork that has this CPU time; None if it ran out of it, or broke off."""
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.setpgid(0, 0)
-            os.close(reading)
-            limit = int(seconds + 1)
-            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
-            os.write(writing, json.dumps(run()).encode())
-        finally:
-            os._exit(0)
-    os.close(writing)
-    end = time.monotonic() + 20 * seconds
-    while time.monotonic() < end and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        time.sleep(0.01)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)  # what it started, too
-    os.waitpid(pid, 0)
-    with os.fdopen(reading) as pipe:
-        text = pipe.read()
+    with tempfile.TemporaryFile() as answer:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.setpgid(0, 0)
+                limit = int(seconds + 1)
+                resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
+                os.write(answer.fileno(), json.dumps(run()).encode())
+            finally:
+                os._exit(0)
+        end = time.monotonic() + 20 * seconds
+        while time.monotonic() < end and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            time.sleep(0.01)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)  # what it started, too
+        os.waitpid(pid, 0)
+        answer.seek(0)
+        text = answer.read()
     return json.loads(text) if text else None
 
 
