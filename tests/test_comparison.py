@@ -126,6 +126,18 @@ def test_compare_frozen_signals() -> None:
     assert change.cost_before == change.cost_after == frozen.findings[0].cost == frozen.found("frozen_signals")[1]
 
 
+def held_at(analysis: tracekit.Analysis, file: str, line: int) -> int:
+    """What was waited while this was the innermost line that is no library's."""
+    rows, spent = {row["stack"]: row for row in analysis.stacks.to_pylist()}, 0
+    for row in analysis.stack_blame.to_pylist():
+        at = leaf = rows.get(row["holder_stack"])
+        while at and ("/lib/python" in at["file"] or "site-packages" in at["file"] or at["file"].startswith("<frozen")):
+            at = rows.get(at["parent"])
+        at = at or leaf
+        spent += row["duration"] if at and (at["file"], at["line"]) == (file, line) else 0
+    return spent
+
+
 def test_what_was_waited_for_each_cause_and_at_each_line() -> None:
     before, after = (tracekit.analyze(trace_file(name)) for name in ("plain.log", "sloppy.log"))
     comparison = tracekit.compare(before, after)
@@ -137,14 +149,24 @@ def test_what_was_waited_for_each_cause_and_at_each_line() -> None:
     places = {(line.file, line.line): (line.before, line.after) for line in comparison.lines}
     for (file, number), shares_ in places.items():
         for analysis, share in zip((before, after), shares_, strict=True):
-            at = [r for r in analysis.lines.to_pylist() if (r["holder_file"], r["holder_line"]) == (file, number)]
-            assert share == sum(row["duration"] for row in at) / analysis.duration
+            assert share == held_at(analysis, file, number) / analysis.duration
     assert ("/srv/my app/spin.py", 9) in places
     first = comparison.lines[0]
-    assert first.where == "spin.py:9 (spin)"
+    assert first.where == "spin.py:7 (spin)"
     assert max(first.before, first.after) == max(max(shares_) for shares_ in places.values())
 
 
 def test_lines_are_told_where_both_traces_tell_them() -> None:
     with_lines, without = (tracekit.analyze(trace_file(name)) for name in ("plain.log", "py311-pool.log"))
     assert tracekit.compare(with_lines, without).lines == tracekit.compare(without, with_lines).lines == ()
+
+
+def test_what_a_line_called_counts_for_the_users_line(tmp_path: Path) -> None:
+    from tests.analyzers.test_places import long_hold
+
+    analysis = tracekit.analyze(long_hold(tmp_path))
+    comparison = tracekit.compare(analysis, analysis)
+    (change,) = [line for line in comparison.lines if line.file == "/srv/app.py" and line.line == 42]
+    assert change.where == "app.py:42 (handle)"
+    held = [row for row in analysis.stack_blame.to_pylist() if row["holder_stack"] in (1, 3)]
+    assert change.before == change.after == sum(row["duration"] for row in held) / analysis.duration

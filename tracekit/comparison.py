@@ -46,7 +46,8 @@ class Metric:
 
 @dataclass(frozen=True)
 class LineChange:
-    """What was waited, by all threads, while the GIL was held at this line: shares of the trace's duration."""
+    """What was waited, by all threads, while the GIL was held at this line of the user's own code or in what it called:
+    shares of the trace's duration. A line of a library where the stack has none of the user's."""
 
     function: str
     file: str
@@ -166,12 +167,8 @@ def _lines(before: Analysis, after: Analysis) -> tuple[LineChange, ...]:
 
 
 def _lost_by_line(analysis: Analysis) -> dict[tuple[str, str, int], float]:
-    lost: Counter[tuple[str, str, int]] = Counter()
-    columns = ("holder_function", "holder_file", "holder_line", "duration")
-    for function, file, line, duration in zip(*(analysis.lines.column(c).to_pylist() for c in columns), strict=True):
-        if line is not None:
-            lost[function, file, line] += duration
-    return {line: duration / analysis.duration for line, duration in lost.items()}
+    lost = analysis.places.by_own_line() if analysis.duration else {}
+    return {(at.function, at.file, at.line): spent / analysis.duration for at, spent in lost.items()}
 
 
 def _changes(before: Analysis, after: Analysis) -> tuple[Change, ...]:

@@ -2,18 +2,24 @@
 
     python -m tests.mutation.python [--sample 600] [--seed 1] [--only tracekit/parsers] [--results FILE]
 
-Each mutant of a seeded sample is put into a copy of the working tree, and those of its room's tests run that reach its
-line, quickest first, up to the first failure; each in a fork of one process that has imported the libraries. Results
-are appended to the file (default build/mutants.jsonl) and are not computed twice: delete it after a change. Mutants
-that change nothing a caller could see are listed in equivalent.txt.
+Each mutant of a seeded sample is put into a copy of the working tree, and those of its room's tests run that reach
+its line, quickest first, up to the first failure or `BUDGET` seconds. They run in a fork of a process that has
+collected the room's tests once; the changed function is put into the module in memory. Only what runs while modules
+are imported needs a fork that imports them anew. Results are appended to the file (default build/mutants.jsonl) and
+are not computed twice: after a change delete the lines that it may have made untrue. Mutants that change nothing a
+caller could see are listed in equivalent.txt.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
+import contextlib
+import functools
+import gc
+import hashlib
 import json
 import os
-import random
 import resource
 import shutil
 import signal
@@ -22,11 +28,15 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from inspect import CO_OPTIMIZED
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any
 
 import coverage
+import hypothesis
 import pytest
 
 from tests.mutation.operators import Mutant, mutants
@@ -35,7 +45,12 @@ ROOT = Path(__file__).parents[2]
 EQUIVALENT = Path(__file__).with_name("equivalent.txt")
 ROOMS = {
     "tracekit/analyzers/": ["tests/analyzers", "tests/timeline"],
-    "tracekit/parsers/": ["tests/parsers", "tests/writers/test_convert.py", "tests/timeline/test_golden.py"],
+    "tracekit/parsers/": [
+        "tests/parsers",
+        "tests/recorder/test_raw.py",
+        "tests/writers/test_convert.py",
+        "tests/timeline/test_golden.py",
+    ],
     "tracekit/writers/": ["tests/writers"],
     "tracekit/comparison.py": ["tests/test_comparison.py"],
     "tracekit/checks.py": ["tests/test_checks.py"],
@@ -54,6 +69,14 @@ HEAVY = (
     "typer.testing",
 )
 SURVIVED, KILLED, TIMED_OUT = "survived", "killed", "timed out"
+BUDGET = 10.0
+"""Seconds of CPU, unmutated, of the tests that a mutant gets. Those left out could only make fewer survive."""
+EXAMPLES = 15
+"""Of each property."""
+OPTIONS = [
+    "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:randomly", "-m", "not slow and not soak",
+    "--capture", "sys", "--basetemp", "pytest-temp", "-W", "ignore::pytest.PytestAssertRewriteWarning",
+]  # fmt: skip
 
 
 def tree_copy(folder: Path) -> None:
@@ -65,16 +88,43 @@ def tree_copy(folder: Path) -> None:
             shutil.copy2(ROOT / name, folder / name)
 
 
+class FewExamples:
+    """A plugin: properties try a few examples, the same each time, and do not look for the smallest that fails."""
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        for item in items:
+            test = getattr(item, "obj", None)
+            if (usual := getattr(test, "_hypothesis_internal_use_settings", None)) is not None:
+                few = hypothesis.settings(
+                    usual,
+                    max_examples=min(usual.max_examples, EXAMPLES),
+                    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+                    deadline=None,
+                    database=None,
+                    derandomize=True,
+                    suppress_health_check=list(hypothesis.HealthCheck),
+                )
+                test._hypothesis_internal_use_settings = few
+
+
 class Recorder:
-    """A plugin: which lines each test reaches, and how long it takes."""
+    """A plugin: which lines each test reaches, and how much CPU time it takes."""
 
     def __init__(self, measured: coverage.Coverage) -> None:
         self.measured = measured
         self.seconds: dict[str, float] = defaultdict(float)
         self.failed: list[str] = []
 
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+    def pytest_sessionstart(self) -> None:
+        self.measured.start()
+        self.measured.switch_context("import")
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         self.measured.switch_context(item.nodeid)
+        before = sum(os.times()[:4])
+        yield
+        self.seconds[item.nodeid] = sum(os.times()[:4]) - before
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Iterator[None]:
@@ -86,7 +136,6 @@ class Recorder:
             self.measured.switch_context(request._pyfuncitem.nodeid)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.seconds[report.nodeid] += report.duration
         if report.failed:
             self.failed.append(report.nodeid)
 
@@ -111,46 +160,108 @@ class Chosen:
             self.failed = self.failed or "collection"
 
 
-def in_a_fork(folder: Path, arguments: list[str], plugin: Any, answer: Any, seconds: float) -> Any:
-    """What `answer()` gives in a fork where pytest has run in the copy; None if it ran out of time."""
+def forked(run: Callable[[], Any], seconds: float) -> Any:
+    """What `run` gives in a fork that has this CPU time; None if it ran out of it, or broke off."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.setpgid(0, 0)
-        os.close(reading)
-        quiet = os.open(os.devnull, os.O_RDWR)
-        for descriptor in (0, 1, 2):
-            os.dup2(quiet, descriptor)
-        limit = int(seconds)
-        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
-        os.chdir(folder)
-        sys.path[:] = [str(folder), *(entry for entry in sys.path if entry not in ("", str(ROOT)))]
-        for name in [name for name in sys.modules if name.split(".")[0] in ("tests", "tracekit")]:
-            del sys.modules[name]
-        os.environ.update(PYTHONPATH=str(folder), PYTHONDONTWRITEBYTECODE="1")
-        common = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not slow", "--basetemp", "pytest-temp"]
-        common += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-        pytest.main([*common, *arguments], plugins=[plugin])
-        os.write(writing, json.dumps(answer()).encode())
-        os._exit(0)
+        try:
+            os.setpgid(0, 0)
+            os.close(reading)
+            limit = int(seconds + 1)
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
+            os.write(writing, json.dumps(run()).encode())
+        finally:
+            os._exit(0)
     os.close(writing)
     end = time.monotonic() + 20 * seconds
-    while time.monotonic() < end and os.waitpid(pid, os.WNOHANG) == (0, 0):
-        time.sleep(0.02)
-    try:
-        os.killpg(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-    except (ProcessLookupError, ChildProcessError):
-        pass
+    while time.monotonic() < end and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        time.sleep(0.01)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)  # what it started, too
+    os.waitpid(pid, 0)
     with os.fdopen(reading) as pipe:
         text = pipe.read()
     return json.loads(text) if text else None
+
+
+def in_the_copy(folder: Path, arguments: list[str], plugins: list[Any]) -> None:
+    """In a fork: pytest, as if nothing of this project had been imported yet."""
+    quiet = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(quiet, descriptor)
+    os.chdir(folder)
+    sys.path[:] = [str(folder), *(entry for entry in sys.path if entry not in ("", str(ROOT)))]
+    for name in [name for name in sys.modules if name.split(".")[0] in ("tests", "tracekit")]:
+        del sys.modules[name]
+    os.environ.update(PYTHONPATH=str(folder), PYTHONDONTWRITEBYTECODE="1")
+    pytest.main([*OPTIONS, *arguments], plugins=[FewExamples(), *plugins])
+
+
+def in_a_fork(folder: Path, arguments: list[str], plugin: Any, answer: Callable[[], Any], seconds: float) -> Any:
+    """What `answer()` gives in a fork where pytest has run in the copy; None if it ran out of time."""
+
+    def run() -> Any:
+        in_the_copy(folder, arguments, [plugin])
+        return answer()
+
+    return forked(run, seconds)
+
+
+def changed_functions(path: str, before: str, after: str) -> dict[str, CodeType] | None:
+    """The functions (not those inside functions) that differ; None if a class or the module itself does."""
+
+    def inside(code: CodeType) -> list[CodeType]:
+        return [each for each in code.co_consts if isinstance(each, CodeType)]
+
+    def own(code: CodeType) -> tuple[Any, ...]:
+        """All but line numbers and what is inside."""
+        constants = ["code" if isinstance(each, CodeType) else repr(each) for each in code.co_consts]
+        variables = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
+        return code.co_code, code.co_exceptiontable, constants, variables
+
+    def same(one: CodeType, other: CodeType) -> bool:
+        return own(one) == own(other) and all(map(same, inside(one), inside(other)))
+
+    different: dict[str, CodeType] = {}
+
+    def compare(one: CodeType, other: CodeType) -> bool:
+        if one.co_flags & CO_OPTIMIZED:
+            if not same(one, other):
+                different[one.co_qualname] = other
+            return True
+        return own(one) == own(other) and all(map(compare, inside(one), inside(other)))
+
+    tidy = ast.unparse(ast.parse(before))
+    return different if compare(compile(tidy, path, "exec"), compile(after, path, "exec")) else None
+
+
+def put_in(module: str, functions: dict[str, CodeType]) -> None:
+    """Change functions that live already."""
+    for each in gc.get_objects():
+        if isinstance(each, FunctionType) and each.__module__ == module and each.__code__.co_qualname in functions:
+            each.__code__ = functions[each.__code__.co_qualname]
+        elif isinstance(each, functools._lru_cache_wrapper) and each.__module__.startswith("tracekit"):
+            each.cache_clear()
+
+
+@dataclass(frozen=True)
+class Job:
+    """A mutant, its tests, quickest first, and what to change in memory (None: import it anew)."""
+
+    name: str
+    path: str
+    mutant: Mutant
+    tests: list[str]
+    functions: dict[str, CodeType] | None
+    seconds: float
 
 
 class Room:
     """Some files and their tests: which test reaches which line."""
 
     def __init__(self, folder: Path, tests: list[str]) -> None:
+        self.folder = folder
         self.tests = [name for name in tests if (ROOT / name).exists()]
         data = folder / "coverage"
         data.unlink(missing_ok=True)
@@ -162,13 +273,7 @@ class Room:
             measured.save()
             return [plugin.seconds, plugin.failed]
 
-        class Start:
-            def pytest_sessionstart(self) -> None:
-                measured.start()
-                measured.switch_context("import")
-
-        arguments = [*self.tests, "-p", "no:randomly"]
-        given = in_a_fork(folder, arguments, _both(plugin, Start()), answer, 1500)
+        given = in_a_fork(folder, self.tests, plugin, answer, 1500)
         if given is None or given[1]:
             sys.exit(f"{' '.join(self.tests)} must pass first: {given and given[1]}")
         self.seconds: dict[str, float] = given[0]
@@ -179,47 +284,85 @@ class Room:
             lines = {line: set(names) for line, names in stored.contexts_by_lineno(path).items()}
             self.reached[str(Path(path).relative_to(folder))] = lines
 
-    def tests_of(self, path: str, mutant: Mutant) -> list[str]:
-        """Quickest first; all of the room's for what runs when it is imported."""
+    def job(self, name: str, path: str, mutant: Mutant) -> Job:
         contexts: set[str] = set()
         for line in range(mutant.lines[0], mutant.lines[1] + 1):
             contexts |= self.reached.get(path, {}).get(line, set())
         names = {name for name in contexts if name in self.seconds}
         for module in (name.removesuffix("*") for name in contexts if name.endswith("::*")):
             names |= {name for name in self.seconds if name.startswith(module)}
-        if mutant.function == "module" or (not names and "import" in contexts):
+        functions = changed_functions(path, (self.folder / path).read_text(), mutant.source)
+        if "import" in contexts:
+            functions = None
+            names = names or set(self.seconds)
+        elif functions is None:
             names = set(self.seconds)
-        return sorted(names, key=self.seconds.__getitem__)
+        spent, chosen = 0.0, []
+        for test in sorted(names, key=self.seconds.__getitem__):
+            if chosen and spent + self.seconds[test] > BUDGET:
+                break
+            spent += self.seconds[test]
+            chosen.append(test)
+        return Job(name, path, mutant, chosen, functions, 10 + 4 * spent)
 
 
-def _both(*plugins: Any) -> Any:
-    class Several:
-        def pytest_configure(self, config: pytest.Config) -> None:
-            for plugin in plugins:
-                config.pluginmanager.register(plugin)
+class InMemory:
+    """A plugin: when the room's tests are collected, each job runs its own in a fork."""
 
-    return Several()
+    def __init__(self, jobs: list[Job], folder: Path, done: Callable[[Job, str, str, float], None]) -> None:
+        self.jobs, self.folder, self.done = jobs, folder, done
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        items = {item.nodeid: item for item in session.items}
+        parent = os.getppid()
+        for job in self.jobs:
+            if os.getppid() != parent:
+                break
+            began = time.monotonic()
+            with written(self.folder / job.path, job.mutant.source):
+                failed = forked(functools.partial(self._run, job, items), job.seconds)
+            self.done(job, *outcome(failed), time.monotonic() - began)
+        return True
+
+    @staticmethod
+    def _run(job: Job, items: dict[str, pytest.Item]) -> list[str]:
+        put_in(job.path.removesuffix(".py").removesuffix("/__init__").replace("/", "."), job.functions or {})
+        files: dict[str, list[pytest.Item]] = defaultdict(list)
+        for name in job.tests:
+            files[name.split("::")[0]].append(items[name])
+        chosen = [item for several in files.values() for item in several]
+        plugin = Chosen(None)
+        chosen[0].config.pluginmanager.register(plugin)
+        for item, following in zip(chosen, [*chosen[1:], None], strict=True):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if plugin.failed:
+                break
+        return [plugin.failed]
 
 
-def fate(folder: Path, path: str, mutant: Mutant, room: Room) -> tuple[str, str]:
-    names = room.tests_of(path, mutant)
-    if not names:
-        return SURVIVED, "no test reaches it"
-    target = folder / path
+@contextlib.contextmanager
+def written(target: Path, source: str) -> Iterator[None]:
     original, status = target.read_bytes(), target.stat()
-    target.write_text(mutant.source)
+    target.write_text(source)
     os.utime(target, (status.st_atime, status.st_mtime + 1000))  # no compiled file is as new as that
-    plugin = Chosen(names)
-    files = sorted({name.split("::")[0] for name in names})
     try:
-        seconds = 30 + 5 * sum(room.seconds[name] for name in names)
-        failed = in_a_fork(folder, files, plugin, lambda: plugin.failed, seconds)
+        yield
     finally:
         target.write_bytes(original)
         os.utime(target, (status.st_atime, status.st_mtime))
+
+
+def outcome(failed: list[str] | None) -> tuple[str, str]:
     if failed is None:
         return TIMED_OUT, ""
-    return (KILLED, failed) if failed else (SURVIVED, "")
+    return (KILLED, failed[0]) if failed[0] else (SURVIVED, "")
+
+
+def imported_anew(folder: Path, job: Job) -> tuple[str, str]:
+    plugin = Chosen(job.tests)
+    files = sorted({name.split("::")[0] for name in job.tests})
+    with written(folder / job.path, job.mutant.source):
+        return outcome(in_a_fork(folder, files, plugin, lambda: [plugin.failed], job.seconds + 20))
 
 
 def equivalents() -> set[str]:
@@ -258,31 +401,46 @@ def main() -> None:
         for path in sorted(filter(lambda name: name.endswith(".py"), files.split()))
         for mutant in mutants((ROOT / path).read_text("utf-8"))
     }
-    chosen = random.Random(options.seed).sample(sorted(everything), min(options.sample, len(everything)))
-    chosen = [name for name in chosen if name.startswith(options.only)]
-    print(f"{len(chosen)} of {len(everything)} mutants")
+    # By a hash: a change of the code moves few mutants into the sample or out of it.
+    chosen = sorted(everything, key=lambda name: hashlib.sha256(f"{options.seed} {name}".encode()).digest())
+    chosen = sorted(name for name in chosen[: options.sample] if name.startswith(options.only))
+    print(f"{len(chosen)} of {len(everything)} mutants", flush=True)
     options.results.parent.mkdir(parents=True, exist_ok=True)
-    lines = options.results.read_text().splitlines() if options.results.exists() else []
-    results = {row["mutant"]: row for row in map(json.loads, lines)}
+
+    def stored() -> dict[str, dict[str, Any]]:
+        lines = options.results.read_text().splitlines() if options.results.exists() else []
+        return {row["mutant"]: row for row in map(json.loads, lines)}
+
+    results = stored()
     for module in HEAVY:
         __import__(module)
     with tempfile.TemporaryDirectory() as temporary, options.results.open("a") as out:
+
+        def done(job: Job, result: str, by: str, seconds: float) -> None:
+            row = {"mutant": job.name, "fate": result, "by": by, "seconds": round(seconds, 2)}
+            out.write(json.dumps(row) + "\n")
+            out.flush()
+
         folder = Path(temporary)
         tree_copy(folder)
-        rooms: dict[str, Room] = {}
-        for name in sorted(chosen):
-            if name in results:
+        for place, tests in ROOMS.items():
+            names = [name for name in chosen if name.startswith(place) and name not in results]
+            if not names:
                 continue
-            path, mutant = everything[name]
-            place = next(place for place in ROOMS if path.startswith(place))
-            if place not in rooms:
-                rooms[place] = Room(folder, ROOMS[place])
-            began = time.monotonic()
-            result, by = fate(folder, path, mutant, rooms[place])
-            results[name] = {"mutant": name, "fate": result, "by": by, "seconds": round(time.monotonic() - began, 2)}
-            out.write(json.dumps(results[name]) + "\n")
-            out.flush()
-    report(results, chosen)
+            room = Room(folder, tests)
+            jobs = [room.job(name, *everything[name]) for name in names]
+            in_memory = []
+            for job in jobs:
+                if not job.tests:
+                    done(job, SURVIVED, "no test reaches it", 0)
+                elif job.functions is not None:
+                    in_memory.append(job)
+                else:
+                    began = time.monotonic()
+                    done(job, *imported_anew(folder, job), time.monotonic() - began)
+            plugin = InMemory(in_memory, folder, done)
+            in_a_fork(folder, room.tests, plugin, list, 1e6)
+    report(stored(), chosen)
 
 
 if __name__ == "__main__":

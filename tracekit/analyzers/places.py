@@ -6,7 +6,7 @@ import posixpath
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -63,17 +63,22 @@ class Frame(NamedTuple):
     @property
     def module(self) -> str | None:
         """Of a library's file, as it is imported."""
-        of = library(self.file)
-        if of is None:
-            return None
-        if of[1].startswith("<frozen "):
-            return of[1][len("<frozen ") :].rstrip(">")
-        parts = posixpath.splitext(of[1])[0].split("/")[1:]
-        return ".".join(parts[:-1] if parts[-1] in _MODULE_FILES and len(parts) > 1 else parts)
+        return _module(self.file)
 
     @property
     def where(self) -> str:
         return f"{posixpath.basename(self.file)}:{self.line}"
+
+
+@lru_cache(1 << 12)
+def _module(file: str) -> str | None:
+    of = library(file)
+    if of is None:
+        return None
+    if of[1].startswith("<frozen "):
+        return of[1][len("<frozen ") :].rstrip(">")
+    parts = posixpath.splitext(of[1])[0].split("/")[1:]
+    return ".".join(parts[:-1] if parts[-1] in _MODULE_FILES and len(parts) > 1 else parts)
 
 
 class Places:
@@ -136,11 +141,11 @@ class Places:
             spent[held, waited] += int(sums[place])
         return [Pair(*pair, lost, lost / whole) for pair, lost in spent.most_common(most) if lost]
 
-    def _sums(self, column: str, rows: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    def _sums(self, column: str, rows: npt.NDArray[np.bool_], most: int = READ) -> list[tuple[int, int]]:
         stacks, of = np.unique(self._columns[column][rows], return_inverse=True)
         sums = np.zeros(len(stacks), np.int64)
         np.add.at(sums, of.reshape(-1), self._columns["duration"][rows])
-        return [(int(stacks[place]), int(sums[place])) for place in np.argsort(-sums, kind="stable")[:READ]]
+        return [(int(stacks[place]), int(sums[place])) for place in np.argsort(-sums, kind="stable")[:most]]
 
     def _listed(self, sums: list[tuple[int, int]], whole: int) -> list[str]:
         places: Counter[str] = Counter()
@@ -158,6 +163,14 @@ class Places:
         name = f"{leaf.module}.{leaf.function}" if leaf.module else None
         return matching(name, leaf.calls.split(", ") if leaf.calls else (), cause in (_IN_C, _ASLEEP), cause != _ASLEEP)
 
+    def by_own_line(self) -> dict[Frame, int]:
+        """What was waited by the innermost frame of the user's own code that held the GIL, else by the innermost."""
+        sums: Counter[Frame] = Counter()
+        for stack, spent in self._sums("holder_stack", np.full(self._blame.num_rows, True), self._blame.num_rows):
+            if frames := self.frames(stack):
+                sums[(frames[_own(frames) or 0])._replace(calls=None)] += spent
+        return dict(sums)
+
     def words(self, stack: int) -> str | None:
         """`handle (app.py:42) in json.loads -> raw_decode (decoder.py:353)`; None where it is not known."""
         if stack not in self._told:
@@ -167,16 +180,18 @@ class Places:
     def frames(self, stack: int) -> list[Frame]:
         """The innermost first; none of an unknown stack."""
         frames = []
-        while stack >= 0 and (row := self._rows.get(stack)) is not None:
-            (told,) = self._stacks.slice(row, 1).to_pylist()
-            frames.append(Frame(told["function"], told["file"], told["line"], told["calls"]))
-            stack = -1 if told["parent"] is None else told["parent"]
+        at: int | None = stack
+        while at is not None and at in self._known:
+            at, frame = self._known[at]
+            frames.append(frame)
         return frames
 
     @cached_property
-    def _rows(self) -> dict[int, int]:
-        ids = self._stacks.column("stack").to_pylist()
-        return dict(zip(ids, range(len(ids)), strict=True))
+    def _known(self) -> dict[int, tuple[int | None, Frame]]:
+        """Of each stack its parent and its innermost frame."""
+        names = ("stack", "parent", "function", "file", "line", "calls")
+        columns = (self._stacks.column(name).to_pylist() for name in names)
+        return {stack: (parent, Frame(*frame)) for stack, parent, *frame in zip(*columns, strict=True)}
 
 
 _IN_C = "long_hold"
@@ -184,12 +199,17 @@ _ASLEEP = "preemption"
 """Of this cause the holder is to blame only if it slept."""
 
 
+def _own(frames: Sequence[Frame]) -> int | None:
+    """The place of the innermost frame of the user's own code."""
+    return next((place for place, frame in enumerate(frames) if frame.module is None), None)
+
+
 def _words(frames: Sequence[Frame]) -> str | None:
     if not frames:
         return None
     leaf = frames[0]
     calls = f", calls {leaf.calls}" if leaf.calls else ""
-    own = next((place for place, frame in enumerate(frames) if frame.module is None), None)
+    own = _own(frames)
     if own == 0 or own is None:
         return printable(f"{leaf.function} ({leaf.where}{calls})")
     user, called = frames[own], frames[own - 1]

@@ -270,4 +270,5 @@ def comparison_content(comparison: Comparison) -> dict[str, Any]:
             }
             for change in comparison.findings
         ],
+        "lines": [[printable(line.where), line.before, line.after] for line in comparison.lines],
     }

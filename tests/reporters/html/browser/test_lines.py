@@ -82,3 +82,15 @@ def test_the_lines_are_those_of_the_table(open_report: Open, tmp_path: Path) -> 
 def test_without_stacks_there_is_no_such_section(open_report: Open) -> None:
     opened = open_report(trace_file("slide-sample.log"))
     assert opened.page.locator("section[aria-label='At which lines']").count() == 0
+
+
+def test_two_traces_are_compared_by_line(open_report: Open, tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text(TEXT)
+    (tmp_path / "b.log").write_text(TEXT.replace("stack: 3 = 2 3 355", "stack: 3 = 2 3 366"))
+    both = [tracekit.analyze(tmp_path / f"{name}.log") for name in "ab"]
+    opened = open_report(tmp_path / "a.log", tmp_path / "b.log")
+    shown = opened.page.get_by_role("region", name="Lines of both").locator("tbody tr").all_inner_texts()
+    lines = tracekit.compare(*both).lines
+    assert len(shown) == len(lines) >= 2
+    for text, line in zip(shown, lines, strict=True):
+        assert text.split("\t")[:3] == [line.where, *(f"{100 * share:.1f} %" for share in (line.before, line.after))]

@@ -26,13 +26,20 @@ function change(each) {
   );
 }
 
-export function comparison({ metrics, findings }, glossary) {
+function lineChanges(lines) {
+  const rows = lines.map(([where, before, after]) => el("tr", {}, el("th", { scope: "row" }, where), el("td", {}, value(before, "share")), el("td", {}, value(after, "share")), el("td", {}, value(after - before, "share", true))));
+  const head = el("thead", {}, el("tr", {}, ["waited while the GIL was held at", "A", "B", "change"].map((name) => el("th", { scope: "col" }, name))));
+  return el("div", { class: "metrics-scroll", tabindex: 0, role: "region", "aria-label": "Lines of both" }, el("table", { class: "metrics" }, head, el("tbody", {}, rows)));
+}
+
+export function comparison({ metrics, findings, lines }, glossary) {
   const rest = el("ol", { class: "changes" }, findings.slice(SHOWN).map(change));
   return el(
     "div",
     {},
     findings.length ? el("ol", { class: "changes" }, findings.slice(0, SHOWN).map(change)) : el("p", { class: "healthy" }, "Nothing worth naming in either."),
     rest.childElementCount ? [disclosure(count(rest.childElementCount, "smaller change"), "fewer changes", rest), rest] : null,
+    lines.length ? lineChanges(lines) : null,
     el("div", { class: "metrics-scroll", tabindex: 0, role: "region", "aria-label": "Numbers of both" }, el(
       "table",
       { class: "metrics" },
