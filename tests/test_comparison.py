@@ -170,3 +170,14 @@ def test_what_a_line_called_counts_for_the_users_line(tmp_path: Path) -> None:
     assert change.where == "app.py:42 (handle)"
     held = [row for row in analysis.stack_blame.to_pylist() if row["holder_stack"] in (1, 3)]
     assert change.before == change.after == sum(row["duration"] for row in held) / analysis.duration
+
+
+@pytest.mark.parametrize(("end", "shares"), [(1000, [0.01]), (1001, [])])
+def test_lines_are_told_from_one_percent_on(end: int, shares: list[float], tmp_path: Path) -> None:
+    """As findings are: what cost less in both traces is noise."""
+    (tmp_path / "t.log").write_text(
+        "# code: 1 = 1 f /srv/x.py\n# stack: 1 = 0 1 7\na - 0 ENTRY 0\na - 0 ACQUIRE 0\nw - 0 ENTRY 0\n"
+        f"w - 0 BUSY 0 sample=1\na - 0 RELEASE 10\nw - 0 ACQUIRE 10\nw - 0 RELEASE 10\na - 0 ENTRY {end}\n"
+    )
+    comparison = tracekit.compare(tmp_path / "t.log", tmp_path / "t.log")
+    assert [line.after for line in comparison.lines] == shares

@@ -15,6 +15,8 @@ _WHERE = {
         "TracekitError",
     ),
     "live.counting": ("count", "counters"),
+    "live.middleware": ("ASGIMiddleware", "WSGIMiddleware"),
+    "live.regions": ("Region", "region"),
     "querying": ("query",),
     "recorder.recording": ("Recording", "record", "recorded"),
     "sql": ("QueryError",),

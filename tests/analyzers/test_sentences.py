@@ -126,7 +126,9 @@ def test_the_four_kinds_are_found_when_they_are_told(tmp_path: Path) -> None:
     """From 1 % of the trace on: what is not worth a sentence fails no build either."""
     rows = turns(["a"], ["waiter"], MS)
     rows.append(f"a - 0 ENTRY {100 * MS}")
-    assert written(tmp_path, rows).found("queueing") == (1, 0.01)
+    analysis = written(tmp_path, rows)
+    assert analysis.found("queueing") == (1, 0.01)
+    assert one(analysis, "queueing").cost == 0.01
     rows[-1] = f"a - 0 ENTRY {100 * MS + 1}"
     analysis = written(tmp_path, rows)
     assert analysis.found("queueing") == (0, 0.0)

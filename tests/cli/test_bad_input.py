@@ -123,7 +123,7 @@ def test_missing_file(core: str, tmp_path: Path) -> None:
 
 
 def test_directory(core: str, tmp_path: Path) -> None:
-    assert analyze(core, tmp_path, code=2).stderr.startswith(f"{tmp_path}: is a directory. ")
+    assert analyze(core, tmp_path, code=2).stderr.startswith(f"{tmp_path}: has no traces in it. ")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -274,7 +274,7 @@ class Room:
             return [plugin.seconds, plugin.failed]
 
         given = in_a_fork(folder, self.tests, plugin, answer, 1500)
-        if given is None or given[1]:
+        if not given or not given[0] or given[1]:
             sys.exit(f"{' '.join(self.tests)} must pass first: {given and given[1]}")
         self.seconds: dict[str, float] = given[0]
         self.reached: dict[str, dict[int, set[str]]] = {}

@@ -23,6 +23,7 @@ from tracekit.cli.common import (
     say_faults,
     write,
 )
+from tracekit.cli.folders import is_folder_of_traces, traces_in
 from tracekit.cli.thresholds import with_thresholds
 from tracekit.errors import OptionError, TracekitError
 from tracekit.words import percent, printable
@@ -34,13 +35,16 @@ if TYPE_CHECKING:
 EXAMPLES = f"""\
 tracekit analyze app.gil.log
 tracekit analyze app.gil.log --json -o app.json
+tracekit analyze traces
 tracekit analyze app.gil.log --fail-on {",".join(KINDS[:2])} --max-cost 5%
 """
 
 
 @with_thresholds
 def analyze(
-    traces: Annotated[list[str], typer.Argument(metavar="TRACE...", help="Trace files; `-` is standard input.")],
+    traces: Annotated[
+        list[str], typer.Argument(metavar="TRACE...", help="Trace files, or a folder of them; `-` is standard input.")
+    ],
     as_json: AsJson = False,
     output: Output = None,
     strict: Strict = False,
@@ -76,6 +80,8 @@ def analyze(
         if output is None:
             require_standard_output()
         analyses, failed = [], False
+        folder = traces[0] if len(traces) == 1 and is_folder_of_traces(traces[0]) else None
+        traces = traces_in(traces)
         for path in traces:
             try:
                 with progress_of(path) as progress:
@@ -94,11 +100,12 @@ def analyze(
             if as_json:
                 from tracekit.reporters import json
 
-                text = json.render(analyses, named, as_list=len(traces) > 1)
+                text = json.render(analyses, named, as_list=len(traces) > 1 or folder is not None)
             else:
-                from tracekit.reporters import console
+                from tracekit.reporters import console, processes
 
-                text = as_text([console.render(analysis, named) for analysis in analyses], output)
+                parts = [console.render(analysis, named) for analysis in analyses] if folder is None else []
+                text = as_text(parts or [processes.render(folder or "", analyses)], output)
             write(text, output, traces)
         if as_json or output:
             for analysis in analyses:

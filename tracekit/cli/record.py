@@ -134,7 +134,7 @@ def _say_processes(processes: Processes) -> None:
         say(
             printable(
                 f"tracekit: {_shown(own.path)}.PID: {count(len(others), 'other process', 'other processes')} of the "
-                f"program, {count(events, 'event')}. See them all: tracekit fleet {folder}"
+                f"program, {count(events, 'event')}. See which of them matter: tracekit analyze {folder}"
             )
         )
     if processes.running:

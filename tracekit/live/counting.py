@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 import warnings
 from collections.abc import Iterable
 from typing import Literal, TypedDict, get_args
@@ -84,6 +85,10 @@ def started() -> ctypes.PyDLL | None:
         library.tk_counts_causes.restype = ctypes.c_char_p
         if library.tk_counts_bytes() != ctypes.sizeof(Count):
             raise AssertionError("live.counting.Count is not what counters.h has")
+        library.tk_tasks_follow.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+        asyncio = getattr(sys.modules.get("_asyncio"), "__file__", None)
+        loaded = ctypes.cast(ctypes.PyDLL(asyncio).PyInit__asyncio, ctypes.c_void_p) if asyncio else None
+        library.tk_tasks_follow(loaded, id(sys.intern("throw")))
         _State.causes = tuple(library.tk_counts_causes().decode().split())
         _State.library = library
     return _State.library
@@ -114,8 +119,18 @@ def counters() -> list[Counters]:
         number = library.tk_counts_read(read, ctypes.c_int64(room))
         if number <= room:
             break
-    rate = library.tk_counts_rate()
-    return [_told(one, rate) for one in read[:number]]
+    ns = rate()
+    return [_told(one, ns) for one in read[:number]]
+
+
+def rate() -> float:
+    """ns in one step of the clock that is counted by."""
+    return float(_State.library.tk_counts_rate()) if _State.library else 0.0
+
+
+def causes() -> tuple[str, ...]:
+    """Their names, in the order of `Count.causes`."""
+    return _State.causes
 
 
 def _told(one: Count, rate: float) -> Counters:

@@ -218,12 +218,17 @@ class Definitions:
         for (code, line), names in self.calls.items():
             yield f"calls: {code} = {line} {' '.join(_BLANK_OR_CONTROL.sub(_escape, name) for name in names)}"
         for number, name in self.regions.items():
-            yield f"region: {number} = {_escaped(name)}"
+            yield f"region: {number} = {region_words(name)}"
 
 
 def code_words(code: Code) -> str:
     """What stands behind the `ID = ` of a code's definition."""
     return f"{code.first_line} {_BLANK_OR_CONTROL.sub(_escape, code.function)} {_escaped(code.file)}"
+
+
+def region_words(name: str) -> str:
+    """What stands behind the `ID = ` of a region's definition."""
+    return _escaped(name)
 
 
 def _remember(dropped: set[int], number: int) -> None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from tracekit.errors import SourceError
 from tracekit.model.arrays import categories, optional_integers, strings
 from tracekit.model.attributes import BELONGS, FIELDS, LEAST, SPARSE, columns, with_attributes
-from tracekit.model.definitions import Code, code_words
+from tracekit.model.definitions import Code, code_words, region_words
 from tracekit.model.source import Source
 from tracekit.model.stream import BATCH_SCHEMA, EVENTS, THREAD_LIMIT, EventStream, event_column
 
@@ -41,12 +41,12 @@ _DEFINITION = np.dtype([("kind", "<u4"), ("first", "<u4"), ("second", "<u4"), ("
 _START = np.dtype([("pid", "<u4"), ("length", "<u4"), ("text", "V248")])
 _EVENTS, _THREADS, _DEFINITIONS, _STARTS = 1, 2, 3, 4
 _RECORDS = {_EVENTS: _RECORD, _THREADS: _THREAD, _DEFINITIONS: _DEFINITION, _STARTS: _START}
-_CODE, _STACK = 1, 2
+_CODE, _STACK, _REGION_NAME = 1, 2, 3
 _ENTRY, _RELEASE = 1, 3
 _NEW_THREAD, _NAME, _SYSTEM_NAME = 1, 2, 3
 _CHECK = 8
 _ATTRIBUTE = 16
-_CPU, _STACKS, _LOCK, _UNLOCKS, _UNLOCKS_LATE = 16, 17, 18, 19, 20
+_CPU, _STACKS, _LOCK, _UNLOCKS, _UNLOCKS_LATE, _REGION = 16, 17, 18, 19, 20, 21
 """Attributes belong to the event before them; their value stands where that has its clock, a second one in `ticks`."""
 _LATE = (_LOCK, _UNLOCKS_LATE)
 """These belong to their thread's last RELEASE: they are told when it has begun to wait, or when it ends."""
@@ -56,6 +56,7 @@ _KEYS = {
     _LOCK: ("lock", None),
     _UNLOCKS: ("unlocks", None),
     _UNLOCKS_LATE: ("unlocks", None),
+    _REGION: ("region", None),
 }
 _NO_TICKS = -(2**31)
 _SORTED_TOGETHER = 1 << 12  # events: an ENTRY is written late, but never by so many
@@ -116,7 +117,7 @@ class RawRecording(EventStream):
         self.header = header
         self._read = 0
         self._numbers: dict[int, str] = {}
-        self._attributes = _Attributes()
+        self._attributes = _Attributes(regions=not header["old_gil"])
         self._chunks = self._find_chunks()
         self._take_metadata()
         self._name_threads()
@@ -224,6 +225,10 @@ class RawRecording(EventStream):
                     code = Code(first, *(text.decode("utf-8", "replace") or "?" for text in texts))
                     self._take_definition("code", f"{codes} = {code_words(code)}")
                     place = -(-end // rows.itemsize) * rows.itemsize
+                elif kind == _REGION_NAME and function <= len(content):
+                    name = content[place:function].decode("utf-8", "replace") or "?"
+                    self._take_definition("region", f"{first} = {region_words(name)}")
+                    place = -(-function // rows.itemsize) * rows.itemsize
                 elif self.truncated:
                     return
                 else:
@@ -322,10 +327,12 @@ class RawRecording(EventStream):
 class _Attributes:
     """Attributes on their way from the records to the batches.
 
-    Sorting moves ENTRYs only, and these have none: so an attribute's event is known by its place among the others.
+    Sorting moves ENTRYs only, and these have theirs in them: so an attribute's event is known by its place among the
+    others.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, regions: bool) -> None:
+        self._regions = regions
         self._waiting: list[tuple[Integers, Record]] = []
         self._read = self._given = 0
         self._released = np.full(0, -1, np.int64)  # of each thread the place of its last RELEASE
@@ -371,13 +378,21 @@ class _Attributes:
             self._released = np.concatenate([self._released, np.full(most + 1 - len(self._released), -1, np.int64)])
         self._released[threads] = places  # of a thread given twice the last counts
 
+    def _entries(self, records: Record, codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.void]:
+        """An ENTRY of the new GIL has its region where others have ticks."""
+        rows = np.flatnonzero((codes == _ENTRY) & (records["ticks"] > 0)) if self._regions else np.empty(0, np.int64)
+        told = np.empty(len(rows), SPARSE)
+        told["row"], told["value"], told["key"] = rows, records["ticks"][rows], list(FIELDS).index("region")
+        return told
+
     def columns(self, records: Record) -> dict[str, pa.Array]:
         """The columns of the batch that these events become."""
         codes = (records["stamp"] & np.uint64(255)).astype(np.uint8)
         rows = np.flatnonzero(codes != _ENTRY)
         before, self._given = self._given, self._given + len(rows)
+        told = [self._entries(records, codes)]
         if not self._waiting:
-            return {}
+            return columns(told[0], len(records)) if len(told[0]) else {}
         places = np.concatenate([places for places, _ in self._waiting])
         waiting = np.concatenate([attributes for _, attributes in self._waiting])
         order = np.argsort(places, kind="stable")
@@ -387,7 +402,6 @@ class _Attributes:
         own = rows[places[begin:end] - before]
         those = waiting[begin:end]
         kinds, events = (those["stamp"] & np.uint64(255)).astype(np.uint8), _EVENT_CODES[codes[own]]
-        told = [np.empty(0, SPARSE)]
         for kind, keys in _KEYS.items():
             for key, values in zip(keys, (those["stamp"] >> np.uint64(8), those["ticks"]), strict=True):
                 if key is None:

@@ -16,7 +16,15 @@ from rich.text import Text
 from tracekit.analysis import Analysis
 from tracekit.analyzers import ANALYZERS, KINDS
 from tracekit.model.arrays import numbers
-from tracekit.reporters.sentences import facts, healthy, locks_behind_the_gil, not_observed, not_running, waiting
+from tracekit.reporters.sentences import (
+    beside,
+    facts,
+    healthy,
+    locks_behind_the_gil,
+    not_observed,
+    not_running,
+    waiting,
+)
 from tracekit.words import count, duration, percent, printable, share
 
 if TYPE_CHECKING:
@@ -155,7 +163,8 @@ def _heading(analysis: Analysis) -> Text:
     heading = Text(printable(analysis.path), style="bold")
     if "workload" in about:
         heading.append("\n" + printable(about["workload"]), style="italic not bold")
-    return heading.append("\n" + printable(", ".join(facts(analysis))), style="not bold")
+    heading.append("\n" + printable(", ".join(facts(analysis))), style="not bold")
+    return heading.append(f"\n{told}", style="not bold") if (told := beside(analysis)) else heading
 
 
 def _threads(analysis: Analysis) -> RenderableType:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from tracekit.analysis import Analysis
 from tracekit.analyzers import ANALYZERS
-from tracekit.words import count, duration, share
+from tracekit.words import count, duration, share, whole_number
 
 LEAST_WAITED = 0.001
 """Shares below this are not told."""
@@ -39,6 +39,15 @@ def facts(analysis: Analysis) -> list[str]:
     if about.get("lost", "0") != "0":
         told.append(f"{about['lost']} events lost by the recorder")
     return told
+
+
+def beside(analysis: Analysis) -> str:
+    """Which other processes there are, in the trace of the first; else empty."""
+    others = (whole_number(analysis.metadata.get("processes", ""), 10**6) or 1) - 1
+    if others < 1:
+        return ""
+    are = "the trace of 1 other process stands" if others == 1 else f"the traces of {others:,} other processes stand"
+    return f"This is the program's first process; {are} beside it. Which of them matter: tracekit analyze FOLDER."
 
 
 class Reason(NamedTuple):

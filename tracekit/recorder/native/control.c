@@ -15,6 +15,7 @@
 #include "locks.h"
 #include "new_gil.h"
 #include "old_gil.h"
+#include "regions.h"
 #include "rights.h"
 #include "stacks.h"
 #include "state.h"
@@ -49,6 +50,7 @@ static void in_forked_child(void) {
     tk_the_gil.waiting = 0;
     tk_the_gil.late = NULL;
     tk_the_gil.recording++;
+    tk_regions_forked();
     tk_counts_forked();
     tk_threads_anew();
     tk_raw_forked();
@@ -167,6 +169,7 @@ TK_PUBLIC void tk_calls_of(const void *code) {
 TK_PUBLIC int32_t tk_record_stop(void) {
     if (old_gil || !(TK_LOAD(tk_the_gil.on) & TK_WRITING))
         return 0;
+    tk_regions_define();
     change(tk_the_gil.on & ~TK_WRITING);
     tk_stacks_end();
     if (!tk_the_gil.on)

@@ -8,6 +8,7 @@
 #define TK_CPU_H
 
 #include "events.h"
+#include "regions.h"
 
 /* While events are only counted the readings are fewer, all threads' together. */
 enum { TK_CPU_GAP_NS = 100000, TK_CPU_COUNTING_GAP_NS = 500000 };
@@ -23,6 +24,7 @@ static inline void tk_acquire_event(tk_thread *self, int32_t ticks) {
     uint64_t now = tk_now();
     tk_event(self, TK_ACQUIRE, now, ticks);
     self->acquired = now;
+    tk_region_hold_begins(self, now);
 }
 
 static inline void tk_cpu_begin(tk_thread *self) {
@@ -39,6 +41,8 @@ static inline void tk_release_event(tk_thread *self, uint32_t check, int32_t tic
     int known = TK_RARE(self->acquired && now - self->acquired > tk_cpu_gap) && tk_cpu_used(self, now, &cpu_ns);
     if (known)
         tk_attribute(self, TK_CPU, cpu_ns, 0);
+    if (TK_RARE(self->region | self->long_region))
+        tk_tell_region(self, now);
     if (TK_RARE(self->last_unlocked != NULL))
         tk_tell_unlocks(self);
     if (tk_the_gil.on & TK_COUNTING)

@@ -26,7 +26,7 @@ static inline void tk_write_event(tk_thread *self, uint32_t code, uint64_t clock
     tk_record *record = tk_out.next++;
     record->stamp = (clock - tk_out.zero) << 8 | code;
     record->thread = self->number;
-    record->ticks = ticks;
+    record->ticks = code == TK_ENTRY && TK_RARE(self->region) ? (int32_t)self->region : ticks;
     __atomic_store_n(&tk_out.chunk->count, tk_out.chunk->count + 1, __ATOMIC_RELEASE);
 }
 

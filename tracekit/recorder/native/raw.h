@@ -11,11 +11,12 @@
 enum { TK_RAW_VERSION = 2, TK_HEADER_BYTES = 1 << 16, TK_CHUNK_BYTES = 1 << 18, TK_NAME_BYTES = 112 };
 enum { TK_ENTRY = 1, TK_ACQUIRE, TK_RELEASE, TK_BUSY, TK_RETRY, TK_CHECK = 8 };  /* TK_CHECK: a bit of a RELEASE */
 /* From version 2 on: attributes of the event before them, by the same thread; the value stands where events have the clock. */
-enum { TK_ATTRIBUTE = 16, TK_CPU = TK_ATTRIBUTE, TK_STACKS, TK_LOCK, TK_UNLOCKS, TK_UNLOCKS_LATE };
-/* TK_STACKS: its own, and in `ticks` the holder's. TK_UNLOCKS: one lock each. TK_LOCK, TK_UNLOCKS_LATE: of its last RELEASE. */
+enum { TK_ATTRIBUTE = 16, TK_CPU = TK_ATTRIBUTE, TK_STACKS, TK_LOCK, TK_UNLOCKS, TK_UNLOCKS_LATE, TK_REGION };
+/* TK_STACKS: its own, and in `ticks` the holder's. TK_UNLOCKS: one lock each. TK_LOCK, TK_UNLOCKS_LATE: of its last RELEASE.
+   TK_REGION: of a RELEASE; an ENTRY of the new GIL has it in `ticks`. */
 enum { TK_EVENTS = 1, TK_THREADS, TK_DEFINITIONS, TK_STARTS };
 enum { TK_NEW_THREAD = 1, TK_NAME = 2, TK_SYSTEM_NAME = 3 };
-enum { TK_CODE = 1, TK_STACK = 2 };
+enum { TK_CODE = 1, TK_STACK = 2, TK_REGION_NAME = 3 };
 enum { TK_STOPPED = 1, TK_REPLACED };
 enum { TK_START_BYTES = 248 };
 
@@ -63,6 +64,9 @@ typedef union {
     struct {
         uint32_t kind, parent, code, line;
     } stack;
+    struct {
+        uint32_t kind, number, name_bytes, none;
+    } region;                  /* its name follows */
 } tk_definition;
 
 typedef struct {

@@ -28,12 +28,17 @@ typedef struct tk_thread {
     uint32_t tid;
     uint8_t state, named, learning;
     uint8_t name_length;
+    uint8_t asked;             /* it is not in a task that was running before tasks were followed */
     uint8_t wants_stack;       /* of its hold: nobody could take a sample of it */
     uint32_t sample;           /* the last stack that somebody saw it in, in this hold */
     uint64_t sampled;          /* and when; 0: nobody */
     void *python_state;        /* what the interpreter knows of it, in this hold */
     struct tk_trail *trail;    /* the stack that it was last seen in */
     struct tk_count *count;
+    uintptr_t coroutine;       /* that an event loop runs in it */
+    struct tk_task *task, *own_task;  /* of that coroutine; of the thread */
+    uint32_t region, long_region;  /* told in the file: the one it works on; the one it did longest, in its hold */
+    uint64_t stretch, long_stretch;  /* since when, and how long */
     uint32_t unlocks[TK_MOST_UNLOCKS];  /* in its hold */
     const void *last_unlocked;  /* in its hold; its number is known to be there, or of no use */
     uint8_t unlock_count;

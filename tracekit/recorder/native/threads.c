@@ -8,6 +8,7 @@
 
 #include "attributes.h"
 #include "counters.h"
+#include "regions.h"
 #include "threads.h"
 #include "writer.h"
 
@@ -30,6 +31,7 @@ void tk_thread_begin(tk_thread *self) {
     self->last = self->acquired = self->cpu_clock = 0;
     self->state = TK_IDLE;
     self->count = NULL;
+    self->asked = 0;
     pthread_setspecific(at_end, self);
     if (tk_the_gil.on & TK_COUNTING && self->named)
         tk_count_name(self, self->tid, self->name, self->name_length);
@@ -41,6 +43,7 @@ void tk_thread_number(tk_thread *self) {
     self->unlock_count = self->waited_for = 0;
     self->last_unlocked = NULL;
     TK_STORE(self->late, 0);
+    self->region = self->long_region = 0;
     self->number = numbers++;
     tk_thread_tell(self);
 }
@@ -70,6 +73,7 @@ static void thread_ends(void *ending) {
         size_t length = strnlen(comm, COMM_BYTES);
         if (length && tk_the_gil.on & TK_WRITING && self->file == tk_the_gil.file)
             tk_raw_thread(TK_SYSTEM_NAME, self->number, self->tid, comm, length);
+        tk_regions_thread_ends(self);
         tk_count_ended(self, comm, length);
     }
     pthread_mutex_unlock(guard);

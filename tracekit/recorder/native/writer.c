@@ -216,8 +216,8 @@ void tk_raw_thread(uint32_t kind, uint32_t number, uint32_t tid, const char *tex
 int tk_raw_define(const tk_definition *definition, const char *function, const char *file_name) {
     enum { MOST = (TK_CHUNK_BYTES - sizeof(tk_chunk)) / sizeof *definition };
     int before = errno;
-    int is_code = definition->code.kind == TK_CODE;
-    size_t text = is_code ? definition->code.function_bytes + definition->code.file_bytes : 0;
+    int has_text = definition->code.kind != TK_STACK;
+    size_t text = has_text ? definition->code.function_bytes + definition->code.file_bytes : 0;
     size_t count = 1 + (text + sizeof *definition - 1) / sizeof *definition;
     if (!tk_out.header || file.full)
         return 0;
@@ -233,9 +233,10 @@ int tk_raw_define(const tk_definition *definition, const char *function, const c
     }
     tk_definition *place = (tk_definition *)(file.definitions + 1) + file.definitions->count;
     *place = *definition;
-    if (is_code) {
+    if (has_text) {
         memcpy(place + 1, function, definition->code.function_bytes);
-        memcpy((char *)(place + 1) + definition->code.function_bytes, file_name, definition->code.file_bytes);
+        if (file_name)
+            memcpy((char *)(place + 1) + definition->code.function_bytes, file_name, definition->code.file_bytes);
     }
     __atomic_store_n(&file.definitions->count, file.definitions->count + count, __ATOMIC_RELEASE);
     return 1;
@@ -285,6 +286,12 @@ tk_start_record *tk_raw_started(uint32_t pid, const char *text, size_t length) {
 void tk_raw_not_started(tk_start_record *record) {
     if (record)
         record->pid = 0;
+}
+
+/* Names a region. 0: no room. */
+int tk_raw_define_region(uint32_t number, const char *name, size_t length) {
+    tk_definition told = {.region = {.kind = TK_REGION_NAME, .number = number, .name_bytes = (uint32_t)length}};
+    return tk_raw_define(&told, name, NULL);
 }
 
 /* From now on the process may have no right to open the file, or no descriptor to do it with. Under the guard. */
