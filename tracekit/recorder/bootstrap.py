@@ -1,9 +1,11 @@
 """Runs inside the program that is recorded, before it: Python 2.7 and 3, standard library only.
 
     python bootstrap.py LIBRARY BASE STATUS MAX_BYTES STACKS FOLLOW VERSION script|module TARGET [ARGS...]
+    python bootstrap.py -- script|module|command TARGET [ARGS...]
 
 It starts the recorder, says on the descriptor STATUS that it did or why not, and then is out of the way: TARGET runs as
-`__main__`, as if Python had been started with it.
+`__main__`, as if Python had been started with it. The second form is for a Python that a recorded program starts, and
+that would not be told by its environment (`-I`, `-E`, `-S`).
 """
 
 import atexit
@@ -176,8 +178,13 @@ def as_bytes(text):
 def name_threads(tell):
     """Has the recorder told each thread's name when it starts and when it is renamed. Returns what undoes that."""
     import threading
+    import weakref
 
-    tids = {}
+    try:
+        from _thread import get_ident
+    except ImportError:
+        from thread import get_ident
+    tids, owners = {}, {}
     thread_class = threading.Thread
     set_ident, plain = thread_class._set_ident, thread_class.name
 
@@ -185,9 +192,17 @@ def name_threads(tell):
         text = as_bytes(plain.fget(thread))
         tids[thread.ident] = tell(tid, text, len(text))
 
+    def begins(thread):
+        """In the system's thread that calls this. gevent's threads are greenlets, and begin in one of another's."""
+        place = get_ident()
+        owner = owners[place]() if place in owners else None
+        if owner is None or owner is thread or not owner.is_alive():
+            owners[place] = weakref.ref(thread)
+            known(thread, 0)
+
     def _set_ident(self):
         set_ident(self)
-        known(self, 0)
+        begins(self)
 
     def set_name(self, value):
         plain.fset(self, value)
@@ -198,9 +213,10 @@ def name_threads(tell):
     thread_class._set_ident, thread_class.name = _set_ident, watched
     here = threading.current_thread()
     for thread in threading.enumerate():
-        tid = 0 if thread is here else getattr(thread, "native_id", None)
-        if tid is not None:
-            known(thread, tid)
+        if thread is here:
+            begins(thread)
+        elif getattr(thread, "native_id", None) is not None:
+            known(thread, thread.native_id)
 
     def undo():
         if thread_class.__dict__["_set_ident"] is _set_ident:
@@ -284,6 +300,23 @@ def run_module(module, arguments):
     runpy._run_module_as_main(module)
 
 
+def run_command(code, arguments):
+    """As `python -c CODE ARGUMENTS` does."""
+    sys.argv[:] = ["-c"] + arguments
+    replace_own_path("")
+    main = sys.modules["__main__"].__dict__
+    kept = {key: main[key] for key in ("__builtins__",)}
+    main.clear()
+    main.update(kept, __name__="__main__", __doc__=None, __package__=None)
+    if sys.version_info[0] == 3:
+        from importlib.machinery import BuiltinImporter
+
+        main.update(__spec__=None, __loader__=BuiltinImporter)
+        if sys.version_info < (3, 14):
+            main["__annotations__"] = {}
+    exec(compile(code, "<string>", "exec", 0, True), main)
+
+
 def is_archive(path):
     import zipfile
 
@@ -291,7 +324,7 @@ def is_archive(path):
 
 
 def replace_own_path(folder):
-    if not getattr(sys.flags, "safe_path", False):
+    if not (getattr(sys.flags, "safe_path", False) or getattr(sys.flags, "isolated", False)):
         sys.path[0] = folder
 
 
@@ -310,7 +343,34 @@ def hide_own_frames():
     sys.excepthook = hook
 
 
+def run(kind, target, arguments):
+    try:
+        {"module": run_module, "script": run_script, "command": run_command}[kind](target, arguments)
+    except SystemExit:
+        raise
+    except BaseException:
+        hide_own_frames()
+        raise
+
+
+def main_of_started():
+    kind, target = sys.argv[2:4]
+    arguments = sys.argv[4:]
+    hook = os.path.join(os.path.dirname(os.path.abspath(__file__)), "follow", "sitecustomize.py")
+    follow = {"__name__": "tracekit_follow", "__file__": hook}
+    with io.open(hook) as source:
+        exec(compile(source.read(), hook, "exec"), follow)
+    follow["begin"](globals())
+    if hasattr(sys, "orig_argv"):
+        place = len(sys.orig_argv) - len(sys.argv)
+        sys.orig_argv[place : place + 3] = {"module": ["-m"], "script": [], "command": ["-c"]}[kind]
+    run(kind, target, arguments)
+
+
 def main():
+    if sys.argv[1] == "--":
+        main_of_started()
+        return
     library, base, status, max_bytes, stacks, follow, version, kind, target = sys.argv[1:10]
     arguments = sys.argv[10:]
     as_typed = [sys.executable] + (["-m"] if kind == "module" else []) + [target] + arguments
@@ -328,13 +388,7 @@ def main():
     os.close(status)
     if hasattr(sys, "orig_argv"):
         sys.orig_argv[:] = as_typed
-    try:
-        (run_module if kind == "module" else run_script)(target, arguments)
-    except SystemExit:
-        raise
-    except BaseException:
-        hide_own_frames()
-        raise
+    run(kind, target, arguments)
 
 
 if __name__ == "__main__":

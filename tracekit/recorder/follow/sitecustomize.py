@@ -9,13 +9,15 @@ import os
 import sys
 
 
-def begin():
+def begin(inside=None):
+    """inside: the recorder's functions, if they are there already."""
     told = leave_no_trace()
     if not told:
         return
     started_by, session, max_bytes, stacks, version, base = told
     try:
-        inside, here = load_bootstrap()
+        here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        inside = inside or load_bootstrap(here)
         try:
             recorder = inside["Recorder"](os.path.join(here, "_recorder.so"))
             recorder.follow(base, int(max_bytes), int(stacks), "all", version, session)
@@ -42,13 +44,12 @@ def leave_no_trace():
     return [told[0]] + told[2:] if len(told) == 7 else None
 
 
-def load_bootstrap():
-    """The recorder's functions, and the folder where it is."""
-    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+def load_bootstrap(here):
+    """The recorder's functions."""
     inside = {"__name__": "tracekit_bootstrap", "__file__": os.path.join(here, "bootstrap.py")}
     with io.open(inside["__file__"]) as source:
         exec(compile(source.read(), inside["__file__"], "exec"), inside)
-    return inside, here
+    return inside
 
 
 def read_command():
@@ -69,6 +70,7 @@ def tell_why(base, reason):
     os.close(notes)
 
 
-begin()
-del sys.modules["sitecustomize"]
-import sitecustomize  # noqa: E402, F401  the program's own; without one Python takes this error for what it means
+if __name__ == "sitecustomize":
+    begin()
+    del sys.modules["sitecustomize"]
+    import sitecustomize  # noqa: F401  the program's own; without one Python takes this error for what it means
