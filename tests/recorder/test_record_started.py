@@ -17,7 +17,7 @@ names = [name for name in os.environ if name.startswith(("TRACEKIT", "PYTHON"))]
 print([(name, os.environ[name]) for name in sorted(names)], sys.argv, sys.path, getattr(sys, "orig_argv", 0))
 try:
     import sitecustomize
-    print(sitecustomize.WHOSE, sitecustomize.__file__)
+    print(getattr(sitecustomize, "WHOSE", None), sitecustomize.__file__)
 except ImportError as error: print(error)
 """
 STARTS = """
