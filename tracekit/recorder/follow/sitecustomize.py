@@ -34,12 +34,15 @@ def leave_no_trace():
     own = os.path.dirname(os.path.abspath(__file__))
     told = os.environ.pop("TRACEKIT_FOLLOW", "").split(":", 6)
     first, _, rest = os.environ.get("PYTHONPATH", "").partition(":")
+    was_set = rest or told[1:2] == ["1"]
     if first == own:
-        if rest or told[1:2] == ["1"]:
+        if was_set:
             os.environ["PYTHONPATH"] = rest
         else:
             del os.environ["PYTHONPATH"]
-    sys.path[:] = [folder for folder in sys.path if folder != own]
+    # To Python 2 an empty one means the current folder.
+    instead = [os.getcwd()] if was_set and not rest and sys.version_info[0] == 2 else []
+    sys.path[:] = [path for folder in sys.path for path in ([folder] if folder != own else instead)]
     sys.path_importer_cache.pop(own, None)
     return [told[0]] + told[2:] if len(told) == 7 else None
 
