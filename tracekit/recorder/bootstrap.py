@@ -49,13 +49,20 @@ class Recorder(object):
 
     def start(self, base, max_bytes, stacks, metadata):
         """Records into BASE.raw. Raises Refused, OSError: the file cannot be written."""
+        self._record(self.library.tk_record_start, base, max_bytes, stacks, metadata)
+
+    def ring(self, base, max_bytes, metadata):
+        """Records the newest events into BASE.raw whenever nothing else is recorded. Raises Refused, OSError."""
+        self._record(self.library.tk_ring_start, base, max_bytes, True, metadata)
+
+    def _record(self, start, base, max_bytes, stacks, metadata):
         import ctypes
 
         old = make_ready()
         metadata = metadata + [("stacks", take_stacks(self.library) if stacks else "off")]
         text = as_bytes("".join("%s: %s\n" % item for item in metadata))
         no_file = ctypes.c_int32()
-        wrong = self.library.tk_record_start(as_path(base), text, len(text), max_bytes, old, ctypes.byref(no_file))
+        wrong = start(as_path(base), text, len(text), max_bytes, old, ctypes.byref(no_file))
         if wrong and no_file.value:
             raise Refused("%s.raw: cannot be written: %s. Name another file with -o." % (base, as_text(wrong)))
         self._begun(wrong)
@@ -112,10 +119,11 @@ def load(path):
         )
     if library.tk_recorder_abi() != ABI:
         raise Refused("%s: belongs to another version of tracekit. Install tracekit again." % path)
-    library.tk_record_start.restype = ctypes.c_char_p
-    library.tk_record_start.argtypes = [
-        ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_int32, ctypes.c_void_p,
-    ]  # fmt: skip
+    for start in (library.tk_record_start, library.tk_ring_start):
+        start.restype = ctypes.c_char_p
+        start.argtypes = [
+            ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_int32, ctypes.c_void_p,
+        ]  # fmt: skip
     library.tk_count_start.restype = ctypes.c_char_p
     library.tk_name_thread.argtypes = [ctypes.c_int32, ctypes.c_char_p, ctypes.c_int32]
     library.tk_follow_prepare.argtypes = [

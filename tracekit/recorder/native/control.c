@@ -4,7 +4,9 @@
    once to begin at a moment at which nobody holds it, once to end at such a moment. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -20,6 +22,7 @@
 #include "stacks.h"
 #include "state.h"
 #include "threads.h"
+#include "watch.h"
 
 static void *(*save_thread)(void);
 static void (*restore_thread)(void *);
@@ -55,6 +58,7 @@ static void in_forked_child(void) {
     tk_threads_anew();
     tk_raw_forked();
     tk_stacks_forked();
+    tk_watch_forked();
     if (old_gil)
         tk_old_gil_forked();
 }
@@ -130,32 +134,98 @@ static int change(int next) {
     return TK_LOAD(tk_the_gil.on) == next;
 }
 
+typedef struct {
+    char base[4096];
+    char *metadata;
+    uint64_t metadata_bytes, max_bytes;
+} target;
+
+/* What is recorded into while nobody asks for a recording. */
+static target ring;
+static int in_ring;
+
+static const char *begin_file(const target *into, int *no_file) {
+    const char *wrong = tk_raw_open(into->base, into->metadata, into->metadata_bytes, into->max_bytes, old_gil);
+    *no_file = wrong != NULL;
+    if (wrong)
+        return wrong;
+    tk_stacks_begin();
+    tk_threads_anew();
+    tk_locks_anew();
+    if (change(tk_the_gil.on | TK_WRITING))
+        return NULL;
+    tk_stacks_end();
+    tk_raw_discard();
+    return "the interpreter's GIL could not be followed";
+}
+
+static void end_file(void) {
+    tk_regions_define();
+    change(tk_the_gil.on & ~TK_WRITING);
+    tk_stacks_end();
+    tk_raw_close(1);
+}
+
 /* Starts to record into BASE.raw. max_bytes: of a ring that keeps the newest events, or 0. *no_file: the interpreter can
    be recorded, but the file cannot be written. */
 TK_PUBLIC const char *tk_record_start(const char *base, const char *metadata, uint64_t metadata_bytes, uint64_t max_bytes,
                                       int32_t old, int32_t *no_file) {
+    target into = {.metadata = (char *)metadata, .metadata_bytes = metadata_bytes, .max_bytes = max_bytes};
+    int was_in_ring = in_ring;
     *no_file = 0;
-    if (TK_LOAD(tk_the_gil.on) & TK_WRITING)
+    if (TK_LOAD(tk_the_gil.on) & TK_WRITING && !in_ring)
         return "a recording is already running in this process";
+    if (strlen(base) >= sizeof into.base) {
+        *no_file = 1;
+        return strerror(ENAMETOOLONG);
+    }
+    strcpy(into.base, base);
     const char *wrong = prepare(old);
     if (wrong)
         return wrong;
-    wrong = tk_raw_open(base, metadata, metadata_bytes, max_bytes, old);
-    if (wrong)
-        *no_file = 1;
-    else {
-        tk_stacks_begin();
-        tk_threads_anew();
-        tk_locks_anew();
-        if (change(tk_the_gil.on | TK_WRITING))
-            return NULL;
-        tk_stacks_end();
-        tk_raw_discard();
-        wrong = "the interpreter's GIL could not be followed";
-    }
+    if (in_ring)
+        end_file();
+    in_ring = 0;
+    wrong = begin_file(&into, no_file);
+    int none;
+    if (wrong && was_in_ring)
+        in_ring = !begin_file(&ring, &none);
     if (!tk_the_gil.on)
         forget();
     return wrong;
+}
+
+/* Records into a ring, BASE.raw, for as long as the process lives and whenever it is not recorded into another file. */
+TK_PUBLIC const char *tk_ring_start(const char *base, const char *metadata, uint64_t metadata_bytes, uint64_t max_bytes,
+                                    int32_t old, int32_t *no_file) {
+    const char *wrong = prepare(old);
+    *no_file = strlen(base) >= sizeof ring.base;
+    if (*no_file || wrong)
+        return wrong ? wrong : strerror(ENAMETOOLONG);
+    if (!(ring.metadata = malloc(metadata_bytes + 1)))
+        return strerror(ENOMEM);
+    strcpy(ring.base, base);
+    memcpy(ring.metadata, metadata, metadata_bytes);
+    ring.metadata_bytes = metadata_bytes;
+    ring.max_bytes = max_bytes;
+    if (tk_is_writing())
+        return NULL;
+    wrong = begin_file(&ring, no_file);
+    in_ring = !wrong;
+    if (wrong)
+        ring.base[0] = 0;
+    if (!tk_the_gil.on)
+        forget();
+    return wrong;
+}
+
+TK_PUBLIC void tk_ring_stop(void) {
+    ring.base[0] = 0;
+    if (in_ring)
+        end_file();
+    in_ring = 0;
+    if (!tk_the_gil.on)
+        forget();
 }
 
 /* Other objects than the interpreter start programs and change limits, too. */
@@ -167,14 +237,14 @@ TK_PUBLIC void tk_calls_of(const void *code) {
 /* Stops it, and puts back what was redirected if nothing is counted. Only of the new GIL. Returns 0 where nothing was
    being recorded. */
 TK_PUBLIC int32_t tk_record_stop(void) {
-    if (old_gil || !(TK_LOAD(tk_the_gil.on) & TK_WRITING))
+    int none;
+    if (old_gil || !tk_is_writing() || in_ring)
         return 0;
-    tk_regions_define();
-    change(tk_the_gil.on & ~TK_WRITING);
-    tk_stacks_end();
+    end_file();
+    if (ring.base[0])
+        in_ring = !begin_file(&ring, &none);
     if (!tk_the_gil.on)
         forget();
-    tk_raw_close(1);
     return 1;
 }
 
