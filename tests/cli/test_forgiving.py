@@ -109,7 +109,17 @@ def test_doctor() -> None:
     done = run("doctor")
     assert done.returncode == 0
     lines = {line[4:].partition(":")[0]: line[:2] for line in done.stdout.splitlines()}
-    assert list(lines) == ["tracekit", "core", "recorder", "interpreters", "SQL", "fleet", "Perfetto", "browser"]
+    assert list(lines) == [
+        "tracekit",
+        "core",
+        "recorder",
+        "interpreters",
+        "attach",
+        "SQL",
+        "fleet",
+        "Perfetto",
+        "browser",
+    ]
     without = run("doctor", env={"TRACEKIT_CORE": "python"}).stdout
     assert "NO  core:         TRACEKIT_CORE=python is set" in without
 

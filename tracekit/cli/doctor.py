@@ -36,6 +36,7 @@ def _checks() -> Iterator[Check]:
     yield _core()
     yield _recorder()
     yield _interpreters()
+    yield _attaching()
     yield _module("SQL", "duckdb", "tracekit query", "pip install duckdb")
     yield _module("fleet", "distributed", "tracekit fleet", "pip install 'tracekit[fleet]'")
     yield _module("Perfetto", "perfetto", "tracekit convert -o TRACE.pftrace", "pip install 'tracekit[perfetto]'")
@@ -77,6 +78,18 @@ def _interpreters() -> Check:
     if not executables:
         return "interpreters", True, f"{sys.executable}; --python EXE names others"
     return "interpreters", True, ", ".join(executables.values())
+
+
+def _attaching() -> Check:
+    """Whether `record --pid` can reach programs of Pythons before 3.14, which need a debugger."""
+    used = "tracekit record --pid"
+    gdb = shutil.which("gdb")
+    scope = Path("/proc/sys/kernel/yama/ptrace_scope")
+    if os.geteuid() and scope.exists() and scope.read_text().strip() != "0":
+        return "attach", False, f"{used}: the system forbids it. Run it as root, or sysctl kernel.yama.ptrace_scope=0"
+    if gdb is None:
+        return "attach", False, f"{used} needs gdb for Pythons before 3.14: apt install gdb, dnf install gdb"
+    return "attach", True, f"{used}, by {gdb} or, from Python 3.14 on, sys.remote_exec"
 
 
 def _module(what: str, module: str, used: str, install: str) -> Check:

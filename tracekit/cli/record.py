@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -25,8 +26,9 @@ tracekit record -m http.server
 tracekit record python -X dev app.py
 tracekit record -o tests.log -- pytest -x
 tracekit record --max-size 100M --report app.html app.py
+tracekit record --pid 4711 --duration 30s
 """
-_WITH_VALUE = ("-o", "--output", "--python", "--max-size", "--report", "--follow")
+_WITH_VALUE = ("-o", "--output", "--python", "--max-size", "--report", "--follow", "--pid", "--duration")
 
 
 class COMMAND(Command):
@@ -62,6 +64,11 @@ def record(
     python: Annotated[
         str | None, typer.Option(metavar="EXE", help="Run it on this Python, 2.7 or 3.6 and newer.")
     ] = None,
+    pid: Annotated[int | None, typer.Option(metavar="PID", help="Record a Python program that runs already.")] = None,
+    duration: Annotated[
+        str | None,
+        typer.Option(metavar="DURATION", help="With --pid: for so long, e.g. 30s; without it, until Ctrl-C."),
+    ] = None,
     max_size: Annotated[
         str | None,
         typer.Option(metavar="SIZE", help="Keep only the newest events, up to this size, e.g. 100M."),
@@ -85,6 +92,17 @@ def record(
         from tracekit.recorder.recording import alone, trace_writer, write_recordings
         from tracekit.version import VERSION
 
+        if pid is not None:
+            if program or module or python or follow != FOLLOW[0]:
+                raise OptionError(
+                    "--pid records a program that runs already.", "Leave the script, --python and --follow away."
+                )
+            trace = (output or Path(f"{pid}.gil.log")).absolute()
+            processes = _attach(pid, trace, duration, size_of("--max-size", max_size) or 0, not no_stacks)
+            _tell(processes, trace, analyze_it, report)
+            return
+        if duration is not None:
+            raise OptionError("--duration goes with --pid.", "Leave it away: the recording ends with the program.")
         to_run = program_of(program or [], module, python)
         trace = (output or Path(f"{_stem(to_run)}.gil.log")).absolute()
         trace_writer(trace)
@@ -101,16 +119,49 @@ def record(
             except TracekitError as error:  # the program ran, and it ends as that did
                 say_error(error)
                 _end_as(code)
-        _say_processes(processes)
-        if analyze_it:
-            from tracekit.cli.analyze import print_summary
-
-            print_summary(str(trace))
-        if report is not None:
-            from tracekit.cli.report import write_report
-
-            write_report([str(trace)], report)
+        _tell(processes, trace, analyze_it, report)
         _end_as(code)
+
+
+def _attach(pid: int, trace: Path, duration: str | None, limit: int, stacks: bool) -> Processes:
+    """Records a process that runs, until the time is over, it ends, or somebody wants this to end."""
+    from tracekit.cli.thresholds import nanoseconds
+    from tracekit.recorder.attach import Attachment
+    from tracekit.recorder.recording import alone, trace_writer, write_recordings
+    from tracekit.version import VERSION
+
+    asked: list[int] = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+
+    seconds = None if duration is None else nanoseconds("--duration", duration) / 10**9
+    trace_writer(trace)
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with alone(trace):
+            attachment = Attachment(pid)
+            attachment.start(str(trace), max_bytes=limit, stacks=stacks, version=VERSION)
+            until = "" if seconds is None else f" for {seconds:g} s"
+            say(printable(f"tracekit: recording {pid}{until}, by {attachment.how}. Ctrl-C ends this, not the program."))
+            attachment.wait(seconds, lambda: bool(asked))
+            attachment.stop()
+            return write_recordings(trace)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _tell(processes: Processes, trace: Path, analyze_it: bool, report: Path | None) -> None:
+    _say_processes(processes)
+    if analyze_it:
+        from tracekit.cli.analyze import print_summary
+
+        print_summary(str(trace))
+    if report is not None:
+        from tracekit.cli.report import write_report
+
+        write_report([str(trace)], report)
 
 
 def _stem(program: Program) -> str:

@@ -8,7 +8,7 @@ thread or rival of -1 is none.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -70,6 +70,7 @@ RETRY_ROW = _layout(seq="i8", clock="i8", thread="i4", holder="i4", kind="i4", p
 DISTRIBUTION_ROW = _layout(count="i8", p50="i8", p90="i8", p99="i8", max="i8", thread="i4", kind="i4")
 HANDOFF_ROW = _layout(count="i8", from_thread="i4", to_thread="i4")
 WAITING_ROW = _layout(waiters="i8", duration="i8")
+LOCK_ROW = _layout(lock="i8", duration="i8", waits="i8", releaser_waited="i8", waiter="i4", releaser="i4")
 
 HISTOGRAM_ROW = _layout(low="i8", high="i8", count="i8", thread="i4", kind="i4")
 """Durations from `low` to below `high`."""
@@ -77,10 +78,12 @@ HISTOGRAM_ROW = _layout(low="i8", high="i8", count="i8", thread="i4", kind="i4")
 LAYOUTS = {
     "threads": THREAD_ROW, "blame": BLAME_ROW, "causes": CAUSE_ROW, "stack_blame": STACK_BLAME_ROW,
     "shared_waits": SHARED_ROW, "distributions": DISTRIBUTION_ROW,
-    "handoffs": HANDOFF_ROW, "waiting": WAITING_ROW, "histograms": HISTOGRAM_ROW,
+    "handoffs": HANDOFF_ROW, "waiting": WAITING_ROW, "histograms": HISTOGRAM_ROW, "locks": LOCK_ROW,
     "holds": HOLD_ROW, "waits": WAIT_ROW, "switches": SWITCH_ROW, "faults": FAULT_ROW, "retries": RETRY_ROW,
 }  # fmt: skip
-"""From `holds` on they only come from a machine that keeps rows."""
+KEPT = ("holds", "waits", "switches", "faults", "retries", "clocks")
+"""What only comes from a machine that is told to keep it: these of `LAYOUTS`, and the clocks of the events. Numbered
+as the bits in core.h."""
 
 RETRY_KINDS = ("alone", "lost_round", "timeout", "hand_over")
 DISTRIBUTIONS = ("wait", "contended_wait", "hold", "switch_latency")
@@ -276,7 +279,7 @@ C_STRUCTS = {
     "tk_thread_totals": THREAD_ROW, "tk_blame": BLAME_ROW, "tk_cause": CAUSE_ROW,
     "tk_stack_blame": STACK_BLAME_ROW, "tk_shared_waits": SHARED_ROW, "tk_hold": HOLD_ROW,
     "tk_wait": WAIT_ROW, "tk_switch": SWITCH_ROW, "tk_fault": FAULT_ROW, "tk_retry": RETRY_ROW,
-    "tk_distribution": DISTRIBUTION_ROW, "tk_handoff": HANDOFF_ROW, "tk_waiting": WAITING_ROW,
+    "tk_distribution": DISTRIBUTION_ROW, "tk_handoff": HANDOFF_ROW, "tk_waiting": WAITING_ROW, "tk_lock_wait": LOCK_ROW,
     "tk_bucket": HISTOGRAM_ROW, "tk_finding": FINDING_ROW, "tk_finding_group": GROUP_ROW, "tk_cell": CELL_ROW,
     "tk_picture_hold": PICTURE_HOLD_ROW, "tk_picture_wait": PICTURE_WAIT_ROW, "tk_window": WINDOW_ROW,
     "tk_knot": KNOT_ROW,
@@ -340,7 +343,8 @@ class TooManyPairs(MemoryError):
 class Machine(Protocol):
     """The state machine. Splitting the events into batches anywhere changes nothing."""
 
-    keep_rows: bool
+    kept: Collection[str]
+    """Of `KEPT`, at least."""
     native_handle: int | None
     """The C object, for a parser that can feed it without batches."""
 
@@ -361,7 +365,8 @@ class Machine(Protocol):
         """The rows of one of `LAYOUTS`.
 
         These, and those of `findings`, `groups` and `picture`, may be the native core's own memory, which the next
-        `feed` or `forget` overwrites: copy what is to live longer.
+        `feed` or `forget` overwrites: copy what is to live longer. Those of `KEPT` stay as they are from one `forget`
+        to the next, so that another thread can read them meanwhile.
         """
 
     def findings(self, kind: str) -> Rows:
@@ -371,10 +376,10 @@ class Machine(Protocol):
         """All findings of one of `analyzers.COLLECTED`, kept or not, by their threads: of layout `GROUP_ROW`."""
 
     def clocks(self) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]]:
-        """For each batch the rows' clock and, in a timed trace, tick clock. Only where rows are kept."""
+        """For each batch the rows' clock and, in a timed trace, tick clock. Only where they are kept."""
 
     def forget(self) -> None:
-        """Drops what `clocks`, `findings` and `rows` have given so far of the tables from `holds` on.
+        """Drops what `clocks`, `findings` and `rows` have given so far of what is kept.
 
         For a trace whose rows do not all fit in memory: call it after each batch.
         """

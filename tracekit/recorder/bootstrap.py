@@ -10,7 +10,6 @@ import atexit
 import binascii
 import io
 import os
-import platform
 import sys
 
 ABI = 3
@@ -59,24 +58,36 @@ class Recorder(object):
         import ctypes
 
         old = make_ready()
-        metadata = metadata + [("stacks", take_stacks(self.library) if stacks else "off")]
-        text = as_bytes("".join("%s: %s\n" % item for item in metadata))
+        text = self._head(stacks, metadata)
         no_file = ctypes.c_int32()
         wrong = start(as_path(base), text, len(text), max_bytes, old, ctypes.byref(no_file))
-        if wrong and no_file.value:
-            raise Refused("%s.raw: cannot be written: %s. Name another file with -o." % (base, as_text(wrong)))
-        self._begun(wrong)
+        refuse(wrong, base if no_file.value else None)
+        self._undo = name_threads(self.library.tk_name_thread)
         if self._follows:
             self._redirect_extensions(old)
 
     def count(self):
         """Counts what each thread does, from now to the end of the process. Raises Refused."""
-        self._begun(self.library.tk_count_start(make_ready()))
-
-    def _begun(self, wrong):
-        if wrong:
-            raise Refused("%s: cannot be recorded: %s." % (name(), as_text(wrong)))
+        refuse(self.library.tk_count_start(make_ready()))
         self._undo = name_threads(self.library.tk_name_thread)
+
+    def join(self, base, max_bytes, stacks, metadata):
+        """As `start`, from a thread that is none of the program's: it begins when that lets go of the GIL for good."""
+        import ctypes
+
+        text = self._head(stacks, metadata)
+        names, self._undo = name_threads_of_others(self.library.tk_name_thread)
+        lines = as_bytes("".join("%d %s\n" % (tid, " ".join(name.split())) for tid, name in names))
+        no_file = ctypes.c_int32()
+        wrong = self.library.tk_record_join(as_path(base), text, len(text), max_bytes, lines, ctypes.byref(no_file))
+        if wrong:
+            self._put_back()
+        refuse(wrong, base if no_file.value else None)
+
+    def leave(self):
+        """After `join`, once the library has ended the recording."""
+        self._put_back()
+        atexit.unregister(self.library.tk_stacks_end)
 
     def _redirect_extensions(self, old):
         """Of these modules some interpreters have objects of their own."""
@@ -94,15 +105,32 @@ class Recorder(object):
             self.library.tk_calls_of(ctypes.c_void_p(where(function)))
 
     def stop(self):
+        self._put_back()
+        self.library.tk_record_stop()
+
+    def _head(self, stacks, metadata):
+        metadata = metadata + [("stacks", take_stacks(self.library) if stacks else "off")]
+        return as_bytes("".join("%s: %s\n" % item for item in metadata))
+
+    def _put_back(self):
         for undo in self._undo:
             undo()
-        self.library.tk_record_stop()
+        self._undo = []
+
+
+def refuse(wrong, no_file=None):
+    """Raises Refused, if something is wrong. no_file: what cannot be written."""
+    if wrong and no_file is not None:
+        raise Refused("%s.raw: cannot be written: %s. Name another file with -o." % (no_file, as_text(wrong)))
+    if wrong:
+        raise Refused("%s: cannot be recorded: %s." % (name(), as_text(wrong)))
 
 
 def load(path):
     if (sys.version_info[0] == 3 and sys.version_info < (3, 2)) or sys.version_info < (2, 7):
         raise Refused("%s: only 2.7, and 3.2 or newer, can be recorded." % name())
-    if platform.python_implementation() != "CPython":
+    # Not by `platform`, which imports `threading`: that is the main thread's to do.
+    if "PyPy" in sys.version or (getattr(sys, "implementation", None) and sys.implementation.name != "cpython"):
         raise Refused("%s: it is not CPython. Record the program on CPython." % name())
     if "t" in getattr(sys, "abiflags", ""):
         raise Refused("%s: this is a free-threaded build, which has no GIL. Record on one with a GIL." % name())
@@ -124,6 +152,10 @@ def load(path):
         start.argtypes = [
             ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_int32, ctypes.c_void_p,
         ]  # fmt: skip
+    library.tk_record_join.restype = ctypes.c_char_p
+    library.tk_record_join.argtypes = [
+        ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_char_p, ctypes.c_void_p,
+    ]  # fmt: skip
     library.tk_count_start.restype = ctypes.c_char_p
     library.tk_name_thread.argtypes = [ctypes.c_int32, ctypes.c_char_p, ctypes.c_int32]
     library.tk_follow_prepare.argtypes = [
@@ -185,6 +217,35 @@ def name_threads(tell):
     """Has the recorder told each thread's name when it starts and when it is renamed. Returns what undoes that."""
     import threading
 
+    known, undo = watch_names(tell)
+    here = threading.current_thread()
+    for thread in threading.enumerate():
+        tid = 0 if thread is here else getattr(thread, "native_id", None)
+        if tid is not None:
+            known(thread, tid)
+    return [undo]
+
+
+def name_threads_of_others(tell):
+    """The same from a thread that `threading` does not know. Returns the names, by tid, and what undoes it."""
+    if "threading" not in sys.modules:  # importing it here would make this thread its main one
+        return [(os.getpid(), "MainThread")], []
+    import threading
+
+    names = []
+    known, undo = watch_names(tell)
+    for thread in threading.enumerate():
+        tid = getattr(thread, "native_id", None)
+        if tid is not None:
+            known(thread, tid)
+            names.append((tid, thread.name))
+    return names, [undo]
+
+
+def watch_names(tell):
+    """Returns what tells a thread's name, and what undoes it all."""
+    import threading
+
     tids = {}
     thread_class = threading.Thread
     set_ident, plain = thread_class._set_ident, thread_class.name
@@ -204,11 +265,6 @@ def name_threads(tell):
 
     watched = property(plain.fget, set_name, plain.fdel, plain.__doc__)
     thread_class._set_ident, thread_class.name = _set_ident, watched
-    here = threading.current_thread()
-    for thread in threading.enumerate():
-        tid = 0 if thread is here else getattr(thread, "native_id", None)
-        if tid is not None:
-            known(thread, tid)
 
     def undo():
         if thread_class.__dict__["_set_ident"] is _set_ident:
@@ -216,7 +272,7 @@ def name_threads(tell):
         if thread_class.name is watched:
             thread_class.name = plain
 
-    return [undo]
+    return known, undo
 
 
 def describe(arguments, version):

@@ -6,7 +6,7 @@ It is the oracle of the native core's tests; it charges every clock step to ever
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -50,6 +50,7 @@ from tracekit.model.rows import (
 from tracekit.model.stream import ACQUIRE, BUSY, ENTRY, RELEASE, RETRY
 from tracekit.timeline.causes import PREEMPTED_FROM, Causes
 from tracekit.timeline.distributions import buckets, quantile
+from tracekit.timeline.locks import LockWaits
 from tracekit.timeline.picture import DrawnHold, DrawnRetry, DrawnWait, PlainPicture
 
 ALONE, LOST_ROUND, TIMEOUT, HAND_OVER = range(4)
@@ -93,8 +94,8 @@ class PlainMachine:
 
     native_handle: int | None = None
 
-    def __init__(self, interval: int, keep_rows: bool, options: Options) -> None:
-        self.keep_rows = keep_rows
+    def __init__(self, interval: int, kept: Collection[str], options: Options) -> None:
+        self.kept = kept
         self._options = options
         self._interval = interval
         self._threads: list[_Thread] = []
@@ -114,6 +115,9 @@ class PlainMachine:
         self._waiting: Counter[int] = Counter()
         self._free_wanted = self._free_wanted_at_release = 0
         self._causes = Causes()
+        self._locks = LockWaits()
+        self._summed = {"causes": self._causes.rows, "stack_blame": self._causes.stack_rows}
+        self._summed |= {"shared_waits": self._causes.shared_rows, "locks": self._locks.rows}
         self._convoys = Convoys(options, self._causes.settle)
         self._frozen = FrozenSignals(options)
         self._found: dict[str, list[FoundRow]] = {kind: [] for kind in COLLECTED}
@@ -154,7 +158,7 @@ class PlainMachine:
             self._step(*row)
             clocks.append(self._clock)
             tick_clocks.append(self._ticks.now)
-        if self.keep_rows:
+        if self.kept:
             self._clocks.append((np.array(clocks, np.int64), np.array(tick_clocks, np.int64) if self._timed else None))
 
     def _step(self, thread: int, event: int, ticks: int, checks: int, time: int) -> None:
@@ -177,6 +181,7 @@ class PlainMachine:
             if totals.forced_at is not None:
                 totals.not_running += self._clock - totals.forced_at
             totals.forced_at = None
+            self._locks.entry(thread, self._clock, self._hold is not None and not holds)
             self._waits[thread] = self._new_wait(thread, self._seq)
         elif event in (BUSY, RETRY):
             if not wait:
@@ -203,6 +208,7 @@ class PlainMachine:
                 totals.last_release = self._release_kind(checks)
                 totals.forced_at = self._clock if totals.last_release == CHECK else None
                 self._hold.cpu, self._hold.stack = self._told.cpu, self._told.stack or NO_STACK
+                self._locks.release(self._told, self._hold, self._seq, self._clock)
                 self._close_hold(self._seq, totals.last_release, ticks)
             else:
                 self._fault("release-without-acquire", error, thread)
@@ -244,7 +250,7 @@ class PlainMachine:
         self._keep("faults", self._seq, thread, *key)
 
     def _keep(self, table: str, *row: int) -> None:
-        if self.keep_rows:
+        if self.kept:
             self._rows[table].append(row)
 
     def _contend(self, wait: Wait, event: int) -> None:
@@ -391,6 +397,7 @@ class PlainMachine:
         return holding, [self._drawn_wait(wait, NO_SEQ) for wait in self._waits.values() if wait.contended]
 
     def finish(self) -> None:
+        self._locks.finish(self._clock)
         if self._hold:
             self._close_hold(NO_SEQ, UNKNOWN)
         for thread in range(len(self._threads)):
@@ -436,12 +443,8 @@ class PlainMachine:
                 for holder, duration in t.blame.items()
                 if duration
             ]
-        elif table == "causes":
-            rows = self._causes.rows()
-        elif table == "stack_blame":
-            rows = self._causes.stack_rows()
-        elif table == "shared_waits":
-            rows = self._causes.shared_rows()
+        elif table in self._summed:
+            rows = self._summed[table]()
         elif table == "distributions":
             rows = [
                 (durations.total(), *(quantile(durations, q) for q in (50, 90, 99, 100)), thread, kind)

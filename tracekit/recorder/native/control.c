@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "control.h"
 #include "counters.h"
 #include "cpu.h"
 #include "ending.h"
@@ -27,7 +28,7 @@
 static void *(*save_thread)(void);
 static void (*restore_thread)(void *);
 static void (*release_lock)(void), (*acquire_lock)(void);
-static int old_gil;
+static int old_gil, joined;
 
 TK_PUBLIC int32_t tk_recorder_abi(void) {
     return 3;
@@ -46,8 +47,9 @@ static void in_forked_child(void) {
     if (!tk_the_gil.on)
         return;
     tk_the_gil.pid = (uint32_t)getpid();
-    if (tk_follow_how == TK_FOLLOW_NONE)
+    if (joined || tk_follow_how == TK_FOLLOW_NONE)  /* in the child of a joined one nobody would end it */
         TK_STORE(tk_the_gil.on, tk_the_gil.on & ~TK_WRITING);
+    joined = 0;
     tk_the_gil.holder = tk_the_gil.last_holder = NULL;
     tk_the_gil.drop_request = 0;
     tk_the_gil.waiting = 0;
@@ -75,6 +77,7 @@ static const char *find(int old) {
         return "the process has no CPython interpreter in it";
     if (old)
         wrong = tk_old_gil_prepare();
+    tk_slots_restore();        /* a forked child may have its parent's */
     if (!wrong)
         wrong = tk_slots_replace(save_thread, old ? tk_old_gil_hooks : tk_new_gil_hooks,
                                  old ? tk_old_gil_hook_count : tk_new_gil_hook_count);
@@ -110,8 +113,8 @@ static const char *prepare(int old) {
     return wrong;
 }
 
-/* From the next moment on at which nobody holds the GIL this is done with events. 0: it cannot be followed. */
-static int change(int next) {
+/* This is done with events as soon as the calling thread lets go of the GIL. */
+static void change_later(int next) {
     static int prepared;
     if (!prepared) {
         pthread_atfork(NULL, NULL, in_forked_child);
@@ -130,6 +133,11 @@ static int change(int next) {
     }
     tk_the_gil.next = next;
     tk_the_gil.changer = &tk_self;
+}
+
+/* From now on. 0: the GIL cannot be followed. */
+static int change(int next) {
+    change_later(next);
     let_go_and_take_back();
     return TK_LOAD(tk_the_gil.on) == next;
 }
@@ -144,21 +152,6 @@ typedef struct {
 static target ring;
 static int in_ring;
 
-static const char *begin_file(const target *into, int *no_file) {
-    const char *wrong = tk_raw_open(into->base, into->metadata, into->metadata_bytes, into->max_bytes, old_gil);
-    *no_file = wrong != NULL;
-    if (wrong)
-        return wrong;
-    tk_stacks_begin();
-    tk_threads_anew();
-    tk_locks_anew();
-    if (change(tk_the_gil.on | TK_WRITING))
-        return NULL;
-    tk_stacks_end();
-    tk_raw_discard();
-    return "the interpreter's GIL could not be followed";
-}
-
 static void end_file(void) {
     tk_regions_define();
     change(tk_the_gil.on & ~TK_WRITING);
@@ -166,33 +159,115 @@ static void end_file(void) {
     tk_raw_close(1);
 }
 
-/* Starts to record into BASE.raw. max_bytes: of a ring that keeps the newest events, or 0. *no_file: the interpreter can
-   be recorded, but the file cannot be written. */
-TK_PUBLIC const char *tk_record_start(const char *base, const char *metadata, uint64_t metadata_bytes, uint64_t max_bytes,
-                                      int32_t old, int32_t *no_file) {
-    target into = {.metadata = (char *)metadata, .metadata_bytes = metadata_bytes, .max_bytes = max_bytes};
-    int was_in_ring = in_ring;
-    *no_file = 0;
-    if (TK_LOAD(tk_the_gil.on) & TK_WRITING && !in_ring)
-        return "a recording is already running in this process";
-    if (strlen(base) >= sizeof into.base) {
-        *no_file = 1;
-        return strerror(ENAMETOOLONG);
-    }
-    strcpy(into.base, base);
-    const char *wrong = prepare(old);
-    if (wrong)
-        return wrong;
+static void leave_ring(void) {
     if (in_ring)
         end_file();
     in_ring = 0;
-    wrong = begin_file(&into, no_file);
-    int none;
-    if (wrong && was_in_ring)
-        in_ring = !begin_file(&ring, &none);
+}
+
+/* Once nothing else is recorded. NULL, or why it cannot be. */
+static const char *go_on_in_ring(void) {
+    if (!ring.base[0] || tk_is_writing())
+        return NULL;
+    const char *wrong = tk_raw_open(ring.base, ring.metadata, ring.metadata_bytes, ring.max_bytes, old_gil);
+    if (wrong)
+        return wrong;
+    tk_stacks_begin();
+    tk_threads_anew();
+    tk_locks_anew();
+    in_ring = change(tk_the_gil.on | TK_WRITING);
+    if (in_ring)
+        return NULL;
+    tk_stacks_end();
+    tk_raw_discard();
+    return "the interpreter's GIL could not be followed";
+}
+
+/* All but the beginning. max_bytes: of a ring that keeps the newest events, or 0. *no_file: the interpreter can be recorded,
+   but the file cannot be written. */
+static const char *open_recording(const char *base, const char *metadata, uint64_t metadata_bytes, uint64_t max_bytes,
+                                  int32_t old, int32_t *no_file) {
+    *no_file = 0;
+    if ((tk_is_writing() && !in_ring) || joined)
+        return "a recording is already running in this process";
+    const char *wrong = prepare(old);
+    if (wrong)
+        return wrong;
+    leave_ring();
+    wrong = tk_raw_open(base, metadata, metadata_bytes, max_bytes, old);
+    if (wrong) {
+        *no_file = 1;
+        go_on_in_ring();
+        if (!tk_the_gil.on)
+            forget();
+        return wrong;
+    }
+    tk_stacks_begin();
+    tk_threads_anew();
+    tk_locks_anew();
+    return NULL;
+}
+
+/* Starts to record into BASE.raw. */
+TK_PUBLIC const char *tk_record_start(const char *base, const char *metadata, uint64_t metadata_bytes, uint64_t max_bytes,
+                                      int32_t old, int32_t *no_file) {
+    const char *wrong = open_recording(base, metadata, metadata_bytes, max_bytes, old, no_file);
+    if (wrong || change(tk_the_gil.on | TK_WRITING))
+        return wrong;
+    tk_stacks_end();
+    tk_raw_discard();
+    go_on_in_ring();
     if (!tk_the_gil.on)
         forget();
-    return wrong;
+    return "the interpreter's GIL could not be followed";
+}
+
+/* In mid-run, from a thread that is none of the program's: all but tk_record_go. names: lines `TID NAME` of the threads that
+   there are. */
+TK_PUBLIC const char *tk_record_join(const char *base, const char *metadata, uint64_t metadata_bytes, uint64_t max_bytes,
+                                     const char *names, int32_t *no_file) {
+    const char *wrong = open_recording(base, metadata, metadata_bytes, max_bytes, 0, no_file);
+    if (wrong)
+        return wrong;
+    joined = 1;
+    for (const char *end; *names && (end = strchr(names, '\n')); names = end + 1) {
+        char *name;
+        uint32_t tid = (uint32_t)strtoul(names, &name, 10);
+        if (*name == ' ' && ++name < end)
+            tk_raw_thread(TK_NAME, UINT32_MAX, tid, name, (size_t)(end - name));
+    }
+    return NULL;
+}
+
+/* It begins when this thread lets go of the GIL next, so that its first event is the ACQUIRE of who takes it then. */
+void tk_record_go(void) {
+    if (joined)
+        change_later(tk_the_gil.on | TK_WRITING);
+}
+
+/* Ends it, without the GIL: under the guard nobody writes. Whoever holds the GIL has its last RELEASE now. */
+void tk_record_halt(void) {
+    pthread_mutex_t *guard = TK_LOAD(tk_the_gil.guard);
+    if (!guard || pthread_mutex_lock(guard))
+        return;
+    if (joined && tk_is_writing()) {
+        if (tk_the_gil.holder)
+            tk_event(tk_the_gil.holder, TK_RELEASE, tk_now(), TK_NO_TICKS);
+        TK_STORE(tk_the_gil.on, tk_the_gil.on & ~TK_WRITING);
+        tk_raw_close(1);
+    }
+    pthread_mutex_unlock(guard);
+}
+
+/* After tk_record_halt, with the GIL: puts back what was redirected if nothing is counted. */
+void tk_record_leave(void) {
+    if (!joined)
+        return;
+    joined = 0;
+    tk_stacks_end();
+    go_on_in_ring();
+    if (!tk_the_gil.on)
+        forget();
 }
 
 /* Records into a ring, BASE.raw, for as long as the process lives and whenever it is not recorded into another file. */
@@ -202,28 +277,26 @@ TK_PUBLIC const char *tk_ring_start(const char *base, const char *metadata, uint
     *no_file = strlen(base) >= sizeof ring.base;
     if (*no_file || wrong)
         return wrong ? wrong : strerror(ENAMETOOLONG);
+    free(ring.metadata);
     if (!(ring.metadata = malloc(metadata_bytes + 1)))
         return strerror(ENOMEM);
     strcpy(ring.base, base);
     memcpy(ring.metadata, metadata, metadata_bytes);
     ring.metadata_bytes = metadata_bytes;
     ring.max_bytes = max_bytes;
-    if (tk_is_writing())
-        return NULL;
-    wrong = begin_file(&ring, no_file);
-    in_ring = !wrong;
-    if (wrong)
+    wrong = go_on_in_ring();
+    if (wrong) {
         ring.base[0] = 0;
-    if (!tk_the_gil.on)
-        forget();
+        *no_file = 1;
+        if (!tk_the_gil.on)
+            forget();
+    }
     return wrong;
 }
 
 TK_PUBLIC void tk_ring_stop(void) {
     ring.base[0] = 0;
-    if (in_ring)
-        end_file();
-    in_ring = 0;
+    leave_ring();
     if (!tk_the_gil.on)
         forget();
 }
@@ -237,12 +310,10 @@ TK_PUBLIC void tk_calls_of(const void *code) {
 /* Stops it, and puts back what was redirected if nothing is counted. Only of the new GIL. Returns 0 where nothing was
    being recorded. */
 TK_PUBLIC int32_t tk_record_stop(void) {
-    int none;
-    if (old_gil || !tk_is_writing() || in_ring)
+    if (old_gil || joined || !tk_is_writing() || in_ring)
         return 0;
     end_file();
-    if (ring.base[0])
-        in_ring = !begin_file(&ring, &none);
+    go_on_in_ring();
     if (!tk_the_gil.on)
         forget();
     return 1;

@@ -83,7 +83,7 @@ static int hook_unlock(pthread_mutex_t *mutex) {
         return pthread_mutex_unlock(mutex);
     }
     if (tk_the_gil.on) {
-        if (tk_the_gil.changer)  /* the release with which it began to be followed */
+        if (tk_the_gil.changer == self)  /* the release with which it began to be followed */
             tk_the_gil.changer = NULL;
         else if (self->state == TK_DROPPED && self->recording == tk_the_gil.recording)
             self->state = TK_IDLE;
@@ -149,7 +149,7 @@ const char *tk_new_gil_learn(void *(*save)(void), void (*restore)(void *)) {
     int end = tk_self.learning;
     tk_self.learning = TK_LEARN_NOTHING;
     if (end != TK_LEARNED)
-        return "the interpreter's GIL is not a mutex and a condition as in CPython 3.2 to 3.13";
+        return "the interpreter's GIL is not a mutex and a condition as in CPython 3.2 to 3.15";
     TK_STORE(tk_the_gil.cond, learned.cond);
     TK_STORE(tk_the_gil.guard, learned.mutex);
     return NULL;

@@ -114,16 +114,15 @@ void tk_nodes_end(void) {
 
 /* Code of this file is not shown in stacks. */
 TK_PUBLIC void tk_stacks_hide(int64_t file) {
-    for (size_t i = 0; i < hidden_count; i++)
+    for (size_t i = 0; i < MOST_HIDDEN; i++)
         if (hidden_files[i] == (uintptr_t)file)
             return;
-    if (hidden_count < MOST_HIDDEN)
-        hidden_files[hidden_count++] = (uintptr_t)file;
+    hidden_files[hidden_count++ % MOST_HIDDEN] = (uintptr_t)file;  /* the oldest are of recordings that ended */
 }
 
 static int is_hidden(uintptr_t file, const char *function, int32_t bytes) {
     static const char shim[] = "<shim>", trampoline[] = "<interpreter trampoline>";
-    for (size_t i = 0; i < hidden_count; i++)
+    for (size_t i = 0; i < MOST_HIDDEN; i++)
         if (hidden_files[i] == file)
             return 1;
     return (bytes == sizeof shim - 1 && !memcmp(function, shim, sizeof shim - 1)) ||
