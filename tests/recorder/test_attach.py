@@ -34,7 +34,10 @@ def _version(python: Path) -> tuple[int, ...]:
 
 
 ATTACHABLE = [str(python) for python in INTERPRETERS if _version(python) >= OLDEST]
-every_attachable = pytest.mark.parametrize("python", ATTACHABLE)
+every_attachable = pytest.mark.parametrize(
+    "python",
+    [pytest.param(path, id=Path(path).parts[-3] if "versions" in path else Path(path).name) for path in ATTACHABLE],
+)
 
 
 def need_gdb() -> None:
