@@ -27,7 +27,7 @@ class CoreWheel(bdist_wheel):
         return "py3", "none", super().get_tag()[2]
 
 
-FILES = ("scan", "findings", "stacks", "picture", "timeline", "pipeline", "replay", "layouts")
+FILES = ("scan", "findings", "stacks", "picture", "timeline", "gather", "pipeline", "replay", "layouts")
 SOURCES = [f"tracekit/_native/{name}.c" for name in FILES]
 core = Extension(
     "tracekit._native._core",

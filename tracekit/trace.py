@@ -137,7 +137,7 @@ class Trace:
             return diagnostics_table(lines, faults, self._line_numbers, self._threads, self.summary, self.unit)
         if table not in timeline.ROWS:
             return self._found.tables[table]
-        rows = timeline.rows_of(table, self._batches, self._threads, self._interval, self._found.totals)
+        rows = timeline.rows_of(table, self._batches, self._threads, self._interval)
         return hide(table, rows, unobserved(self.metadata))
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:

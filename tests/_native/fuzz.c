@@ -517,7 +517,7 @@ static bool read_trace(const bytes *trace, const options *o, result *r) {
     free(copy);
     const tk_options options = {.min_rounds = 2, .min_cycles = 2, .max_gap = 1, .min_frozen = 2, .min_timeouts = 1,
                                 .long_hold = 1000, .ratio = 1.5, .worst = 3, .distinct_values = 20};
-    tk_timeline *timeline = tk_timeline_new(o->interval, o->keep_rows, &options);
+    tk_timeline *timeline = tk_timeline_new(o->interval, o->keep_rows ? 63 : 0, &options);
     CHECK(p && timeline);
     const tk_picture_limits limits = {.bins = 100, .cells = 80, .rows = 40, .edge_rows = 15, .window_rows = 10, .windows = 3,
                                       .window_waiters = 5, .rival_switches = 3};

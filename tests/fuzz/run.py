@@ -53,7 +53,7 @@ def outcome(path: Path, whole: bool) -> Any:
             analysis = analyze(path)
             return "done", json.render([analysis], (), as_list=False), [table.to_pydict() for table in tables]
         with open_trace(path) as stream:
-            machine = new_machine(stream.check_interval, False, Options())
+            machine = new_machine(stream.check_interval, (), Options())
             stream.feed(machine)
             machine.finish()
             totals = machine.totals()

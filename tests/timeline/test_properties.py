@@ -21,7 +21,7 @@ from tracekit.analyzers import COLLECTED, scheduling
 from tracekit.model import schemas
 from tracekit.model import source as source_module
 from tracekit.model.attributes import Attributes, of_rows
-from tracekit.model.rows import LAYOUTS, Machine, Options, PictureLimits
+from tracekit.model.rows import KEPT, LAYOUTS, Machine, Options, PictureLimits
 from tracekit.model.source import Source
 from tracekit.model.stream import BAD_LINE_TEXTS, EventStream
 from tracekit.parsers.native_text import NativeText
@@ -55,7 +55,7 @@ def outcome(text: bytes, open_stream: Open, machine_type: type[Any], keep_rows: 
         path = Path(folder) / "trace.log"
         path.write_bytes(text)
         with Source(path) as source, open_stream(source) as stream:
-            machine: Machine = machine_type(stream.check_interval, keep_rows, EAGER)
+            machine: Machine = machine_type(stream.check_interval, KEPT if keep_rows else (), EAGER)
             stream.feed(machine)
             machine.finish()
             tables = TOTALS if not keep_rows else tuple(table for table in LAYOUTS if table != "shared_waits")
@@ -136,7 +136,7 @@ def drawn(text: bytes, machine_type: type[Any], limits: PictureLimits, batch: in
         path = Path(folder) / "trace.log"
         path.write_bytes(text)
         with Source(path) as source, PlainText(source, batch_events=batch) as stream:
-            machine: Machine = machine_type(stream.check_interval, False, EAGER)
+            machine: Machine = machine_type(stream.check_interval, (), EAGER)
             machine.draw(limits)
             stream.feed(machine)
             machine.finish()

@@ -121,6 +121,17 @@ class BadLineStruct(c.Structure):
     _fields_ = (("line", c.c_int64), ("code", c.c_int32), ("length", c.c_uint32), ("offset", c.c_uint64))
 
 
+class GatheredStruct(c.Structure):
+    """tk_gathered"""
+
+    _fields_ = (
+        *((name, c.c_int32) for name in ("offset", "minus", "width", "kind", "null_offset", "null_width")),
+        *((name, c.c_int64) for name in ("add", "null", "null_count")),
+        ("out", c.c_void_p),
+        ("valid", c.c_void_p),
+    )
+
+
 class ReplayStruct(c.Structure):
     """tk_replay"""
 
@@ -144,6 +155,7 @@ STRUCTS: dict[str, type[c.Structure]] = {
     "tk_options": OptionsStruct, "tk_picture_limits": PictureLimitsStruct, "tk_finding_totals": FindingTotalsStruct,
     "tk_totals": TotalsStruct, "tk_columns": ColumnsStruct, "tk_progress": ProgressStruct, "tk_batch": BatchStruct,
     "tk_bad_line": BadLineStruct, "tk_replay": ReplayStruct,
+    "tk_gathered": GatheredStruct,
 }  # fmt: skip
 """By their names in C. The rows' layouts are numpy's: `tracekit.model.rows`."""
 
@@ -177,6 +189,10 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
     "tk_timeline_forget": (None, (c.c_void_p,)),
     "tk_timeline_findings": (c.c_void_p, (c.c_void_p, c.c_int32, c.POINTER(c.c_int64))),
     "tk_timeline_groups": (c.c_void_p, (c.c_void_p, c.c_int32, c.POINTER(c.c_int64))),
+    "tk_gather": (
+        None,
+        (c.c_void_p, c.c_int64, c.c_int64, c.c_void_p, c.POINTER(GatheredStruct), c.c_int32),
+    ),
     "tk_replay_run": (c.c_int32, (c.POINTER(ReplayStruct),)),
     "tk_replay_free": (None, (c.POINTER(ReplayStruct),)),
     "tk_pipeline_new": (

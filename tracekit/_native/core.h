@@ -118,7 +118,6 @@ typedef struct {
 } tk_scanner;
 
 bool tk_scan_block(tk_scanner *scanner, tk_block *block);
-void *tk_large_alloc(size_t size);
 bool tk_grow(void *items_pointer, size_t *room, size_t item_size, size_t least);
 
 /* ---- timeline.c and findings.c ---- */
@@ -249,7 +248,9 @@ typedef struct { int64_t low, high, count; int32_t thread, kind; } tk_bucket; /*
 
 typedef struct tk_timeline tk_timeline;
 
-TK_EXPORT tk_timeline *tk_timeline_new(int64_t interval, int32_t keep_rows, const tk_options *options);
+/* kept: whose rows are kept, and whether the clocks of `tk_columns` will be asked for. */
+enum { TK_KEEP_HOLDS = 1, TK_KEEP_WAITS = 2, TK_KEEP_SWITCHES = 4, TK_KEEP_FAULTS = 8, TK_KEEP_RETRIES = 16, TK_KEEP_CLOCKS = 32 };
+TK_EXPORT tk_timeline *tk_timeline_new(int64_t interval, int32_t kept, const tk_options *options);
 TK_EXPORT void tk_timeline_free(tk_timeline *timeline);
 /* Collect a picture too. Call before the first feed. False: no memory. */
 TK_EXPORT int32_t tk_timeline_draw(tk_timeline *timeline, const tk_picture_limits *limits);
@@ -264,7 +265,8 @@ TK_EXPORT int32_t tk_timeline_finish(tk_timeline *timeline);
 TK_EXPORT int32_t tk_timeline_full(const tk_timeline *timeline);
 const tk_totals *tk_timeline_peek(const tk_timeline *timeline);
 TK_EXPORT void tk_timeline_totals(const tk_timeline *timeline, tk_totals *totals);
-/* The rows of a table and their number; they live until the next feed or free. */
+/* The rows of a table and their number. They live until the next feed or free; those of the five tables that can be
+   forgotten stay as they are from one `forget` to the next, so that another thread can read them meanwhile. */
 TK_EXPORT const tk_thread_totals *tk_timeline_threads(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_blame *tk_timeline_blame(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_cause *tk_timeline_causes(tk_timeline *timeline, int64_t *count);
@@ -275,7 +277,7 @@ TK_EXPORT const tk_wait *tk_timeline_waits(tk_timeline *timeline, int64_t *count
 TK_EXPORT const tk_switch *tk_timeline_switches(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_fault *tk_timeline_faults(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_retry *tk_timeline_retries(tk_timeline *timeline, int64_t *count);
-/* Drops the rows given so far of these five tables and the findings: for a trace of which not all rows fit in memory. */
+/* Drops the rows of these five tables and the findings: for a trace of which not all rows fit in memory. */
 TK_EXPORT void tk_timeline_forget(tk_timeline *timeline);
 TK_EXPORT const tk_finding *tk_timeline_findings(tk_timeline *timeline, int32_t kind, int64_t *count);
 TK_EXPORT const tk_finding_group *tk_timeline_groups(tk_timeline *timeline, int32_t kind, int64_t *count);
@@ -289,6 +291,23 @@ TK_EXPORT const tk_picture_wait *tk_timeline_picture_waits(tk_timeline *timeline
 TK_EXPORT const tk_retry *tk_timeline_picture_retries(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_window *tk_timeline_picture_windows(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_knot *tk_timeline_picture_knots(tk_timeline *timeline, int64_t *count);
+
+/* ---- gather.c ---- */
+
+enum { TK_GATHER_INT64, TK_GATHER_INT32, TK_GATHER_BITS };
+/* A column of such rows: the field at `offset`, plus `add`, minus the one at `minus` (-1: none); the last two of
+   TK_GATHER_INT64 only, whose fields have 8 bytes. `width`: of the field, 4 or 1, of TK_GATHER_INT32; the fields of
+   TK_GATHER_BITS have 1. valid: NULL where nothing is null; else a bitmap: a row is null whose field at `null_offset`
+   is `null`. null_count comes back. */
+typedef struct {
+    int32_t offset, minus, width, kind, null_offset, null_width;
+    int64_t add, null, null_count;
+    void *out;
+    uint8_t *valid;
+} tk_gathered;
+/* order: which row comes at which place; NULL: as they stand. */
+TK_EXPORT void tk_gather(const uint8_t *rows, int64_t size, int64_t count, const int64_t *order, tk_gathered *columns,
+                         int32_t column_count);
 
 /* ---- pipeline.c ---- */
 

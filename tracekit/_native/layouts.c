@@ -48,6 +48,10 @@ static const tk_field fields[] = {
 #define STRUCT tk_bad_line
     WHOLE SAME(line) SAME(code) SAME(length) SAME(offset)
 #undef STRUCT
+#define STRUCT tk_gathered
+    WHOLE SAME(offset) SAME(minus) SAME(width) SAME(kind) SAME(null_offset) SAME(null_width) SAME(add) SAME(null)
+    SAME(null_count) SAME(out) SAME(valid)
+#undef STRUCT
 #define STRUCT tk_replay
     WHOLE SAME(threads) SAME(pieces) SAME(delay) SAME(wake_count) SAME(seed) SAME(start) SAME(first) SAME(started_by)
     SAME(work) SAME(outside) SAME(needs) SAME(arrives) SAME(atomic) SAME(free) SAME(wakes) SAME(answers)

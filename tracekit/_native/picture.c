@@ -8,7 +8,7 @@
 static bool ring_init(void *items_pointer, size_t *mask, size_t item_size, int64_t rows) {
     size_t room = 1;
     while (room < (size_t)rows) room *= 2;
-    void *items = tk_large_alloc(room * item_size);
+    void *items = malloc(room * item_size);
     memcpy(items_pointer, &items, sizeof items);
     *mask = room - 1;
     return items != NULL;

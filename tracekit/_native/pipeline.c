@@ -20,7 +20,7 @@
 #define MANY_COMMENTS ((size_t)1 << 22) /* bytes: then reading waits until they are fetched */
 #define READ_PATIENCE 50 /* ms between looks at `stop` while a pipe is silent */
 
-/* Memory for the columns of several kept batches, so that large pages pay. */
+/* Memory for the columns of several kept batches. */
 struct tk_arena {
     atomic_int users;
     size_t used, size;
@@ -90,7 +90,7 @@ static bool take_place(worker *w, tk_block *block, size_t size) {
         if (!w->arena) return false;
         atomic_init(&w->arena->users, 1);
         w->arena->size = size > ARENA_BYTES ? size : ARENA_BYTES;
-        w->arena->memory = tk_large_alloc(w->arena->size);
+        w->arena->memory = malloc(w->arena->size);
         if (!w->arena->memory) return false;
     }
     atomic_fetch_add(&w->arena->users, 1);

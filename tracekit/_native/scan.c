@@ -8,7 +8,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
@@ -17,28 +16,6 @@
 #define TIME_LIMIT (1LL << 62)
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
-
-#define HUGE_PAGE ((size_t)1 << 21)
-
-/* Large memory by large pages where the system has them: otherwise first touching it takes most of the time. */
-static void use_huge_pages(void *memory, size_t size) {
-#ifdef MADV_HUGEPAGE
-    if (size < 2 * HUGE_PAGE) return;
-    uintptr_t start = ((uintptr_t)memory + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
-    uintptr_t end = ((uintptr_t)memory + size) & ~(uintptr_t)(HUGE_PAGE - 1);
-    if (end > start) madvise((void *)start, end - start, MADV_HUGEPAGE);
-#else
-    (void)memory;
-    (void)size;
-#endif
-}
-
-void *tk_large_alloc(size_t size) {
-    if (size < 2 * HUGE_PAGE) return malloc(size);
-    void *memory = aligned_alloc(HUGE_PAGE, (size + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1));
-    if (memory) use_huge_pages(memory, size);
-    return memory;
-}
 
 bool tk_grow(void *items_pointer, size_t *room, size_t item_size, size_t least) {
     if (least <= *room) return true;
@@ -49,7 +26,6 @@ bool tk_grow(void *items_pointer, size_t *room, size_t item_size, size_t least) 
     items = realloc(items, wanted * item_size);
     if (!items) return false;
     memcpy(items_pointer, &items, sizeof items);
-    use_huge_pages(items, wanted * item_size);
     *room = wanted;
     return true;
 }
@@ -164,7 +140,7 @@ static bool reserve(tk_block *block, int64_t events) {
     if (events <= block->events_room) return true;
     events = (events + 63) & ~(int64_t)63;
     const size_t wide = (size_t)events * 8, size = wide * 3 + (size_t)events * 5, kept = (size_t)block->events;
-    uint8_t *columns = tk_large_alloc(size);
+    uint8_t *columns = malloc(size);
     if (!columns) return false;
     tk_block old = *block;
     block->columns = columns;

@@ -106,10 +106,27 @@ static const row_attributes NOTHING_TOLD = {TK_NULL, NO_STACK, NO_STACK, NO_STAC
 typedef struct { int64_t held; int32_t stack; } hold_part;
 #define HOLD_PARTS (1 << 16) /* a hold with more samples than that is told by the last of these to its end */
 
+typedef struct {
+    TK_VECTOR(tk_hold) holds;
+    TK_VECTOR(tk_wait) waits;
+    TK_VECTOR(tk_switch) switches;
+    TK_VECTOR(tk_fault) faults;
+    TK_VECTOR(tk_retry) retries;
+} kept_rows;
+
+static void free_rows(kept_rows *rows) {
+    free(rows->holds.items);
+    free(rows->waits.items);
+    free(rows->switches.items);
+    free(rows->faults.items);
+    free(rows->retries.items);
+}
+
 struct tk_timeline {
     int64_t interval;
     row_attributes told;
-    bool keep_rows, out_of_memory;
+    int32_t kept; /* rows of these tables, a bit each */
+    bool out_of_memory;
     tk_totals totals;
 
     int64_t clock, tick_clock, last_checks;
@@ -168,11 +185,7 @@ struct tk_timeline {
     picture *picture; /* NULL: none is wanted */
     TK_VECTOR(tk_picture_wait) open_rows;
 
-    TK_VECTOR(tk_hold) holds;
-    TK_VECTOR(tk_wait) waits;
-    TK_VECTOR(tk_switch) switches;
-    TK_VECTOR(tk_fault) faults;
-    TK_VECTOR(tk_retry) retries;
+    kept_rows rows, given; /* given: those of before the last `forget`, which may still be read */
     TK_VECTOR(tk_blame) blame;
     TK_VECTOR(tk_cause) causes;
     TK_VECTOR(tk_distribution) distributions;
@@ -214,11 +227,11 @@ static void free_taken(taken *part) {
 
 /* ---- life ---- */
 
-tk_timeline *tk_timeline_new(int64_t interval, int32_t keep_rows, const tk_options *options) {
+tk_timeline *tk_timeline_new(int64_t interval, int32_t kept, const tk_options *options) {
     tk_timeline *t = calloc(1, sizeof *t);
     if (!t) return NULL;
     t->interval = interval;
-    t->keep_rows = keep_rows;
+    t->kept = kept;
     t->options = *options;
     t->distinct.left = options->distinct_values;
     t->holder = t->run_thread = t->last_change_thread = NOBODY;
@@ -254,11 +267,8 @@ void tk_timeline_free(tk_timeline *t) {
     free(t->threads);
     free(t->thread_totals);
     free(t->open_waits.items);
-    free(t->holds.items);
-    free(t->waits.items);
-    free(t->switches.items);
-    free(t->faults.items);
-    free(t->retries.items);
+    free_rows(&t->rows);
+    free_rows(&t->given);
     free(t->blame.items);
     free(t->causes.items);
     free(t->distributions.items);
@@ -310,10 +320,10 @@ static bool add_threads(tk_timeline *t, int32_t count) {
 
 static void fault(tk_timeline *t, int code, bool error, int32_t thread, int64_t seq) {
     if (!t->totals.counts[code][error]++) t->totals.first_seq[code][error] = seq;
-    if (t->keep_rows) KEEP(t->faults, (tk_fault){seq, thread, (uint8_t)code, error, {0}});
+    if (t->kept & TK_KEEP_FAULTS) KEEP(t->rows.faults, (tk_fault){seq, thread, (uint8_t)code, error, {0}});
 }
 
-/* The tick clock, where rows are kept. */
+/* The tick clock, where rows of any table are kept. */
 static inline int64_t tick_clock(const tk_timeline *t) { return t->totals.timed ? t->tick_clock : t->clock; }
 
 /* ---- runs: who held how much since a wait began ---- */
@@ -519,8 +529,8 @@ static void start_run(tk_timeline *t, int32_t thread, int64_t seq) {
         return;
     }
     t->totals.switches++;
-    if (t->keep_rows)
-        KEEP(t->switches, (tk_switch){seq, t->released ? t->clock - t->last_release_clock : TK_NULL,
+    if (t->kept & TK_KEEP_SWITCHES)
+        KEEP(t->rows.switches, (tk_switch){seq, t->released ? t->clock - t->last_release_clock : TK_NULL,
                                       t->clock, tick_clock(t), t->run_thread, thread});
     TRY(map_add(&t->threads[t->run_thread].handoffs, thread, 1));
     if (t->released)
@@ -663,10 +673,10 @@ static void close_wait(tk_timeline *t, int32_t thread, int64_t end_seq) {
     t->hold_wait_seq = w->truncated ? w->busy_seq : w->entry_seq;
     t->hold_wait_start = w->start;
     const bool battle = t->hold_battle = TK_ANALYZERS && w->lost_rounds >= t->options.min_rounds;
-    if (battle || t->keep_rows || t->picture) {
+    if (battle || t->kept & TK_KEEP_WAITS || t->picture) {
         const bool drawn_rival = t->picture && (battle || !picture_is_partial(t->picture) ||
                                                 t->totals.switches - w->busy_switches <= t->picture->limits.rival_switches);
-        const int32_t rival = w->contended && (battle || t->keep_rows || drawn_rival) ? main_rival(t, w) : NOBODY;
+        const int32_t rival = w->contended && (battle || t->kept & TK_KEEP_WAITS || drawn_rival) ? main_rival(t, w) : NOBODY;
         if (t->picture) {
             const tk_picture_wait drawn = drawn_wait(t, w, thread, end_seq, drawn_rival ? rival : NOBODY);
             TRY(picture_wait(t->picture, &drawn));
@@ -675,8 +685,8 @@ static void close_wait(tk_timeline *t, int32_t thread, int64_t end_seq) {
         if (battle)
             found(t, TK_BATTLES, (tk_finding){t->clock - w->busy, w->busy_seq, end_seq, w->busy, t->clock,
                                               {w->lost_rounds, w->failed_retries, passes(t, w)}, thread, rival});
-        if (t->keep_rows)
-            KEEP(t->waits, (tk_wait){w->entry_seq, w->busy_seq, end_seq, w->start, w->contended ? w->busy : 0, t->clock,
+        if (t->kept & TK_KEEP_WAITS)
+            KEEP(t->rows.waits, (tk_wait){w->entry_seq, w->busy_seq, end_seq, w->start, w->contended ? w->busy : 0, t->clock,
                                      w->start_ticks, w->contended ? w->busy_ticks : 0, tick_clock(t),
                                      w->failed_retries, w->lost_rounds, w->timeouts, w->hand_overs, passes(t, w),
                                      w->stack, thread, rival, w->contended, end_seq == NO_SEQ, w->truncated, {0}});
@@ -1013,8 +1023,8 @@ static inline __attribute__((always_inline)) void close_hold(tk_timeline *t, int
         t->holder = NOBODY;
         t->run_held += held;
     }
-    if (t->keep_rows)
-        KEEP(t->holds, (tk_hold){t->hold_start_seq, end_seq, t->hold_start, t->clock, t->hold_start_ticks,
+    if (t->kept & TK_KEEP_HOLDS)
+        KEEP(t->rows.holds, (tk_hold){t->hold_start_seq, end_seq, t->hold_start, t->clock, t->hold_start_ticks,
                                  tick_clock(t), t->hold_waited, t->told.cpu, thread, (uint8_t)kind, end_seq == NO_SEQ, truncated,
                                  0});
 }
@@ -1113,7 +1123,7 @@ static void contend(tk_timeline *t, int32_t thread, int64_t seq, bool retry, boo
         }
         if (w->failed_retries == 1) w->retry = t->clock;
         const tk_retry row = {seq, t->clock, thread, t->holder, kind, 0};
-        if (t->keep_rows) KEEP(t->retries, row);
+        if (t->kept & TK_KEEP_RETRIES) KEEP(t->rows.retries, row);
         if (t->picture) {
             TRY(picture_retry(t->picture, &row));
             draw_beginning(t, NOBODY);
@@ -1207,7 +1217,7 @@ static void step(tk_timeline *t, const tk_columns *c, int64_t row, int32_t threa
 #define TRIPLE ((uint32_t)TK_RELEASE | (uint32_t)TK_ENTRY << 8 | (uint32_t)TK_ACQUIRE << 16)
 
 /* The holder gives the GIL up and takes it again at once: three rows in one step, without an open wait. */
-static inline bool reacquire_at_once(tk_timeline *t, const tk_columns *c, int64_t row, int32_t thread) {
+static inline bool reacquire_at_once(tk_timeline *t, const tk_columns *c, int64_t row, int32_t thread, bool both_clocks) {
     uint32_t events;
     memcpy(&events, c->event + row, 4);
     if ((events & 0xFFFFFF) != TRIPLE || thread != t->holder || c->thread[row + 1] != c->thread[row] ||
@@ -1220,17 +1230,21 @@ static inline bool reacquire_at_once(tk_timeline *t, const tk_columns *c, int64_
     const size_t waiting = t->open_waits.count;
     const int64_t seq = t->totals.events;
     const int64_t *ticks = c->ticks + row, *checks = c->checks + row;
-    advance(t, c, row, waiting, false);
+    advance(t, c, row, waiting, both_clocks);
     const int kind = release_kind(t->hold_checks, checks[0]);
     t->threads[thread].after_check = kind == TK_CHECK_RELEASE;
     close_hold(t, seq, kind, false, ticks[0]);
     const int64_t let_go = t->hold_wait_start = t->clock;
+    int64_t wait_start_ticks = tick_clock(t);
     /* Mostly the rows tell the same ticks and checks: then the clock stands still. */
     if (t->totals.timed || ticks[1] != ticks[0] || ticks[2] != ticks[0] || checks[1] != checks[0] ||
         checks[2] != checks[0]) {
-        advance(t, c, row + 1, waiting, false);
+        advance(t, c, row + 1, waiting, both_clocks);
         t->hold_wait_start = t->clock;
-        advance(t, c, row + 2, waiting + 1, false);
+        wait_start_ticks = tick_clock(t);
+        advance(t, c, row + 2, waiting + 1, both_clocks);
+    } else if (c->clock) {
+        c->clock[row + 1] = c->clock[row + 2] = t->clock;
     }
     if (kind == TK_CHECK_RELEASE) totals->not_running += t->hold_wait_start - let_go;
     t->hold_waited = t->clock - t->hold_wait_start;
@@ -1240,6 +1254,10 @@ static inline bool reacquire_at_once(tk_timeline *t, const tk_columns *c, int64_
     t->threads[thread].scheduling_waits += t->hold_waited > 0;
     if (UNLIKELY(t->picture && t->hold_waited))
         TRY(picture_wait(t->picture, &(tk_picture_wait){.start = t->hold_wait_start, .end = t->clock, .thread = thread, .retry = -1}));
+    if (t->kept & TK_KEEP_WAITS)
+        KEEP(t->rows.waits, (tk_wait){.entry_seq = seq + 1, .busy_seq = NO_SEQ, .end_seq = seq + 2, .start = t->hold_wait_start,
+                                 .end = t->clock, .start_ticks = wait_start_ticks, .end_ticks = tick_clock(t),
+                                 .stack = NO_STACK, .thread = thread, .rival = NOBODY});
     if (TK_ANALYZERS) TRY(histogram_add(&t->threads[thread].durations[TK_WAIT], t->hold_waited, &t->distinct));
     t->acquires++;
     t->reacquires++;
@@ -1274,13 +1292,13 @@ int32_t tk_timeline_feed(tk_timeline *t, const tk_columns *c, int32_t threads) {
     budget = &t->maps;
     budget->sparse = t->thread_count > MAP_DENSE;
     if (t->totals.events == 0 && c->events) t->totals.timed = c->time && c->time[0] != TK_NULL;
-    const bool both_clocks = t->keep_rows;
+    const bool both_clocks = t->kept != 0;
     const tk_attribute *next = c->attributes, *const last = next + c->attribute_count;
     for (int64_t row = 0; row < c->events;) {
         const bool told = UNLIKELY(next < last) && next->row <= row;
         if (told) next = read_attributes(t, next, last, row);
         int32_t thread = c->codes ? c->codes[c->thread[row]] : c->thread[row];
-        if (!both_clocks && row + 4 <= c->events && reacquire_at_once(t, c, row, thread)) {
+        if (row + 4 <= c->events && reacquire_at_once(t, c, row, thread, both_clocks)) {
             row += 3;
         } else {
             step(t, c, row++, thread, both_clocks);
@@ -1375,8 +1393,8 @@ const tk_shared_waits *tk_timeline_shared_waits(tk_timeline *t, int64_t *count) 
 
 #define TABLE(name, row)                                                   \
     const row *tk_timeline_##name(tk_timeline *t, int64_t *count) {        \
-        *count = (int64_t)t->name.count;                                   \
-        return t->name.items;                                              \
+        *count = (int64_t)t->rows.name.count;                              \
+        return t->rows.name.items;                                         \
     }
 
 TABLE(holds, tk_hold)
@@ -1386,7 +1404,11 @@ TABLE(faults, tk_fault)
 TABLE(retries, tk_retry)
 
 void tk_timeline_forget(tk_timeline *t) {
-    t->holds.count = t->waits.count = t->switches.count = t->faults.count = t->retries.count = 0;
+    const kept_rows again = t->given;
+    t->given = t->rows;
+    t->rows = again;
+    t->rows.holds.count = t->rows.waits.count = t->rows.switches.count = 0;
+    t->rows.faults.count = t->rows.retries.count = 0;
     for (int kind = 0; kind < TK_KINDS; kind++) t->findings[kind].kept.count = 0;
 }
 

@@ -28,6 +28,11 @@ def no_integers(length: int) -> pa.Array:
     return pa.Array.from_buffers(pa.int64(), length, [zeros, zeros], length)
 
 
+def zero_integers(length: int) -> pa.Array:
+    """An int64 array of zeros."""
+    return pa.Array.from_buffers(pa.int64(), length, [None, _zeros(8 * length)], 0)
+
+
 def no_lists(length: int) -> pa.Array:
     """An array of null lists of int64."""
     zeros = _zeros(4 * length + 4)
@@ -96,9 +101,16 @@ def numbers(column: pa.Array) -> npt.NDArray[Any]:
     return np.frombuffer(column.buffers()[1], dtype, len(column), column.offset * dtype.itemsize)
 
 
-def int64_values(column: pa.Array) -> npt.NDArray[np.int64]:
-    """An integer array's values, with NULL where it is null. Of int64 without nulls this is no copy."""
-    values = numbers(column).astype(np.int64, copy=False)
+def int64_values(column: pa.Array, room: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.int64]:
+    """An integer array's values, with NULL where it is null. Of int64 without nulls this is no copy.
+
+    room: where the copy goes, if it takes one.
+    """
+    values = numbers(column)
+    if values.dtype != np.int64:
+        room = np.empty(len(column), np.int64) if room is None else room[: len(column)]
+        np.copyto(room, values)
+        values = room
     if not column.null_count:
         return values
     first, skipped = divmod(column.offset, 8)

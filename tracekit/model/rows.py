@@ -8,7 +8,7 @@ thread or rival of -1 is none.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -80,7 +80,9 @@ LAYOUTS = {
     "handoffs": HANDOFF_ROW, "waiting": WAITING_ROW, "histograms": HISTOGRAM_ROW,
     "holds": HOLD_ROW, "waits": WAIT_ROW, "switches": SWITCH_ROW, "faults": FAULT_ROW, "retries": RETRY_ROW,
 }  # fmt: skip
-"""From `holds` on they only come from a machine that keeps rows."""
+KEPT = ("holds", "waits", "switches", "faults", "retries", "clocks")
+"""What only comes from a machine that is told to keep it: these of `LAYOUTS`, and the clocks of the events. Numbered
+as the bits in core.h."""
 
 RETRY_KINDS = ("alone", "lost_round", "timeout", "hand_over")
 DISTRIBUTIONS = ("wait", "contended_wait", "hold", "switch_latency")
@@ -340,7 +342,8 @@ class TooManyPairs(MemoryError):
 class Machine(Protocol):
     """The state machine. Splitting the events into batches anywhere changes nothing."""
 
-    keep_rows: bool
+    kept: Collection[str]
+    """Of `KEPT`, at least."""
     native_handle: int | None
     """The C object, for a parser that can feed it without batches."""
 
@@ -361,7 +364,8 @@ class Machine(Protocol):
         """The rows of one of `LAYOUTS`.
 
         These, and those of `findings`, `groups` and `picture`, may be the native core's own memory, which the next
-        `feed` or `forget` overwrites: copy what is to live longer.
+        `feed` or `forget` overwrites: copy what is to live longer. Those of `KEPT` stay as they are from one `forget`
+        to the next, so that another thread can read them meanwhile.
         """
 
     def findings(self, kind: str) -> Rows:
@@ -371,10 +375,10 @@ class Machine(Protocol):
         """All findings of one of `analyzers.COLLECTED`, kept or not, by their threads: of layout `GROUP_ROW`."""
 
     def clocks(self) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]]:
-        """For each batch the rows' clock and, in a timed trace, tick clock. Only where rows are kept."""
+        """For each batch the rows' clock and, in a timed trace, tick clock. Only where they are kept."""
 
     def forget(self) -> None:
-        """Drops what `clocks`, `findings` and `rows` have given so far of the tables from `holds` on.
+        """Drops what `clocks`, `findings` and `rows` have given so far of what is kept.
 
         For a trace whose rows do not all fit in memory: call it after each batch.
         """

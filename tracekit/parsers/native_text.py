@@ -183,7 +183,7 @@ class NativeText(EventStream):
         self._dictionary = strings(self.threads)
 
     def feed(self, machine: Machine, progress: OnProgress | None = None) -> None:
-        if machine.native_handle is None or machine.keep_rows:
+        if machine.native_handle is None or machine.kept:
             super().feed(machine, progress)
             return
         try:

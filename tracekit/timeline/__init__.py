@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,25 +12,29 @@ import pyarrow as pa
 from tracekit import _native
 from tracekit.analyzers import COLLECTED
 from tracekit.analyzers.finding import Group
+from tracekit.model.arrays import NULL, int64_values
 from tracekit.model.definitions import Definitions
 from tracekit.model.rows import LAYOUTS, Machine, Options, PictureLimits, Rows, Totals
 from tracekit.model.stream import EventStream, OnProgress
 from tracekit.timeline.definitions import definition_tables
+from tracekit.timeline.rowcolumns import KEPT_AS, PARTS
 from tracekit.timeline.tables import Tables
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from tracekit.timeline.picture import Picture
 
 
-def new_machine(interval: int, keep_rows: bool, options: Options) -> Machine:
-    """A state machine of the core in use. `interval`: ticks between two checks."""
+def new_machine(interval: int, kept: Collection[str], options: Options) -> Machine:
+    """A state machine of the core in use. interval: ticks between two checks. kept: of `rows.KEPT`."""
     if _native.library:
         from tracekit.timeline.native import NativeMachine
 
-        return NativeMachine(interval, keep_rows, options)
+        return NativeMachine(interval, kept, options)
     from tracekit.timeline.plain import PlainMachine
 
-    return PlainMachine(interval, keep_rows, options)
+    return PlainMachine(interval, kept, options)
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def run_batches(
 
 
 def _drawing_machine(interval: int, options: Options, limits: PictureLimits | None) -> Machine:
-    machine = new_machine(interval, keep_rows=False, options=options)
+    machine = new_machine(interval, (), options)
     if limits:
         machine.draw(limits)
     return machine
@@ -120,31 +124,71 @@ def _totals(
     return Timeline(tables.totals, tables.unit, made, groups, drawn)
 
 
-def rows_of(
-    table: str, batches: Iterable[pa.RecordBatch], threads: list[str], interval: int, totals: Totals
-) -> pa.Table:
-    """One of `ROWS` over batches in memory, whose totals are known.
+def rows_of(table: str, batches: Sequence[pa.RecordBatch], threads: list[str], interval: int) -> pa.Table:
+    """One of `ROWS` over batches in memory.
 
-    Each batch's rows become columns while they are still in the processor's cache, and are forgotten then: memory holds
-    this table and no row of another.
+    Each batch's rows become columns while they are still in the processor's cache, by a second thread, and are
+    forgotten then: memory holds this table and no row of another.
     """
-    machine = new_machine(interval, keep_rows=True, options=Options())
-    tables = Tables(machine, threads, totals)
-    pieces, seq = [], 0
-    for batch in batches:
-        machine.feed(batch)
-        pieces.append(tables.events([batch], seq) if table == "events" else ROWS[table](tables))
-        machine.forget()
-        seq += batch.num_rows
-    machine.finish()
-    if table != "events":
-        pieces.append(ROWS[table](tables))
+    from concurrent.futures import ThreadPoolExecutor  # not needed to start
+
+    kept = KEPT_AS.get(table, "clocks")
+    machine = new_machine(interval, [kept], Options())
+    pieces: list[pa.Table] = []
+    tables: Tables | None = None
+    ticks_told = _tells_ticks(batches)
+    seq = 0
+    with ThreadPoolExecutor(1, "tracekit-rows") as pool:
+        turning: Future[pa.Table] | None = None
+        waiting: list[pa.RecordBatch] = []
+        for batch in [*batches, None]:
+            if batch is None:
+                machine.finish()
+            else:
+                machine.feed(batch)
+                waiting.append(batch)
+            if tables is None:
+                totals = machine.totals()
+                if batch is not None and ticks_told and not _begun(totals):
+                    continue  # until it is known what the clocks count from
+                tables = Tables(machine, threads, totals)
+            if turning:
+                pieces.append(turning.result())
+            if table == "events":
+                pieces.append(tables.events(waiting, seq))
+            else:
+                turning = pool.submit(tables.of_rows, table, machine.rows(kept))
+            seq += sum(batch.num_rows for batch in waiting)
+            waiting.clear()
+            machine.forget()
+        if turning:
+            pieces.append(turning.result())
     return pa.concat_tables([piece for piece in pieces if piece.num_rows] or pieces[:1])
+
+
+def _begun(totals: Totals) -> bool:
+    """Whether both clocks have begun; of a trace without times there is one."""
+    return totals.first_clock is not None and (not totals.timed or totals.first_tick_clock is not None)
+
+
+def _tells_ticks(batches: Iterable[pa.RecordBatch]) -> bool:
+    """Whether there is a tick clock: ticks at or behind the first checks."""
+    checks_told = False
+    for batch in batches:
+        ticks, checks = batch.column("ticks"), batch.column("checks")
+        if not checks_told:
+            if checks.null_count == batch.num_rows:
+                continue
+            checks_told = True
+            ticks = ticks.slice(int(np.argmax(int64_values(checks) != NULL)))
+        if ticks.null_count < len(ticks):
+            return True
+    return False
 
 
 def faults_of(batches: Iterable[pa.RecordBatch], interval: int) -> Rows:
     """Rows of `rows.FAULT_ROW`."""
-    machine = new_machine(interval, keep_rows=True, options=Options())
+    machine = new_machine(interval, ["faults"], Options())
     faults = [np.empty(0, LAYOUTS["faults"])]
     for batch in batches:
         machine.feed(batch)
@@ -153,11 +197,5 @@ def faults_of(batches: Iterable[pa.RecordBatch], interval: int) -> Rows:
     return np.concatenate(faults)
 
 
-ROWS: dict[str, Callable[[Tables], pa.Table]] = {
-    "events": lambda tables: tables.events([]),
-    "holds": Tables.holds,
-    "waits": Tables.waits,
-    "switches": Tables.switches,
-    "failed_retries": Tables.failed_retries,
-}
+ROWS = ("events", *PARTS)
 """The tables of a trace that have a row for each event, hold, wait, switch or failed retry."""

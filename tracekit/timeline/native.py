@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes as c
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from tracekit.model.rows import (
     FAULT_CODES,
     FINDING_ROW,
     GROUP_ROW,
+    KEPT,
     LAYOUTS,
     PICTURE_LAYOUTS,
     SEVERITIES,
@@ -38,15 +40,18 @@ if _native.library:
 
 
 class NativeMachine:
-    def __init__(self, interval: int, keep_rows: bool, options: Options) -> None:
+    def __init__(self, interval: int, kept: Collection[str], options: Options) -> None:
         assert _native.library
         self._c = _native.library
-        self.keep_rows = keep_rows
+        self.kept = kept
         self.native_handle: int | None = None
-        self.native_handle = self._c.tk_timeline_new(interval, keep_rows, _native.OptionsStruct(**vars(options)))
+        bits = sum(1 << KEPT.index(what) for what in set(kept))
+        self.native_handle = self._c.tk_timeline_new(interval, bits, _native.OptionsStruct(**vars(options)))
         if not self.native_handle:
             raise MemoryError
         self._timed: bool | None = None
+        self._room = np.empty(0, np.int64)
+        """For columns that come narrower: new memory for each batch would take longer than the batch."""
         self._clocks: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]] = []
 
     def __del__(self) -> None:
@@ -57,17 +62,24 @@ class NativeMachine:
         events = batch.num_rows
         thread, event = batch.column("thread"), batch.column("event")
         time = batch.column("time")
+        if len(self._room) < 4 * events:
+            self._room = np.empty(4 * events, np.int64)
+        rooms = self._room.reshape(4, -1)
+        codes = numbers(thread.indices)
+        if codes.dtype != np.int32:
+            np.copyto(rooms[3].view(np.int32)[:events], codes)
+            codes = rooms[3].view(np.int32)[:events]
         columns: dict[str, npt.NDArray[Any]] = {
-            "thread": numbers(thread.indices).astype(np.int32, copy=False),
-            "ticks": int64_values(batch.column("ticks")),
-            "checks": int64_values(batch.column("checks")),
+            "thread": codes,
+            "ticks": int64_values(batch.column("ticks"), rooms[0]),
+            "checks": int64_values(batch.column("checks"), rooms[1]),
             "event": numbers(event.indices),
         }
         if time.null_count < events:
-            columns["time"] = int64_values(time)
+            columns["time"] = int64_values(time, rooms[2])
         if self._timed is None and events:
             self._timed = "time" in columns and int(columns["time"][0]) != NULL
-        if self.keep_rows:
+        if "clocks" in self.kept:
             clocks = np.empty(events, np.int64), np.empty(events, np.int64) if self._timed else None
             self._clocks.append(clocks)
             columns["clock"] = clocks[0]

@@ -6,7 +6,7 @@ It is the oracle of the native core's tests; it charges every clock step to ever
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -93,8 +93,8 @@ class PlainMachine:
 
     native_handle: int | None = None
 
-    def __init__(self, interval: int, keep_rows: bool, options: Options) -> None:
-        self.keep_rows = keep_rows
+    def __init__(self, interval: int, kept: Collection[str], options: Options) -> None:
+        self.kept = kept
         self._options = options
         self._interval = interval
         self._threads: list[_Thread] = []
@@ -154,7 +154,7 @@ class PlainMachine:
             self._step(*row)
             clocks.append(self._clock)
             tick_clocks.append(self._ticks.now)
-        if self.keep_rows:
+        if self.kept:
             self._clocks.append((np.array(clocks, np.int64), np.array(tick_clocks, np.int64) if self._timed else None))
 
     def _step(self, thread: int, event: int, ticks: int, checks: int, time: int) -> None:
@@ -244,7 +244,7 @@ class PlainMachine:
         self._keep("faults", self._seq, thread, *key)
 
     def _keep(self, table: str, *row: int) -> None:
-        if self.keep_rows:
+        if self.kept:
             self._rows[table].append(row)
 
     def _contend(self, wait: Wait, event: int) -> None:

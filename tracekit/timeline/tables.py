@@ -15,7 +15,6 @@ from tracekit.model import schemas
 from tracekit.model.arrays import (
     NULL,
     categories,
-    flags,
     int64_values,
     integers,
     no_integers,
@@ -28,7 +27,8 @@ from tracekit.model.arrays import (
 )
 from tracekit.model.attributes import FIELDS
 from tracekit.model.definitions import Definitions
-from tracekit.model.rows import CAUSES, DISTRIBUTIONS, NO_SEQ, NO_STACK, RELEASE_KINDS, RETRY_KINDS, Machine, Totals
+from tracekit.model.rows import CAUSES, DISTRIBUTIONS, NO_SEQ, Machine, Rows, Totals
+from tracekit.timeline import rowcolumns
 from tracekit.timeline.lines import line_tables
 
 
@@ -58,6 +58,7 @@ class Tables:
         self._first = totals.first_clock or 0
         self._first_tick = totals.first_tick_clock if totals.timed else totals.first_clock
         self._threads = strings(threads)
+        self._room = rowcolumns.Room()
 
     def thread(self, codes: npt.NDArray[Any]) -> pa.Array:
         return categories(codes, self._threads)
@@ -73,9 +74,10 @@ class Tables:
         return no_integers(len(clocks)) if self._first_tick is None else integers(clocks + self._first_tick, null)
 
     def events(self, batches: Sequence[pa.RecordBatch], seq: int = 0) -> pa.Table:
-        """Of the batches whose clocks the machine has; `seq` is that of the first event."""
+        """Of the batches that the machine was fed last; `seq` is that of the first event."""
         columns: dict[str, list[pa.Array]] = {name: [] for name in schemas.load("events").arrow(self.unit).names}
-        for batch, (clock, tick_clock) in zip(batches, self._machine.clocks(), strict=True):
+        clocks = self._machine.clocks()
+        for batch, (clock, tick_clock) in zip(batches, clocks[len(clocks) - len(batches) :], strict=True):
             columns["seq"].append(integers(np.arange(seq, seq + batch.num_rows)))
             columns["thread"].append(categories(numbers(batch.column("thread").indices), self._threads))
             event = batch.column("event")
@@ -87,6 +89,12 @@ class Tables:
             seq += batch.num_rows
         fields = schemas.load("events").arrow(self.unit)
         return schemas.table("events", self.unit, {f.name: pa.chunked_array(columns[f.name], f.type) for f in fields})
+
+    def of_rows(self, table: str, rows: Rows, order: npt.NDArray[np.int64] | None = None) -> pa.Table:
+        """One of `rowcolumns.PARTS`. order: of the rows; otherwise as they stand."""
+        begin = rowcolumns.Beginnings(self._first, self._first_tick, self.totals.timed)
+        columns = rowcolumns.columns(table, rows, self._threads, begin, order, self._room)
+        return schemas.table(table, self.unit, columns)
 
     def threads(self, names: Mapping[str, str]) -> pa.Table:
         rows = self._machine.rows("threads")
@@ -128,69 +136,6 @@ class Tables:
         """`stack_blame` and `lines`."""
         rows, shared = self._machine.rows("stack_blame"), self._machine.rows("shared_waits")
         return line_tables(rows, shared, definitions, self.unit, self.thread)
-
-    def holds(self) -> pa.Table:
-        rows = self._machine.rows("holds")
-        return schemas.table(
-            "holds",
-            self.unit,
-            {
-                "thread": self.thread(rows["thread"]),
-                "start_seq": self.seq(rows["start_seq"]),
-                "end_seq": self.seq(rows["end_seq"]),
-                "start_clock": self.clock(rows["start_clock"]),
-                "end_clock": self.clock(rows["end_clock"]),
-                "start_tick_clock": self._tick_clock(rows["start_tick_clock"]),
-                "end_tick_clock": self._tick_clock(rows["end_tick_clock"]),
-                "duration": integers(rows["end_clock"] - rows["start_clock"]),
-                "waited": integers(rows["waited"], rows["waited"] == NULL),
-                "cpu": integers(rows["cpu"], rows["cpu"] == NULL),
-                "release_kind": categories(rows["release_kind"], strings(RELEASE_KINDS)),
-                "open": flags(rows["open"]),
-                "truncated": flags(rows["truncated"]),
-            },
-        )
-
-    def waits(self) -> pa.Table:
-        rows = self._machine.rows("waits")
-        counts = ("failed_retries", "lost_rounds", "timeouts", "hand_overs", "passes")
-        return schemas.table(
-            "waits",
-            self.unit,
-            {
-                "thread": self.thread(rows["thread"]),
-                "entry_seq": self.seq(rows["entry_seq"]),
-                "busy_seq": self.seq(rows["busy_seq"]),
-                "end_seq": self.seq(rows["end_seq"]),
-                "entry_clock": self.clock(rows["entry_clock"], rows["entry_seq"] == NO_SEQ),
-                "busy_clock": self.clock(rows["busy_clock"], rows["busy_seq"] == NO_SEQ),
-                "end_clock": self.clock(rows["end_clock"]),
-                "entry_tick_clock": self._tick_clock(rows["entry_tick_clock"], rows["entry_seq"] == NO_SEQ),
-                "busy_tick_clock": self._tick_clock(rows["busy_tick_clock"], rows["busy_seq"] == NO_SEQ),
-                "end_tick_clock": self._tick_clock(rows["end_tick_clock"]),
-                "duration": integers(rows["end_clock"] - rows["entry_clock"]),
-                "contended": flags(rows["contended"]),
-                **{name: integers(rows[name]) for name in counts},
-                "rival": self.thread(rows["rival"]),
-                "stack": integers(rows["stack"], rows["stack"] == NO_STACK),
-                "open": flags(rows["open"]),
-                "truncated": flags(rows["truncated"]),
-            },
-        )
-
-    def failed_retries(self) -> pa.Table:
-        rows = self._machine.rows("retries")
-        return schemas.table(
-            "failed_retries",
-            self.unit,
-            {
-                "seq": integers(rows["seq"]),
-                "thread": self.thread(rows["thread"]),
-                "holder": self.thread(rows["holder"]),
-                "kind": categories(rows["kind"], strings(RETRY_KINDS)),
-                "clock": self.clock(rows["clock"]),
-            },
-        )
 
     def groups(self, kind: str) -> list[Group]:
         """The costliest first."""
@@ -252,18 +197,3 @@ class Tables:
         jain = sum(held) ** 2 / (len(held) * squares) if squares else None
         columns = {"threads": optional_integers([len(held)]), "jain": ratios([jain])}
         return schemas.table("fairness", self.unit, columns)
-
-    def switches(self) -> pa.Table:
-        rows = self._machine.rows("switches")
-        return schemas.table(
-            "switches",
-            self.unit,
-            {
-                "seq": integers(rows["seq"]),
-                "from": self.thread(rows["from_thread"]),
-                "to": self.thread(rows["to_thread"]),
-                "clock": self.clock(rows["clock"]),
-                "tick_clock": self._tick_clock(rows["tick_clock"]),
-                "gap": integers(rows["gap"], rows["gap"] == NULL),
-            },
-        )

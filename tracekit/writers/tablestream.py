@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from types import TracebackType
 
@@ -18,18 +17,22 @@ from tracekit.errors import SourceError
 from tracekit.model.attributes import FIELDS
 from tracekit.model.header import Header
 from tracekit.model.observed import hide
-from tracekit.model.rows import FAULT_ROW, Options, Rows
+from tracekit.model.rows import FAULT_ROW, Machine, Options, Rows
 from tracekit.model.schemas import TABLES
 from tracekit.model.source import Source
 from tracekit.model.stream import BAD_LINE_TEXTS, EventStream, OnProgress
 from tracekit.parsers import open_trace
 from tracekit.timeline import new_machine
 from tracekit.timeline.diagnostics import diagnostics_table
+from tracekit.timeline.rowcolumns import KEPT_AS, PARTS, by_thread
 from tracekit.timeline.tables import Tables
 
-PIECEWISE = ("events", "holds", "waits", "switches", "failed_retries", *COLLECTED, "diagnostics")
+PIECEWISE = ("events", *PARTS, *COLLECTED, "diagnostics")
 """The tables that may be larger than memory. All others are small."""
+SORTED = ("holds", "waits", "failed_retries")
+"""Of these a writer can have the rows by thread."""
 _ALL = Options(worst=2**61)
+_KEPT_AS = {"events": "clocks", "diagnostics": "faults", **KEPT_AS}
 
 
 class TableStream:
@@ -85,16 +88,17 @@ class TableStream:
             self._spool or self.path, strict=strict, whole=whole, shown=self.path, strip_prefix=self._strip_prefix
         )
 
-    def pieces(self, *tables: str) -> Iterator[tuple[str, pa.Table]]:
+    def pieces(self, *tables: str, sorted_rows: int = 0) -> Iterator[tuple[str, pa.Table]]:
         """Reads the trace again and gives the rows of these tables: (table, some of its rows).
 
         tables: of `schemas.TABLES`. Each one's rows come in order: events by seq, all others as they end; the small
         tables come last, each in one piece; of one without any row comes one empty piece. All thread columns have
-        the same dictionary but those of the diagnostics. Raises SourceError.
+        the same dictionary but those of the diagnostics. sorted_rows: holds, waits and failed retries come in pieces of
+        so many or more, each sorted by thread. Raises SourceError.
         """
         wanted = [table for table in TABLES if table in tables and table in PIECEWISE]
         empty = set(wanted)
-        for table, piece in self._rows(wanted):
+        for table, piece in self._rows(wanted, sorted_rows):
             if piece.num_rows or table in empty:
                 empty.discard(table)
                 yield table, hide(table, piece, self.analysis.unobserved)
@@ -108,35 +112,38 @@ class TableStream:
         for _, events in self.pieces("events"):
             yield events.drop_columns(untold) if untold else events
 
-    def _rows(self, wanted: list[str]) -> Iterator[tuple[str, pa.Table]]:
+    def _rows(self, wanted: list[str], sorted_rows: int) -> Iterator[tuple[str, pa.Table]]:
         if not wanted:
             return
         all_bad = "diagnostics" in wanted and self.header.bad_lines.total > BAD_LINE_TEXTS
         with self._open(whole=all_bad) as stream:
-            machine = new_machine(stream.check_interval, True, _ALL)
+            kept = [_KEPT_AS[table] for table in wanted if table in _KEPT_AS]
+            machine = new_machine(stream.check_interval, kept, _ALL)
             tables = Tables(machine, self.threads, self.analysis.totals)
-            derived = [(table, _DERIVED[table]) for table in wanted if table in _DERIVED]
             faults = [np.empty(0, FAULT_ROW)]
             seq = 0
             for batch in stream:
                 machine.feed(batch)
                 if "events" in wanted:
                     yield "events", tables.events([batch], seq)
-                yield from ((table, derive(tables)) for table, derive in derived)
-                if "diagnostics" in wanted:
-                    faults.append(machine.rows("faults").copy())
-                machine.forget()
                 seq += batch.num_rows
                 if self._progress:
                     self._progress(*stream.position())
+                if sorted_rows and all(len(machine.rows(KEPT_AS[table])) < sorted_rows for table in SORTED):
+                    continue
+                yield from _derived(tables, machine, wanted, sorted_rows)
+                if "diagnostics" in wanted:
+                    faults.append(machine.rows("faults").copy())
+                machine.forget()
             if seq != self.analysis.events:
                 raise SourceError(
                     f"{self.path}: changed while it was read: {self.analysis.events:,} events, then {seq:,}.",
                     "Try again when nothing writes to it any more.",
                 )
             machine.finish()
-            yield from ((table, derive(tables)) for table, derive in derived)
+            yield from _derived(tables, machine, wanted, sorted_rows)
             if "diagnostics" in wanted:
+                faults.append(machine.rows("faults").copy())
                 yield "diagnostics", self._diagnostics(stream, np.concatenate(faults))
 
     def _diagnostics(self, stream: EventStream, faults: Rows) -> pa.Table:
@@ -160,13 +167,14 @@ class TableStream:
         self.close()
 
 
-_DERIVED: dict[str, Callable[[Tables], pa.Table]] = {
-    "holds": Tables.holds,
-    "waits": Tables.waits,
-    "switches": Tables.switches,
-    "failed_retries": Tables.failed_retries,
-    **{kind: partial(Tables.findings, kind=kind) for kind in COLLECTED},
-}
+def _derived(tables: Tables, machine: Machine, wanted: list[str], sorted_rows: int) -> Iterator[tuple[str, pa.Table]]:
+    for table in wanted:
+        if table in PARTS:
+            rows = machine.rows(KEPT_AS[table])
+            order = by_thread(rows) if sorted_rows and table in SORTED else None
+            yield table, tables.of_rows(table, rows, order)
+        elif table in COLLECTED:
+            yield table, tables.findings(table)
 
 
 def _spooled() -> str:
