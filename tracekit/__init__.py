@@ -15,6 +15,7 @@ _WHERE = {
         "TracekitError",
     ),
     "live.counting": ("count", "counters"),
+    "live.flight": ("Flight", "flight"),
     "live.middleware": ("ASGIMiddleware", "WSGIMiddleware"),
     "live.regions": ("Region", "region"),
     "querying": ("query",),

@@ -16,6 +16,8 @@ from tracekit.errors import SourceError as SourceError
 from tracekit.errors import TracekitError as TracekitError
 from tracekit.live.counting import count as count
 from tracekit.live.counting import counters as counters
+from tracekit.live.flight import Flight as Flight
+from tracekit.live.flight import flight as flight
 from tracekit.live.middleware import ASGIMiddleware as ASGIMiddleware
 from tracekit.live.middleware import WSGIMiddleware as WSGIMiddleware
 from tracekit.live.regions import Region as Region
