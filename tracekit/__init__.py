@@ -19,6 +19,7 @@ _WHERE = {
     "live.middleware": ("ASGIMiddleware", "WSGIMiddleware"),
     "live.regions": ("Region", "region"),
     "querying": ("query",),
+    "recorder.arming": ("arm",),
     "recorder.recording": ("Recording", "record", "recorded"),
     "sql": ("QueryError",),
     "timeline.flame": ("Flame", "Frame"),

@@ -23,6 +23,7 @@ from tracekit.live.middleware import WSGIMiddleware as WSGIMiddleware
 from tracekit.live.regions import Region as Region
 from tracekit.live.regions import region as region
 from tracekit.querying import query as query
+from tracekit.recorder.arming import arm as arm
 from tracekit.recorder.recording import Recording as Recording
 from tracekit.recorder.recording import record as record
 from tracekit.recorder.recording import recorded as recorded

@@ -130,7 +130,7 @@ def refuse(wrong, no_file=None):
 
 def load(path):
     if (sys.version_info[0] == 3 and sys.version_info < (3, 2)) or sys.version_info < (2, 7):
-        raise Refused("%s: only 2.7, and 3.2 or newer, can be recorded." % name())
+        raise Refused("%s: only 2.7, and 3.6 to 3.15, can be recorded." % name())
     # Not by `platform`, which imports `threading`: that is the main thread's to do.
     if "PyPy" in sys.version or (getattr(sys, "implementation", None) and sys.implementation.name != "cpython"):
         raise Refused("%s: it is not CPython. Record the program on CPython." % name())
