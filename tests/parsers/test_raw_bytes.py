@@ -98,7 +98,8 @@ def test_what_the_head_says(version: int, tmp_path: Path) -> None:
     )  # fmt: skip
     trace = tracekit.read(path)
     told = {
-        "python": "3.12", "x": "y z", "pid": "811", "forked-by": "700", "started": "1970-01-04T00:00:00.005000001+00:00",
+        "python": "3.12", "x": "y z", "pid": "811", "forked-by": "700",
+        "started": "1970-01-04T00:00:00.005000001+00:00",
         "lost": "4", "lost-because": "there was no room on the disk", "overwritten": "9",
     }  # fmt: skip
     stacks = {"stacks-lost": "1", "stacks-cut": "2", "stacks-missed": "3"}
