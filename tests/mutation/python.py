@@ -1,13 +1,15 @@
 """Which small bugs in the Python would the tests notice?
 
     python -m tests.mutation.python [--sample 600] [--seed 1] [--only tracekit/parsers] [--results FILE]
+        [--again [TEST_FILE...]]
 
 Each mutant of a seeded sample is put into a copy of the working tree, and those of its room's tests run that reach
 its line, quickest first, up to the first failure or `BUDGET` seconds. They run in a fork of a process that has
 collected the room's tests once; the changed function is put into the module in memory. Only what runs while modules
 are imported needs a fork that imports them anew. Results are appended to the file (default build/mutants.jsonl) and
-are not computed twice: after a change delete the lines that it may have made untrue. Mutants that change nothing a
-caller could see are listed in equivalent.txt.
+are not computed twice: after a change delete the lines that it may have made untrue. With --again those that survived
+meet the tests of these files, e.g. new ones; without files all of their room. Mutants that change nothing a caller
+could see are listed in equivalent.txt.
 """
 
 from __future__ import annotations
@@ -394,6 +396,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="tracekit/", help="mutants of files whose path starts so")
     parser.add_argument("--results", type=Path, default=ROOT / "build" / "mutants.jsonl")
+    parser.add_argument("--again", nargs="*", metavar="TEST_FILE", help="only those that survived, with these tests")
     options = parser.parse_args()
     files = subprocess.run(["git", "ls-files", *ROOMS], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     everything = {
@@ -412,6 +415,10 @@ def main() -> None:
         return {row["mutant"]: row for row in map(json.loads, lines)}
 
     results = stored()
+    if options.again is not None:
+        tried = {name for name, row in results.items() if row["fate"] == SURVIVED} - equivalents()
+    else:
+        tried = set(chosen) - set(results)
     for module in HEAVY:
         __import__(module)
     with tempfile.TemporaryDirectory() as temporary, options.results.open("a") as out:
@@ -424,8 +431,10 @@ def main() -> None:
         folder = Path(temporary)
         tree_copy(folder)
         for place, tests in ROOMS.items():
-            names = [name for name in chosen if name.startswith(place) and name not in results]
-            if not names:
+            names = [name for name in chosen if name.startswith(place) and name in tried]
+            if options.again:
+                tests = [name for name in options.again if name.startswith(tuple(tests))]
+            if not names or not tests:
                 continue
             room = Room(folder, tests)
             jobs = [room.job(name, *everything[name]) for name in names]
