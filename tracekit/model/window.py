@@ -123,6 +123,8 @@ class WindowStream(EventStream):
         clock: _Clock | None = None
         seq = found = 0
         for batch in self._stream:
+            if not batch.num_rows:
+                continue
             if clock is None:
                 clock = _Clock(int64_values(batch.column("time"))[0] != NULL, self.check_interval)
                 self._require(clock.unit)
