@@ -134,6 +134,10 @@ class Analysis:
         return self.tables["handoffs"]
 
     @property
+    def locks(self) -> pa.Table:
+        return self.tables["locks"]
+
+    @property
     def fairness(self) -> pa.Table:
         return self.tables["fairness"]
 

@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
@@ -222,7 +223,7 @@ class Database:
             if isinstance(rows, Path):
                 self._files[table] = rows
             else:
-                self._connection.register(table, rows)
+                self._interruptibly(partial(self._connection.register, table, rows))
         for table in missing:
             if table in self._files:
                 self._open(table, self._files[table])
@@ -242,7 +243,7 @@ class Database:
         check_stamp(stamp.decode("utf-8", "replace") if stamp else None, schema, str(file))
         names = ", ".join(_quoted(_no_pattern(part)) for part in parts)
         source = f"read_parquet([{names}], hive_partitioning = false)"
-        self._connection.execute(f"CREATE VIEW {table} AS SELECT * FROM {source}")
+        self._interruptibly(lambda: self._connection.execute(f"CREATE VIEW {table} AS SELECT * FROM {source}"))
 
     def close(self) -> None:
         self._connection.close()

@@ -122,3 +122,47 @@ def test_the_summary_and_a_failing_check_tell_lines(tmp_path: Path) -> None:
         tracekit.check(trace, no=["long_holds"])
     with pytest.raises(CheckFailed, match=r"held at: handle \(app.py:42, calls sorted\)"):
         tracekit.check(trace, max_wait_share=0.1)
+
+
+def two_causes(tmp_path: Path) -> tracekit.Analysis:
+    """w waits 15 ms for a long hold at line 7, 5 ms queueing at line 9, and 3 ms at an unknown line."""
+    rows = ["# code: 1 = 1 f /srv/x.py", *(f"# stack: {number} = 0 1 {number}" for number in (7, 9, 3))]
+    now = 0
+    for holder, sample, lasts, retries in (("a", " sample=7", 15, 2), ("b", " sample=9", 5, 0), ("c", "", 3, 0)):
+        rows += [f"{holder} - 0 ENTRY {now}", f"{holder} - 0 ACQUIRE {now}", f"w - 0 ENTRY {now}"]
+        rows += [f"w - 0 BUSY {now} stack=3{sample}", *[f"w - 0 RETRY {now + 1}"] * retries]
+        now += lasts * 1_000_000
+        rows += [f"{holder} - 0 RELEASE {now}", f"w - 0 ACQUIRE {now}", f"w - 0 RELEASE {now}"]
+    (tmp_path / "t.log").write_text("".join(f"{row}\n" for row in rows))
+    return tracekit.analyze(tmp_path / "t.log", min_cycles=99)
+
+
+def test_a_finding_tells_only_the_lines_of_its_own_cause(tmp_path: Path) -> None:
+    lines = {finding.kind: finding.lines for finding in two_causes(tmp_path).findings}
+    waited = "It was waited at: f (x.py:3) 100.0 %."
+    assert lines["long_holds"] == ("The GIL was held at: f (x.py:7) 100.0 %.", waited)
+    assert lines["queueing"] == ("The GIL was held at: f (x.py:9) 62.5 %.", waited)
+
+
+def test_pairs_of_lines_are_the_costliest_and_say_what_is_not_known(tmp_path: Path) -> None:
+    pairs = two_causes(tmp_path).places.pairs(9)
+    assert [(pair.held, pair.waited, pair.duration // 1_000_000) for pair in pairs] == [
+        ("f (x.py:7)", "f (x.py:3)", 15), ("f (x.py:9)", "f (x.py:3)", 5), ("an unknown line", "f (x.py:3)", 3),
+    ]  # fmt: skip
+    assert sum(pair.share for pair in pairs) == pytest.approx(1)
+
+
+def test_unless_the_lines_and_the_cpu_time_tell_all_the_machine_or_c_code_is_to_be_looked_at(tmp_path: Path) -> None:
+    """What is known of a function replaces the general advice only where it kept the GIL, and for most of the time."""
+    path, machine = long_hold(tmp_path), "Look at the machine's load"
+    told = path.read_text()
+    for text, expected in (
+        (told, ""),
+        (told.replace(" cpu=30000000", ""), machine),
+        (told.replace(" sample=1", "").replace(" sample=3", ""), "Find the long calls of h"),
+    ):
+        path.write_text(text)
+        (finding,) = [finding for finding in tracekit.analyze(path).findings if finding.kind == "long_holds"]
+        assert expected in finding.advice
+        assert (machine in finding.advice) == (expected == machine)
+        assert ("ind the long calls of" in finding.advice) == bool(expected)

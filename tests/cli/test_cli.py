@@ -76,7 +76,7 @@ def test_colours() -> None:
 def test_json() -> None:
     found = json.loads(run("analyze", BATTLE, "--json").stdout)
     assert list(found) == [
-        "schema", "trace", "threads", "blame", "causes", "lines", "lines_known", "battles", "convoys",
+        "schema", "trace", "threads", "blame", "causes", "lines", "lines_known", "locks", "battles", "convoys",
         "frozen_signals", "long_holds", "distributions",
         "utilisation", "waiting", "handoffs", "fairness", "found", "diagnostics", "findings",
     ]  # fmt: skip

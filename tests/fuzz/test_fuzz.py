@@ -54,7 +54,7 @@ def harm(work: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tup
         return eval(work, {"core": _native.library and "native", "path": path})
 
     monkeypatch.setattr("tests.fuzz.run.outcome", outcome)
-    monkeypatch.setattr("tests.fuzz.run.SECONDS", 1)
+    monkeypatch.setattr("tests.fuzz.run.SECONDS", 1 if "sleep" in work else 60)
     return list(faults([(number, b"x") for number in range(5)], tmp_path))
 
 

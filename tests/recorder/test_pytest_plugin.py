@@ -24,12 +24,12 @@ def beside_a_spinner(work):
 def naps():
     for _ in range(20): time.sleep(0.0001)
 
-@pytest.mark.gil(no=["long_holds"])
+@pytest.mark.gil(no=["long_holds", "preemption"])  # where others have the cores it is the latter
 def test_long_hold():
     thread = threading.Thread(target=lambda: sum(range(5_000_000)), name="in C code")
     thread.start(); naps(); thread.join()
 
-@pytest.mark.gil(max_wait_share=0.1)
+@pytest.mark.gil(max_wait_share=0.02)
 def test_waits(): beside_a_spinner(lambda: spin(0.2))
 
 @pytest.mark.gil(no=["convoys", "battles"], max_wait_share=0.5)
@@ -57,7 +57,7 @@ def test_marked_tests_are_recorded_and_checked(tmp_path: Path) -> None:
     assert "3 failed, 4 passed" in done.stdout, done.stdout + done.stderr
     for name in ("test_long_hold", "test_waits", "test_own_failure"):
         assert f"FAILED test_marked.py::{name}" in done.stdout
-    assert "(in C code) kept the GIL for" in done.stdout
+    assert "(in C code)" in done.stdout
     assert re.search(r"The GIL was held at: .*spin \(test_marked\.py:\d+", done.stdout)
     assert "waited" in done.stdout
     assert "assert 1 == 2" in done.stdout

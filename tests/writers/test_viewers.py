@@ -21,6 +21,7 @@ import pytest
 
 import tracekit
 from tests.conftest import trace_file
+from tests.writers.test_convert import converted as convert
 
 HERE = Path(__file__).parent
 TRACES = ["py311-echo-convoy.log", "py27-cpu2.log", "py311-longhold.log", "slide-battle.log"]
@@ -118,13 +119,6 @@ def story(tmp_path: Path) -> Path:
     path = tmp_path / "story.log"
     path.write_text(STORY)
     return path
-
-
-def convert(trace: Path, out: Path) -> Path:
-    run = [sys.executable, "-m", "tracekit", "convert", str(trace), "-o", str(out)]
-    done = subprocess.run(run, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return out
 
 
 SLICES = """

@@ -181,7 +181,7 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
         f"tk_timeline_{table}": (c.c_void_p, (c.c_void_p, c.POINTER(c.c_int64)))
         for table in (
             *("threads", "blame", "causes", "stack_blame", "shared_waits"),
-            *("distributions", "histograms", "handoffs", "waiting"),
+            *("distributions", "histograms", "handoffs", "waiting", "locks"),
             *("holds", "waits", "switches", "faults", "retries"),
             *(f"picture_{table}" for table in ("cells", "holds", "waits", "retries", "windows", "knots")),
         )

@@ -177,6 +177,9 @@ typedef struct { int64_t duration, waits; int32_t thread, holder, cause, padding
 typedef struct { int64_t duration, waits, holder_stack, waiter_stack; int32_t waiter, holder, cause, padding; } tk_stack_blame;
 /* So many waits have time in each of the rows of tk_stack_blame that are in the same set. */
 typedef struct { int64_t waits; int32_t set, row; } tk_shared_waits;
+/* Waits for one lock (0: one of too many) that one thread (-1: not known) ended. releaser_waited: of that, how long it
+   waited for the GIL itself, before the hold in which it unlocked. */
+typedef struct { int64_t lock, duration, waits, releaser_waited; int32_t waiter, releaser; } tk_lock_wait;
 
 enum { TK_UNKNOWN_RELEASE, TK_CHECK_RELEASE, TK_BLOCKING_RELEASE };
 
@@ -282,6 +285,7 @@ TK_EXPORT void tk_timeline_forget(tk_timeline *timeline);
 TK_EXPORT const tk_finding *tk_timeline_findings(tk_timeline *timeline, int32_t kind, int64_t *count);
 TK_EXPORT const tk_finding_group *tk_timeline_groups(tk_timeline *timeline, int32_t kind, int64_t *count);
 TK_EXPORT const tk_distribution *tk_timeline_distributions(tk_timeline *timeline, int64_t *count);
+TK_EXPORT const tk_lock_wait *tk_timeline_locks(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_handoff *tk_timeline_handoffs(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_waiting *tk_timeline_waiting(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_bucket *tk_timeline_histograms(tk_timeline *timeline, int64_t *count);

@@ -101,6 +101,9 @@ static const tk_field fields[] = {
 #define STRUCT tk_distribution
     WHOLE SAME(count) SAME(p50) SAME(p90) SAME(p99) SAME(max) SAME(thread) SAME(kind)
 #undef STRUCT
+#define STRUCT tk_lock_wait
+    WHOLE SAME(lock) SAME(duration) SAME(waits) SAME(releaser_waited) SAME(waiter) SAME(releaser)
+#undef STRUCT
 #define STRUCT tk_handoff
     WHOLE SAME(count) NAMED(from, "from_thread") NAMED(to, "to_thread")
 #undef STRUCT

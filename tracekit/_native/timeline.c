@@ -13,6 +13,7 @@
    aside, by thread, until the run's end tells. */
 #include "core.h"
 #include "findings.h"
+#include "locks.h"
 #include "map.h"
 #include "picture.h"
 #include "stacks.h"
@@ -125,6 +126,7 @@ static void free_rows(kept_rows *rows) {
 struct tk_timeline {
     int64_t interval;
     row_attributes told;
+    struct { int64_t lock, unlocks[MOST_UNLOCKS]; int32_t unlock_count; bool told; } lock_row; /* of this row, too */
     int32_t kept; /* rows of these tables, a bit each */
     bool out_of_memory;
     tk_totals totals;
@@ -154,6 +156,7 @@ struct tk_timeline {
 
     bool stacks_told;
     stacks stacks;
+    locks locks;
     int32_t ring_stacks[RING];
     int32_t sample;        /* of the hold, the latest */
     int64_t sampled_until; /* up to there it is in these parts */
@@ -261,6 +264,7 @@ void tk_timeline_free(tk_timeline *t) {
         free_taken(part);
     }
     stacks_free(&t->stacks);
+    locks_free(&t->locks);
     free(t->parts.items);
     free(t->waiting);
     free(t->last_run);
@@ -1165,6 +1169,17 @@ static void acquire(tk_timeline *t, int32_t thread, int64_t seq, int64_t checks,
     open_hold(t, thread, seq, checks);
 }
 
+/* Whether a RELEASE by this thread does. */
+static inline bool concerns_locks(const tk_timeline *t, int32_t thread) {
+    return t->lock_row.told || t->locks.returned.count || locks_wait(&t->locks, thread);
+}
+
+static __attribute__((noinline)) void release_locks(tk_timeline *t, int32_t thread, int64_t seq) {
+    const bool waited = t->hold_waited != TK_NULL;
+    const unlocking by = {seq, waited ? t->hold_wait_start : t->hold_start, t->hold_start, thread};
+    TRY(locks_release(&t->locks, t->lock_row.lock, t->lock_row.unlocks, t->lock_row.unlock_count, &by, t->clock));
+}
+
 static inline void release(tk_timeline *t, int32_t thread, int64_t seq, int64_t ticks, int64_t checks,
                            bool first_row) {
     if (LIKELY(t->holder == thread)) {
@@ -1172,6 +1187,7 @@ static inline void release(tk_timeline *t, int32_t thread, int64_t seq, int64_t 
         t->threads[thread].after_check = kind == TK_CHECK_RELEASE;
         t->threads[thread].forced = kind == TK_CHECK_RELEASE;
         t->threads[thread].forced_at = t->clock;
+        if (UNLIKELY(concerns_locks(t, thread))) release_locks(t, thread, seq);
         close_hold(t, seq, kind, false, ticks);
     } else {
         fault(t, TK_RELEASE_WITHOUT_ACQUIRE, !first_row, thread, seq);
@@ -1200,6 +1216,8 @@ static void step(tk_timeline *t, const tk_columns *c, int64_t row, int32_t threa
         }
         if (t->threads[thread].forced) totals->not_running += t->clock - t->threads[thread].forced_at;
         t->threads[thread].forced = false;
+        if (UNLIKELY(locks_wait(&t->locks, thread)))
+            TRY(locks_entry(&t->locks, thread, t->clock, t->holder != NOBODY && t->holder != thread));
         open_wait(t, thread, seq, false);
         break;
     case TK_BUSY:
@@ -1276,6 +1294,10 @@ static const tk_attribute *read_attributes(tk_timeline *t, const tk_attribute *n
         if (next->row != row) continue;
         if (next->key == TK_CPU) t->told.cpu = next->value;
         if (next->key == TK_STACK) t->told.stack = next->value;
+        if (next->key == TK_LOCK) t->lock_row.lock = next->value;
+        if (next->key == TK_UNLOCKS && t->lock_row.unlock_count < MOST_UNLOCKS)
+            t->lock_row.unlocks[t->lock_row.unlock_count++] = next->value;
+        t->lock_row.told |= next->key == TK_LOCK || next->key == TK_UNLOCKS;
         if (next->key != TK_STACK && next->key != TK_SAMPLE) continue;
         if (!t->stacks_told) begin_stacks(t);
         const int32_t code = stacks_code(&t->stacks, next->value);
@@ -1298,12 +1320,15 @@ int32_t tk_timeline_feed(tk_timeline *t, const tk_columns *c, int32_t threads) {
         const bool told = UNLIKELY(next < last) && next->row <= row;
         if (told) next = read_attributes(t, next, last, row);
         int32_t thread = c->codes ? c->codes[c->thread[row]] : c->thread[row];
-        if (row + 4 <= c->events && reacquire_at_once(t, c, row, thread, both_clocks)) {
+        if (row + 4 <= c->events && !concerns_locks(t, thread) && reacquire_at_once(t, c, row, thread, both_clocks)) {
             row += 3;
         } else {
             step(t, c, row++, thread, both_clocks);
         }
-        if (told) t->told = NOTHING_TOLD;
+        if (told) {
+            t->told = NOTHING_TOLD;
+            t->lock_row.lock = t->lock_row.unlock_count = t->lock_row.told = 0;
+        }
         if (UNLIKELY(t->out_of_memory)) break;
     }
     budget = NULL;
@@ -1320,6 +1345,7 @@ int32_t tk_timeline_finish(tk_timeline *t) {
         end_convoy(t, i);
     }
     end_frozen(t);
+    TRY(locks_finish(&t->locks, t->clock));
     for (int32_t i = 0; i < t->thread_count; i++)
         for (int kind = 0; kind < TK_DISTRIBUTIONS; kind++) {
             histogram *h = &t->threads[i].durations[kind];
@@ -1389,6 +1415,11 @@ const tk_stack_blame *tk_timeline_stack_blame(tk_timeline *t, int64_t *count) {
 
 const tk_shared_waits *tk_timeline_shared_waits(tk_timeline *t, int64_t *count) {
     return stacks_shared(&t->stacks, count);
+}
+
+const tk_lock_wait *tk_timeline_locks(tk_timeline *t, int64_t *count) {
+    *count = (int64_t)t->locks.rows.count;
+    return t->locks.rows.items;
 }
 
 #define TABLE(name, row)                                                   \

@@ -70,6 +70,7 @@ RETRY_ROW = _layout(seq="i8", clock="i8", thread="i4", holder="i4", kind="i4", p
 DISTRIBUTION_ROW = _layout(count="i8", p50="i8", p90="i8", p99="i8", max="i8", thread="i4", kind="i4")
 HANDOFF_ROW = _layout(count="i8", from_thread="i4", to_thread="i4")
 WAITING_ROW = _layout(waiters="i8", duration="i8")
+LOCK_ROW = _layout(lock="i8", duration="i8", waits="i8", releaser_waited="i8", waiter="i4", releaser="i4")
 
 HISTOGRAM_ROW = _layout(low="i8", high="i8", count="i8", thread="i4", kind="i4")
 """Durations from `low` to below `high`."""
@@ -77,7 +78,7 @@ HISTOGRAM_ROW = _layout(low="i8", high="i8", count="i8", thread="i4", kind="i4")
 LAYOUTS = {
     "threads": THREAD_ROW, "blame": BLAME_ROW, "causes": CAUSE_ROW, "stack_blame": STACK_BLAME_ROW,
     "shared_waits": SHARED_ROW, "distributions": DISTRIBUTION_ROW,
-    "handoffs": HANDOFF_ROW, "waiting": WAITING_ROW, "histograms": HISTOGRAM_ROW,
+    "handoffs": HANDOFF_ROW, "waiting": WAITING_ROW, "histograms": HISTOGRAM_ROW, "locks": LOCK_ROW,
     "holds": HOLD_ROW, "waits": WAIT_ROW, "switches": SWITCH_ROW, "faults": FAULT_ROW, "retries": RETRY_ROW,
 }  # fmt: skip
 KEPT = ("holds", "waits", "switches", "faults", "retries", "clocks")
@@ -278,7 +279,7 @@ C_STRUCTS = {
     "tk_thread_totals": THREAD_ROW, "tk_blame": BLAME_ROW, "tk_cause": CAUSE_ROW,
     "tk_stack_blame": STACK_BLAME_ROW, "tk_shared_waits": SHARED_ROW, "tk_hold": HOLD_ROW,
     "tk_wait": WAIT_ROW, "tk_switch": SWITCH_ROW, "tk_fault": FAULT_ROW, "tk_retry": RETRY_ROW,
-    "tk_distribution": DISTRIBUTION_ROW, "tk_handoff": HANDOFF_ROW, "tk_waiting": WAITING_ROW,
+    "tk_distribution": DISTRIBUTION_ROW, "tk_handoff": HANDOFF_ROW, "tk_waiting": WAITING_ROW, "tk_lock_wait": LOCK_ROW,
     "tk_bucket": HISTOGRAM_ROW, "tk_finding": FINDING_ROW, "tk_finding_group": GROUP_ROW, "tk_cell": CELL_ROW,
     "tk_picture_hold": PICTURE_HOLD_ROW, "tk_picture_wait": PICTURE_WAIT_ROW, "tk_window": WINDOW_ROW,
     "tk_knot": KNOT_ROW,

@@ -16,7 +16,15 @@ from rich.text import Text
 from tracekit.analysis import Analysis
 from tracekit.analyzers import ANALYZERS, KINDS
 from tracekit.model.arrays import numbers
-from tracekit.reporters.sentences import beside, facts, healthy, not_observed, not_running, waiting
+from tracekit.reporters.sentences import (
+    beside,
+    facts,
+    healthy,
+    locks_behind_the_gil,
+    not_observed,
+    not_running,
+    waiting,
+)
 from tracekit.words import count, duration, percent, printable, share
 
 if TYPE_CHECKING:
@@ -92,7 +100,9 @@ def _metric(value: float | None, unit: str, change: bool = False) -> str:
 
 def _waiting(analysis: Analysis) -> list[RenderableType]:
     told, reasons = waiting(analysis)
-    more: list[RenderableType] = [Text(), Text(text)] if (text := not_running(analysis)) else []
+    more: list[RenderableType] = []
+    for text in filter(None, (not_running(analysis), locks_behind_the_gil(analysis))):
+        more += [Text(), Text(text)]
     if not reasons:
         return [Text(told), *more]
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))

@@ -47,6 +47,7 @@ def as_dict(analysis: Analysis, kinds: Sequence[str] = KINDS) -> dict[str, Any]:
         "causes": analysis.causes.to_pylist(),
         "lines": analysis.lines.slice(0, LINES).to_pylist(),
         "lines_known": analysis.lines_known,
+        "locks": analysis.locks.slice(0, LINES).to_pylist(),
         **{kind: analysis.tables[kind].to_pylist() if kind in kinds else [] for kind in COLLECTED},
         **{table: analysis.tables[table].to_pylist() for table in _TABLES},
         "found": {kind: _found(analysis, kind) for kind in KINDS},

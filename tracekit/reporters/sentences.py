@@ -10,6 +10,8 @@ from tracekit.words import count, duration, share, whole_number
 
 LEAST_WAITED = 0.001
 """Shares below this are not told."""
+LEAST_BEHIND = 0.01
+"""Of the trace: less waiting for a lock whose unlocker waits for the GIL is not told."""
 LEAST_NOT_RUNNING = 0.05
 """Of the trace: a thread that was not yet running for less is not told of."""
 
@@ -96,6 +98,28 @@ def not_running(analysis: Analysis) -> str:
         f"Not counted as waiting: {analysis.names[worst]} was not yet running for "
         f"{share(spent[worst], analysis.duration)} {of_trace}{others}. It had been made to let go of the GIL, and the "
         "operating system had not yet let it run on, to ask for it again."
+    )
+
+
+def locks_behind_the_gil(analysis: Analysis) -> str:
+    """Who waited for a lock whose unlocker waited for the GIL meanwhile; empty where that is of no weight."""
+    sums: dict[tuple[str, str], list[int]] = {}
+    for row in analysis.locks.to_pylist():
+        if row["releaser"] is not None:
+            pair = sums.setdefault((row["waiter"], row["releaser"]), [0, 0])
+            pair[0] += row["duration"]
+            pair[1] += row["releaser_waited"]
+    if not sums:
+        return ""
+    (waiter, releaser), (waited, behind) = max(sums.items(), key=lambda item: item[1][1])
+    if behind < max(1, LEAST_BEHIND * analysis.duration):
+        return ""
+    of_trace = "of the trace" if analysis.unit == "ns" else "of the trace's ticks"
+    one, other = analysis.names[waiter], analysis.names[releaser]
+    return (
+        f"{one} waited for {share(waited, analysis.duration)} {of_trace} for locks, until {other} unlocked them; "
+        f"for {share(behind, analysis.duration)} {other} itself waited for the GIL meanwhile. "
+        f"So {one} waits behind the GIL too, though not for it: what helps {other} helps both."
     )
 
 

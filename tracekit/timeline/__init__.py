@@ -115,6 +115,7 @@ def _totals(
         "utilisation": tables.utilisation(),
         "waiting": tables.waiting(),
         "handoffs": tables.handoffs(),
+        "locks": tables.locks(),
         "fairness": tables.fairness(),
         **{kind: tables.findings(kind) for kind in COLLECTED},
         **definition_tables(definitions, tables.unit),

@@ -50,6 +50,7 @@ from tracekit.model.rows import (
 from tracekit.model.stream import ACQUIRE, BUSY, ENTRY, RELEASE, RETRY
 from tracekit.timeline.causes import PREEMPTED_FROM, Causes
 from tracekit.timeline.distributions import buckets, quantile
+from tracekit.timeline.locks import LockWaits
 from tracekit.timeline.picture import DrawnHold, DrawnRetry, DrawnWait, PlainPicture
 
 ALONE, LOST_ROUND, TIMEOUT, HAND_OVER = range(4)
@@ -114,6 +115,9 @@ class PlainMachine:
         self._waiting: Counter[int] = Counter()
         self._free_wanted = self._free_wanted_at_release = 0
         self._causes = Causes()
+        self._locks = LockWaits()
+        self._summed = {"causes": self._causes.rows, "stack_blame": self._causes.stack_rows}
+        self._summed |= {"shared_waits": self._causes.shared_rows, "locks": self._locks.rows}
         self._convoys = Convoys(options, self._causes.settle)
         self._frozen = FrozenSignals(options)
         self._found: dict[str, list[FoundRow]] = {kind: [] for kind in COLLECTED}
@@ -177,6 +181,7 @@ class PlainMachine:
             if totals.forced_at is not None:
                 totals.not_running += self._clock - totals.forced_at
             totals.forced_at = None
+            self._locks.entry(thread, self._clock, self._hold is not None and not holds)
             self._waits[thread] = self._new_wait(thread, self._seq)
         elif event in (BUSY, RETRY):
             if not wait:
@@ -203,6 +208,7 @@ class PlainMachine:
                 totals.last_release = self._release_kind(checks)
                 totals.forced_at = self._clock if totals.last_release == CHECK else None
                 self._hold.cpu, self._hold.stack = self._told.cpu, self._told.stack or NO_STACK
+                self._locks.release(self._told, self._hold, self._seq, self._clock)
                 self._close_hold(self._seq, totals.last_release, ticks)
             else:
                 self._fault("release-without-acquire", error, thread)
@@ -391,6 +397,7 @@ class PlainMachine:
         return holding, [self._drawn_wait(wait, NO_SEQ) for wait in self._waits.values() if wait.contended]
 
     def finish(self) -> None:
+        self._locks.finish(self._clock)
         if self._hold:
             self._close_hold(NO_SEQ, UNKNOWN)
         for thread in range(len(self._threads)):
@@ -436,12 +443,8 @@ class PlainMachine:
                 for holder, duration in t.blame.items()
                 if duration
             ]
-        elif table == "causes":
-            rows = self._causes.rows()
-        elif table == "stack_blame":
-            rows = self._causes.stack_rows()
-        elif table == "shared_waits":
-            rows = self._causes.shared_rows()
+        elif table in self._summed:
+            rows = self._summed[table]()
         elif table == "distributions":
             rows = [
                 (durations.total(), *(quantile(durations, q) for q in (50, 90, 99, 100)), thread, kind)

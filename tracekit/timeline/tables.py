@@ -190,6 +190,17 @@ class Tables:
         }
         return schemas.table("handoffs", self.unit, columns)
 
+    def locks(self) -> pa.Table:
+        rows = self._machine.rows("locks")
+        rows = rows[np.lexsort((rows["lock"], rows["releaser"].astype(np.uint32), rows["waiter"], -rows["duration"]))]
+        columns = {
+            "lock": integers(rows["lock"], rows["lock"] == 0),
+            "waiter": self.thread(rows["waiter"]),
+            "releaser": self.thread(rows["releaser"]),
+            **{name: integers(rows[name]) for name in ("duration", "waits", "releaser_waited")},
+        }
+        return schemas.table("locks", self.unit, columns)
+
     def fairness(self) -> pa.Table:
         rows = self._machine.rows("threads")
         held = rows["held"][rows["contended_waits"] > 0].tolist()

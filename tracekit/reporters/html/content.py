@@ -13,7 +13,7 @@ from tracekit.figures.content import CAUSES, CONTENTS, THREADS_SHOWN, Drawing, c
 from tracekit.model import schemas
 from tracekit.model.rows import Options
 from tracekit.reporters.html import lines, payload
-from tracekit.reporters.sentences import facts, healthy, not_observed, not_running
+from tracekit.reporters.sentences import facts, healthy, locks_behind_the_gil, not_observed, not_running
 from tracekit.words import count, duration, printable
 
 _SEQS = ("start_seq", "end_seq")
@@ -146,7 +146,7 @@ def _completeness(analysis: Analysis) -> list[dict[str, str]]:
     """What is missing from the trace or from the page, and what is wrong with it, the worst first."""
     told = [
         {"severity": "info", "text": text}
-        for text in map(printable, (not_observed(analysis), not_running(analysis)))
+        for text in map(printable, (not_observed(analysis), not_running(analysis), locks_behind_the_gil(analysis)))
         if text
     ]
     lost = analysis.metadata.get("lost", "0")
