@@ -1,15 +1,15 @@
 """Which small bugs in the Python would the tests notice?
 
     python -m tests.mutation.python [--sample 600] [--seed 1] [--only tracekit/parsers] [--results FILE]
-        [--again [TEST_FILE...]]
+        [--tests FILE...] [--again]
 
 Each mutant of a seeded sample is put into a copy of the working tree, and those of its room's tests run that reach
 its line, quickest first, up to the first failure or `BUDGET` seconds. They run in a fork of a process that has
 collected the room's tests once; the changed function is put into the module in memory. Only what runs while modules
 are imported needs a fork that imports them anew. Results are appended to the file (default build/mutants.jsonl) and
-are not computed twice: after a change delete the lines that it may have made untrue. With --again those that survived
-meet the tests of these files, e.g. new ones; without files all of their room. Mutants that change nothing a caller
-could see are listed in equivalent.txt.
+are not computed twice: after a change delete the lines that it may have made untrue, or try those that survived
+--again, perhaps with new --tests only, of those that belong to the room. Mutants that change nothing a caller could see
+are listed in equivalent.txt.
 """
 
 from __future__ import annotations
@@ -164,26 +164,24 @@ class Chosen:
 
 def forked(run: Callable[[], Any], seconds: float) -> Any:
     """What `run` gives in a fork that has this CPU time; None if it ran out of it, or broke off."""
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.setpgid(0, 0)
-            os.close(reading)
-            limit = int(seconds + 1)
-            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
-            os.write(writing, json.dumps(run()).encode())
-        finally:
-            os._exit(0)
-    os.close(writing)
-    end = time.monotonic() + 20 * seconds
-    while time.monotonic() < end and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        time.sleep(0.01)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)  # what it started, too
-    os.waitpid(pid, 0)
-    with os.fdopen(reading) as pipe:
-        text = pipe.read()
+    with tempfile.TemporaryFile() as answer:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.setpgid(0, 0)
+                limit = int(seconds + 1)
+                resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
+                os.write(answer.fileno(), json.dumps(run()).encode())
+            finally:
+                os._exit(0)
+        end = time.monotonic() + 20 * seconds
+        while time.monotonic() < end and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            time.sleep(0.01)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)  # what it started, too
+        os.waitpid(pid, 0)
+        answer.seek(0)
+        text = answer.read()
     return json.loads(text) if text else None
 
 
@@ -396,7 +394,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="tracekit/", help="mutants of files whose path starts so")
     parser.add_argument("--results", type=Path, default=ROOT / "build" / "mutants.jsonl")
-    parser.add_argument("--again", nargs="*", metavar="TEST_FILE", help="only those that survived, with these tests")
+    parser.add_argument("--tests", nargs="+", metavar="FILE", help="these only, of the rooms' tests")
+    parser.add_argument("--again", action="store_true", help="those that survived")
     options = parser.parse_args()
     files = subprocess.run(["git", "ls-files", *ROOMS], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     everything = {
@@ -415,7 +414,7 @@ def main() -> None:
         return {row["mutant"]: row for row in map(json.loads, lines)}
 
     results = stored()
-    if options.again is not None:
+    if options.again:
         tried = {name for name, row in results.items() if row["fate"] == SURVIVED} - equivalents()
     else:
         tried = set(chosen) - set(results)
@@ -432,8 +431,8 @@ def main() -> None:
         tree_copy(folder)
         for place, tests in ROOMS.items():
             names = [name for name in chosen if name.startswith(place) and name in tried]
-            if options.again:
-                tests = [name for name in options.again if name.startswith(tuple(tests))]
+            if options.tests:
+                tests = [name for name in options.tests if name.startswith(tuple(tests))]
             if not names or not tests:
                 continue
             room = Room(folder, tests)

@@ -107,6 +107,7 @@ class Named(threading.Thread):
     def __init__(self): super().__init__(); self.name = "in its constructor"
     def run(self): pass
 d = Named(); d.start(); d.join()
+threading.Thread(name="a greenlet, to gevent")._set_ident()
 """
     done = record(tmp_path, script(tmp_path, text))
     assert done.returncode == 0, done.stderr
@@ -118,6 +119,7 @@ d = Named(); d.start(); d.join()
         "known to kernel",
         "in its constructor",
     }
+    assert "a greenlet, to gevent" not in found
     (long,) = [name for name in found if name.startswith("caf\u00e9 \U0001f40d = # xxx")]
     assert len(long.encode()) == 112
 

@@ -17,7 +17,7 @@ names = [name for name in os.environ if name.startswith(("TRACEKIT", "PYTHON"))]
 print([(name, os.environ[name]) for name in sorted(names)], sys.argv, sys.path, getattr(sys, "orig_argv", 0))
 try:
     import sitecustomize
-    print(sitecustomize.WHOSE, sitecustomize.__file__)
+    print(getattr(sitecustomize, "WHOSE", None), sitecustomize.__file__)
 except ImportError as error: print(error)
 """
 STARTS = """
@@ -72,6 +72,32 @@ def test_started_programs_are_recorded_and_do_not_see_it(tmp_path: Path) -> None
 @every_interpreter
 def test_started_programs_on_every_interpreter(python: str, tmp_path: Path) -> None:
     check_started(tmp_path, python)
+
+
+FLAGS = """
+import subprocess, sys
+for flag in %r:
+    for what in (["-c", open("tell.py").read(), "a", "-c"], ["tell.py", "b"], ["-m", "tell", "c"]):
+        done = subprocess.Popen([sys.executable, flag] + what, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        print([told.decode() for told in done.communicate()])
+print(subprocess.Popen([sys.executable, "-Ec", "import sys; print(sys.argv); 1 / 0"], stderr=2).wait())
+"""
+
+
+def check_flags(folder: Path, python: str, *flags: str) -> None:
+    (folder / "tell.py").write_text(TELL)
+    run_twice(folder, FLAGS % (flags,), python=python)
+    assert good(folder / "out.log").metadata["processes"] == str(3 * len(flags) + 2)
+
+
+def test_started_pythons_that_ignore_their_environment(tmp_path: Path) -> None:
+    check_flags(tmp_path, sys.executable, "-I", "-E", "-sS")
+
+
+@pytest.mark.slow
+@every_interpreter
+def test_such_pythons_of_every_version(python: str, tmp_path: Path) -> None:
+    check_flags(tmp_path, python, "-S" if "/2.7" in python else "-I")
 
 
 POOLS = """

@@ -167,8 +167,8 @@ class RawRecording(EventStream):
         if header["parent"]:
             self.metadata["forked-by"] = str(header["parent"])
             self.metadata.pop("started-by", None)  # that was its parent
-        started = datetime.fromtimestamp(int(header["started"]) / 10**9, UTC)
-        self.metadata["started"] = started.isoformat(timespec="milliseconds")
+        started = datetime.fromtimestamp(int(header["started"]) // 10**9, UTC)
+        self.metadata["started"] = f"{started:%Y-%m-%dT%H:%M:%S}.{int(header['started']) % 10**9:09}+00:00"
         self.metadata["lost"] = str(header["lost"])
         if header["lost_why"]:
             self.metadata["lost-because"] = _WHY.get(int(header["lost_why"]), os.strerror(int(header["lost_why"])))

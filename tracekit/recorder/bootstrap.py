@@ -1,9 +1,11 @@
 """Runs inside the program that is recorded, before it: Python 2.7 and 3, standard library only.
 
     python bootstrap.py LIBRARY BASE STATUS MAX_BYTES STACKS FOLLOW VERSION script|module TARGET [ARGS...]
+    python bootstrap.py -- script|module|command TARGET [ARGS...]
 
 It starts the recorder, says on the descriptor STATUS that it did or why not, and then is out of the way: TARGET runs as
-`__main__`, as if Python had been started with it.
+`__main__`, as if Python had been started with it. The second form is for a Python that a recorded program starts, and
+that would not be told by its environment (`-I`, `-E`, `-S`).
 """
 
 import atexit
@@ -237,18 +239,31 @@ def name_threads_of_others(tell):
 def watch_names(tell):
     """Returns what tells a thread's name, and what undoes it all."""
     import threading
+    import weakref
 
-    tids = {}
+    try:
+        from _thread import get_ident
+    except ImportError:
+        from thread import get_ident
+    tids, owners = {}, {}
     thread_class = threading.Thread
     set_ident, plain = thread_class._set_ident, thread_class.name
 
     def known(thread, tid):
         text = as_bytes(plain.fget(thread))
         tids[thread.ident] = tell(tid, text, len(text))
+        if not tid:
+            owners[get_ident()] = weakref.ref(thread)
+
+    def begins(thread):
+        """In the system's thread that calls this. gevent's threads are greenlets, and begin in one of another's."""
+        owner = owners.get(get_ident(), lambda: None)()
+        if owner is None or owner is thread or not owner.is_alive():
+            known(thread, 0)
 
     def _set_ident(self):
         set_ident(self)
-        known(self, 0)
+        begins(self)
 
     def set_name(self, value):
         plain.fset(self, value)
@@ -340,6 +355,23 @@ def run_module(module, arguments):
     runpy._run_module_as_main(module)
 
 
+def run_command(code, arguments):
+    """As `python -c CODE ARGUMENTS` does."""
+    sys.argv[:] = ["-c"] + arguments
+    replace_own_path("")
+    main = sys.modules["__main__"].__dict__
+    kept = {key: main[key] for key in ("__builtins__",)}
+    main.clear()
+    main.update(kept, __name__="__main__", __doc__=None, __package__=None)
+    if sys.version_info[0] == 3:
+        from importlib.machinery import BuiltinImporter
+
+        main.update(__spec__=None, __loader__=BuiltinImporter)
+        if sys.version_info < (3, 14):
+            main["__annotations__"] = {}
+    exec(compile(code, "<string>", "exec", 0, True), main)
+
+
 def is_archive(path):
     import zipfile
 
@@ -347,7 +379,7 @@ def is_archive(path):
 
 
 def replace_own_path(folder):
-    if not getattr(sys.flags, "safe_path", False):
+    if not (getattr(sys.flags, "safe_path", False) or getattr(sys.flags, "isolated", False)):
         sys.path[0] = folder
 
 
@@ -366,7 +398,34 @@ def hide_own_frames():
     sys.excepthook = hook
 
 
+def run(kind, target, arguments):
+    try:
+        {"module": run_module, "script": run_script, "command": run_command}[kind](target, arguments)
+    except SystemExit:
+        raise
+    except BaseException:
+        hide_own_frames()
+        raise
+
+
+def main_of_started():
+    kind, target = sys.argv[2:4]
+    arguments = sys.argv[4:]
+    hook = os.path.join(os.path.dirname(os.path.abspath(__file__)), "follow", "sitecustomize.py")
+    follow = {"__name__": "tracekit_follow", "__file__": hook}
+    with io.open(hook) as source:
+        exec(compile(source.read(), hook, "exec"), follow)
+    follow["begin"](globals())
+    if hasattr(sys, "orig_argv"):
+        place = len(sys.orig_argv) - len(sys.argv)
+        sys.orig_argv[place : place + 3] = {"module": ["-m"], "script": [], "command": ["-c"]}[kind]
+    run(kind, target, arguments)
+
+
 def main():
+    if sys.argv[1] == "--":
+        main_of_started()
+        return
     library, base, status, max_bytes, stacks, follow, version, kind, target = sys.argv[1:10]
     arguments = sys.argv[10:]
     as_typed = [sys.executable] + (["-m"] if kind == "module" else []) + [target] + arguments
@@ -384,13 +443,7 @@ def main():
     os.close(status)
     if hasattr(sys, "orig_argv"):
         sys.orig_argv[:] = as_typed
-    try:
-        (run_module if kind == "module" else run_script)(target, arguments)
-    except SystemExit:
-        raise
-    except BaseException:
-        hide_own_frames()
-        raise
+    run(kind, target, arguments)
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def not_recorded(parts: Sequence[Part], reasons: dict[int, str]) -> list[str]:
             elif not words[0]:
                 missing["forked child", words[1]] += 1
             elif shown := _python_command(words):
-                missing[shown, reasons.get(pid, "")] += 1
+                missing[shown, reasons.get(pid, "no recording yet" if _runs(pid) else "")] += 1
     return [
         f"{number} x {shown}" + (f" ({reason})" if reason else "") for (shown, reason), number in missing.most_common()
     ]

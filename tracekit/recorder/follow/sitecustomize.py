@@ -9,13 +9,15 @@ import os
 import sys
 
 
-def begin():
+def begin(inside=None):
+    """inside: the recorder's functions, if they are there already."""
     told = leave_no_trace()
     if not told:
         return
     started_by, session, max_bytes, stacks, version, base = told
     try:
-        inside, here = load_bootstrap()
+        here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        inside = inside or load_bootstrap(here)
         try:
             recorder = inside["Recorder"](os.path.join(here, "_recorder.so"))
             recorder.follow(base, int(max_bytes), int(stacks), "all", version, session)
@@ -32,23 +34,25 @@ def leave_no_trace():
     own = os.path.dirname(os.path.abspath(__file__))
     told = os.environ.pop("TRACEKIT_FOLLOW", "").split(":", 6)
     first, _, rest = os.environ.get("PYTHONPATH", "").partition(":")
+    was_set = rest or told[1:2] == ["1"]
     if first == own:
-        if rest or told[1:2] == ["1"]:
+        if was_set:
             os.environ["PYTHONPATH"] = rest
         else:
             del os.environ["PYTHONPATH"]
-    sys.path[:] = [folder for folder in sys.path if folder != own]
+    # To Python 2 an empty one means the current folder.
+    instead = [os.getcwd()] if was_set and not rest and sys.version_info[0] == 2 else []
+    sys.path[:] = [path for folder in sys.path for path in ([folder] if folder != own else instead)]
     sys.path_importer_cache.pop(own, None)
     return [told[0]] + told[2:] if len(told) == 7 else None
 
 
-def load_bootstrap():
-    """The recorder's functions, and the folder where it is."""
-    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+def load_bootstrap(here):
+    """The recorder's functions."""
     inside = {"__name__": "tracekit_bootstrap", "__file__": os.path.join(here, "bootstrap.py")}
     with io.open(inside["__file__"]) as source:
         exec(compile(source.read(), inside["__file__"], "exec"), inside)
-    return inside, here
+    return inside
 
 
 def read_command():
@@ -69,6 +73,7 @@ def tell_why(base, reason):
     os.close(notes)
 
 
-begin()
-del sys.modules["sitecustomize"]
-import sitecustomize  # noqa: E402, F401  the program's own; without one Python takes this error for what it means
+if __name__ == "sitecustomize":
+    begin()
+    del sys.modules["sitecustomize"]
+    import sitecustomize  # noqa: F401  the program's own; without one Python takes this error for what it means

@@ -23,13 +23,24 @@ extern char **environ;
 
 int tk_follow_how = TK_FOLLOW_FORKS;
 
-static char folder[4096], hook_file[4096 + 32], told[8192];
+static char folder[4096], hook_file[4096 + 32], bootstrap[4096 + 32], told[8192];
 
-/* The memory of an environment, until the thread starts something again: a child of vfork cannot give it back. */
+/* Memory of an environment and of a command, until the thread starts something again: a child of vfork cannot give it back. */
+enum { ENVIRONMENT, COMMAND };
 static __thread struct {
     void *start;
     size_t bytes;
-} borrowed;
+} borrowed[2];
+
+/* NULL: there is none. */
+static void *borrow(int which, size_t bytes) {
+    if (borrowed[which].start)
+        munmap(borrowed[which].start, borrowed[which].bytes);
+    void *start = bytes ? mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : MAP_FAILED;
+    borrowed[which].start = start == MAP_FAILED ? NULL : start;
+    borrowed[which].bytes = bytes;
+    return borrowed[which].start;
+}
 
 /* how: TK_FOLLOW_*. A started Python finds `where` first in its PYTHONPATH, and in it a sitecustomize that reads `what`.
    session: the number that all recordings of a program share; 0: a new one. own: this process was started by one that
@@ -37,6 +48,7 @@ static __thread struct {
 TK_PUBLIC void tk_follow_prepare(int32_t how, const char *where, const char *what, uint64_t session, int32_t own) {
     tk_follow_how = strlen(where) < sizeof folder && strlen(what) < sizeof told - 64 ? how : TK_FOLLOW_FORKS;
     snprintf(folder, sizeof folder, "%s", where);
+    snprintf(bootstrap, sizeof bootstrap, "%s/../bootstrap.py", where);
     snprintf(hook_file, sizeof hook_file, "%s/sitecustomize.py", where);
     snprintf(told, sizeof told, "%s", what);
     tk_raw_belongs(session, own, how == TK_FOLLOW_ALL);
@@ -51,9 +63,7 @@ static int sets(const char *entry, const char *name) {
 static char *const *environment(char *const *given) {
     const char *path = NULL;
     size_t count = 0;
-    if (borrowed.start)
-        munmap(borrowed.start, borrowed.bytes);
-    borrowed.start = NULL;
+    borrow(ENVIRONMENT, 0);
     if (tk_follow_how != TK_FOLLOW_ALL || !given || faccessat(AT_FDCWD, hook_file, R_OK, AT_EACCESS))
         return given;
     for (; given[count]; count++) {
@@ -64,11 +74,9 @@ static char *const *environment(char *const *given) {
     }
     size_t path_bytes = sizeof folder + (path ? strlen(path) : 0) + 32;
     size_t bytes = (count + 3) * sizeof *given + path_bytes + sizeof told + 64;
-    char **with = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (with == MAP_FAILED)
+    char **with = borrow(ENVIRONMENT, bytes);
+    if (!with)
         return given;
-    borrowed.start = with;
-    borrowed.bytes = bytes;
     char *text = (char *)(with + count + 3);
     size_t used = 0;
     for (size_t i = 0; i < count; i++)
@@ -79,6 +87,82 @@ static char *const *environment(char *const *given) {
     text += path_bytes;
     snprintf(text, sizeof told + 64, "TRACEKIT_FOLLOW=%u:%d:%s", tk_raw_owner(), path != NULL, told);
     with[used] = text;
+    return with;
+}
+
+/* Whether this file is a Python, by its name: python, python3, python3.12. */
+static int is_python(const char *path) {
+    const char *name = strrchr(path, '/');
+    name = name ? name + 1 : path;
+    return !strncmp(name, "python", 6) && !name[6 + strspn(name + 6, "0123456789.")];
+}
+
+/* What a command line of Python is to run. `place`: of the word that says so; `letters`: of the options before -c or -m in
+   that word; `rest`: the place of its first argument. */
+typedef struct {
+    const char *kind;
+    char *target;
+    size_t place, letters, rest;
+    int ignores;               /* its environment, or sitecustomize: -I, -E, -S */
+} program;
+
+/* 0: it runs nothing, or something else. */
+static int understand(char *const *words, program *to_run) {
+    *to_run = (program){0};
+    for (size_t place = 1; words[place]; place++) {
+        char *word = words[place];
+        if (word[0] != '-') {
+            *to_run = (program){"script", word, place, 0, place + 1, to_run->ignores};
+            return 1;
+        }
+        if (!word[1] || word[1] == '-')
+            return 0;
+        for (size_t i = 1; word[i]; i++) {
+            char *value = word[i + 1] ? word + i + 1 : words[place + 1];
+            size_t after = place + (word[i + 1] ? 1 : 2);
+            if (strchr("Vh?i", word[i]) || (strchr("WXcm", word[i]) && !value))
+                return 0;
+            to_run->ignores |= strchr("IES", word[i]) != NULL;
+            if (strchr("cm", word[i])) {
+                *to_run = (program){word[i] == 'c' ? "command" : "module", value, place, i, after, to_run->ignores};
+                return 1;
+            }
+            if (strchr("WX", word[i])) {
+                place = after - 1;
+                break;
+            }
+        }
+    }
+    return 0;
+}
+
+/* A Python that its environment cannot tell that it is to be recorded is told by its command: the bootstrap first, then
+   what it is to run. The same where that is not needed. */
+static char *const *command(const char *path, char *const *given) {
+    program to_run;
+    size_t count = 0, used = 0;
+    if (!path || !is_python(path) || !given || !given[0] || !understand(given, &to_run) || !to_run.ignores)
+        return given;
+    while (given[count])
+        count++;
+    char **with = borrow(COMMAND, (count + 6) * sizeof *given + to_run.letters + 1);
+    if (!with)
+        return given;
+    while (used < to_run.place) {
+        with[used] = given[used];
+        used++;
+    }
+    if (to_run.letters > 1) {
+        with[used] = memcpy(with + count + 6, given[to_run.place], to_run.letters);
+        with[used++][to_run.letters] = 0;
+    }
+    with[used++] = bootstrap;
+    with[used++] = "--";
+    with[used++] = (char *)to_run.kind;
+    with[used++] = to_run.target;
+    for (size_t i = to_run.rest; i < count; i++)
+        with[used++] = given[i];
+    with[used] = NULL;
     return with;
 }
 
@@ -110,13 +194,14 @@ static void leave(int leaves) {
 static int replace(int descriptor, const char *path, char *const *arguments, char *const *given) {
     tk_start_record *record = NULL;
     int possible = !path || !access(path, X_OK);  /* a search through PATH fails often */
-    char *const *with = given;
+    char *const *with = given, *const *words = arguments;
     if (possible && tk_is_writing()) {
         leave(1);
         with = environment(given);
+        words = with != given ? command(path, arguments) : arguments;
         record = tell((uint32_t)getpid(), path ? path : "?", arguments);
     }
-    int result = path ? execve(path, arguments, with) : fexecve(descriptor, arguments, with);
+    int result = path ? execve(path, words, with) : fexecve(descriptor, words, with);
     int error = errno;
     if (possible && tk_is_writing()) {
         tk_raw_not_started(record);
@@ -146,7 +231,8 @@ static int start(spawn *real, pid_t *pid, const char *path, const posix_spawn_fi
     pid_t started;
     if (!tk_is_writing())
         return real(pid, path, actions, attributes, arguments, given);
-    int error = real(&started, path, actions, attributes, arguments, environment(given));
+    char *const *with = environment(given), *const *words = with != given ? command(path, arguments) : arguments;
+    int error = real(&started, path, actions, attributes, words, with);
     if (!error) {
         tell((uint32_t)started, path, arguments);
         if (pid)

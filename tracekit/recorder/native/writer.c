@@ -20,7 +20,7 @@
 
 enum {
     READY_BYTES = TK_ROOM_PIECE,  /* memory is got ready in such pieces */
-    FEW_EVENTS = 32,           /* a forked child with no more of them that becomes another program leaves no file */
+    FEW_EVENTS = 128,          /* a forked child with no more of them that becomes another program leaves no file */
     MOST_NAMES = 1000,
 };
 
