@@ -12,6 +12,7 @@ import sys
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 
 class BuildCore(build_ext):
@@ -22,18 +23,41 @@ class BuildCore(build_ext):
         return []
 
 
+class Modules(build_py):
+    """And what lies beside the package: Python reads such files when it starts."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            self.mkpath(self.build_lib)
+            self.copy_file("tracekit_arm.pth", self.build_lib)
+
+
 class CoreWheel(bdist_wheel):
     def get_tag(self) -> tuple[str, str, str]:
         return "py3", "none", super().get_tag()[2]
 
 
-FILES = ("scan", "findings", "stacks", "locks", "picture", "timeline", "gather", "pipeline", "replay", "layouts")
+FILES = (
+    "scan",
+    "findings",
+    "stacks",
+    "locks",
+    "picture",
+    "timeline",
+    "gather",
+    "pipeline",
+    "observe",
+    "replay",
+    "layouts",
+)
 SOURCES = [f"tracekit/_native/{name}.c" for name in FILES]
 core = Extension(
     "tracekit._native._core",
     SOURCES,
     depends=[
-        f"tracekit/_native/{name}.h" for name in ("core", "findings", "locks", "map", "picture", "replay", "stacks")
+        f"tracekit/_native/{name}.h"
+        for name in ("core", "findings", "lists", "locks", "map", "observe", "picture", "replay", "stacks")
     ],
     extra_compile_args=["-std=gnu11", "-O3", "-fvisibility=hidden", "-pthread"],
     extra_link_args=["-pthread"],
@@ -50,5 +74,6 @@ recorder = Extension(
 )
 recordable = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")
 setup(
-    ext_modules=[core, recorder] if recordable else [core], cmdclass={"build_ext": BuildCore, "bdist_wheel": CoreWheel}
+    ext_modules=[core, recorder] if recordable else [core],
+    cmdclass={"build_ext": BuildCore, "build_py": Modules, "bdist_wheel": CoreWheel},
 )
