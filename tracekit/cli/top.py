@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import sys
 import tempfile
 import threading
@@ -11,14 +12,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from tracekit.cli.commands import Command
 from tracekit.cli.common import AsJson, outcome, say, standard_output
 from tracekit.cli.programs import program_of
-from tracekit.errors import NoEventsError, OptionError, RecordError, TracekitError
+from tracekit.errors import NoEventsError, OptionError, RecordError, SourceError, TracekitError
 from tracekit.recorder.launch import run
 from tracekit.words import duration, fold, printable, share
 
@@ -33,8 +34,12 @@ tracekit top app.py --port 8080
 tracekit top --once --json 4711
 """
 _RING = 8 << 20
+_TRIES = 5
 _LINES, _FINDINGS = 8, 4
 _SORTS = ("waited", "held")
+
+
+T = TypeVar("T")
 
 
 class COMMAND(Command):
@@ -147,8 +152,8 @@ def _watch(raw: Path, runs: Callable[[], bool], once: bool, as_json: bool) -> No
             if not frozen:
                 try:
                     shown = _analysis(raw)
-                except NoEventsError:
-                    said = "nothing has happened yet"
+                except (NoEventsError, SourceError):
+                    said = "nothing can be read yet"
             if shown is not None:
                 screen.update(
                     _screen(shown, _SORTS[sort], f"{said}{' (frozen)' if frozen else ''}", raw.name), refresh=True
@@ -165,9 +170,21 @@ def _watch(raw: Path, runs: Callable[[], bool], once: bool, as_json: bool) -> No
 
 
 def _analysis(raw: Path) -> Analysis:
+    """Of a copy: the recording goes on. One that was written over meanwhile may make no sense, but hardly twice."""
     from tracekit.analysis import analyze
 
-    return analyze(raw)
+    return _of_a_copy(raw, analyze)
+
+
+def _of_a_copy(raw: Path, use: Callable[[Path], T]) -> T:
+    with tempfile.TemporaryDirectory(prefix="tracekit-top-") as folder:
+        for left in reversed(range(_TRIES)):
+            try:
+                return use(Path(shutil.copyfile(raw, f"{folder}/{raw.name}")))
+            except SourceError:
+                if not left:
+                    raise
+        raise AssertionError
 
 
 def _write(raw: Path) -> str:
@@ -177,8 +194,12 @@ def _write(raw: Path) -> str:
     number = 1
     while (path := Path(f"top-{number}.log")).exists():
         number += 1
-    with TableStream(raw) as tables:
-        write_trace(tables, path, TEXT)
+
+    def write(copy: Path) -> None:
+        with TableStream(copy) as tables:
+            write_trace(tables, path, TEXT)
+
+    _of_a_copy(raw, write)
     return str(path)
 
 
