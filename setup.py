@@ -12,6 +12,7 @@ import sys
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 
 class BuildCore(build_ext):
@@ -20,6 +21,16 @@ class BuildCore(build_ext):
 
     def get_export_symbols(self, ext: Extension) -> list[str]:
         return []
+
+
+class Modules(build_py):
+    """And what lies beside the package: Python reads such files when it starts."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            self.mkpath(self.build_lib)
+            self.copy_file("tracekit_arm.pth", self.build_lib)
 
 
 class CoreWheel(bdist_wheel):
@@ -50,5 +61,6 @@ recorder = Extension(
 )
 recordable = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")
 setup(
-    ext_modules=[core, recorder] if recordable else [core], cmdclass={"build_ext": BuildCore, "bdist_wheel": CoreWheel}
+    ext_modules=[core, recorder] if recordable else [core],
+    cmdclass={"build_ext": BuildCore, "build_py": Modules, "bdist_wheel": CoreWheel},
 )

@@ -306,20 +306,27 @@ def tracekit_without_analyzers(path: str) -> Job:
     return tracekit_analyze(path)
 
 
+def _polars_events(path: str) -> Any:
+    """Thread, event and clock of the rows that begin or end a wait or hold. Codes instead of words: half the time."""
+    import polars as pl
+
+    options = _polars_options(path)
+    options["schema"] |= {"thread": pl.Categorical, "event": pl.Enum(["ENTRY", "ACQUIRE", "RELEASE", "BUSY", "RETRY"])}
+    known = pl.col("checks").forward_fill()
+    clock = (known * 100 + 100 - pl.col("ticks").clip(0, 100)).forward_fill().cum_max()
+    rows = pl.scan_csv(path, **options).select("thread", "event", clock.alias("clock"))
+    return rows.filter(pl.col("event").is_in(["ENTRY", "ACQUIRE", "RELEASE"]))
+
+
 def polars_analyze(path: str) -> Job:
     """Only held and waited per thread, from pairs of a thread's neighbouring rows; faulty rows are not looked after."""
     import polars as pl
 
-    options = _polars_options(path)
-
     def job() -> Result:
-        event, known = pl.col("event"), pl.col("checks").forward_fill()
-        clock = (known * 100 + 100 - pl.col("ticks").clip(0, 100)).forward_fill().cum_max()
+        event = pl.col("event")
         before, passed = event.shift().over("thread"), pl.col("clock") - pl.col("clock").shift().over("thread")
         threads = (
-            pl.scan_csv(path, **options)
-            .select("thread", "event", clock.alias("clock"))
-            .filter(event.is_in(["ENTRY", "ACQUIRE", "RELEASE"]))
+            _polars_events(path)
             .select("thread", "event", before.alias("before"), passed.alias("passed"))
             .group_by("thread")
             .agg(
@@ -331,6 +338,30 @@ def polars_analyze(path: str) -> Job:
         )
         detail = {thread: [held, waited] for thread, held, waited, _ in threads.rows()}
         return Result(threads["rows"].sum(), detail)
+
+    return job
+
+
+def duckdb_analyze(path: str) -> Job:
+    """The same pairs by window functions."""
+    import duckdb
+
+    connection, source = duckdb.connect(), _duckdb_source(path)
+    clock = "max(checks * 100 + 100 - greatest(0, least(100, ticks))) over (rows unbounded preceding)"
+    query = f"""
+        with clocks as (select thread, event, {clock} as clock, row_number() over () as seq from {source}),
+        pairs as (
+            select thread, event, lag(event) over rows as before, clock - lag(clock) over rows as passed
+            from clocks where event in ('ENTRY', 'ACQUIRE', 'RELEASE')
+            window rows as (partition by thread order by seq))
+        select thread, sum(passed) filter (event = 'RELEASE' and before = 'ACQUIRE'),
+            sum(passed) filter (event = 'ACQUIRE' and before = 'ENTRY'), count(*)
+        from pairs group by thread"""
+
+    def job() -> Result:
+        rows = connection.sql(query).fetchall()
+        detail = {thread: [int(held or 0), int(waited or 0)] for thread, held, waited, _ in rows}
+        return Result(sum(row[-1] for row in rows), detail)
 
     return job
 
@@ -357,6 +388,7 @@ CONTENDERS: dict[str, Callable[[str], Job]] = {
         tracekit_analyze,
         tracekit_without_analyzers,
         polars_analyze,
+        duckdb_analyze,
     )
 }
 

@@ -16,7 +16,7 @@ from tracekit.model.rows import CAUSES
 
 PACKAGE = ROOT / "tracekit"
 ROOMS = [
-    ["errors", "version", "words"],
+    ["errors", "version", "words", "zstd"],
     ["_native"],
     ["model"],
     ["analyzers", "parsers"],

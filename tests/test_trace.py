@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import zstandard
 
 import tracekit
 from tests.conftest import SAMPLES, trace_file
+from tracekit import zstd
 from tracekit.model import schemas
 
 STORY = b"""\
@@ -135,7 +135,7 @@ def test_tables_of_both_cores_are_equal(monkeypatch: pytest.MonkeyPatch) -> None
         assert found.combine_chunks().equals(getattr(plain, table).combine_chunks()), table
 
 
-@pytest.mark.parametrize("compress", [gzip.compress, zstandard.compress])
+@pytest.mark.parametrize("compress", [gzip.compress, zstd.compress])
 @pytest.mark.parametrize("members", [1, 3])
 def test_compressed(compress: object, members: int, tmp_path: Path, core: str) -> None:
     assert callable(compress)

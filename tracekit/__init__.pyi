@@ -16,11 +16,14 @@ from tracekit.errors import SourceError as SourceError
 from tracekit.errors import TracekitError as TracekitError
 from tracekit.live.counting import count as count
 from tracekit.live.counting import counters as counters
+from tracekit.live.flight import Flight as Flight
+from tracekit.live.flight import flight as flight
 from tracekit.live.middleware import ASGIMiddleware as ASGIMiddleware
 from tracekit.live.middleware import WSGIMiddleware as WSGIMiddleware
 from tracekit.live.regions import Region as Region
 from tracekit.live.regions import region as region
 from tracekit.querying import query as query
+from tracekit.recorder.arming import arm as arm
 from tracekit.recorder.recording import Recording as Recording
 from tracekit.recorder.recording import record as record
 from tracekit.recorder.recording import recorded as recorded

@@ -18,16 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import zstandard
 
 import tracekit
+from tracekit import zstd
 
 VALID = b"t1 100 1 ENTRY\nt1 100 1 ACQUIRE\nt1 40 1 RELEASE\n"
 LATER = b"t1 100 2 ENTRY\nt1 100 2 ACQUIRE\nt1 40 2 RELEASE\n"
 NO_SUCH_FILE = "there is no such file"
 COMMAND = [sys.executable, "-m", "tracekit", "analyze"]
 Compress = Callable[[bytes], bytes]
-compressions = pytest.mark.parametrize("compress", [gzip.compress, zstandard.compress], ids=["gzip", "zstd"])
+compressions = pytest.mark.parametrize("compress", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
 
 
 @pytest.fixture(params=["native", "python"])
@@ -102,7 +102,7 @@ def events(count: int) -> bytes:
         pytest.param(random.Random(1).randbytes(100_000), "is an event; line 1: ", id="random"),
         pytest.param(bytes(100_000), "line 1: the line has a NUL byte", id="NULs"),
         pytest.param(gzip.compress(VALID)[:9], "nothing in it could be read", id="gzip cut in its header"),
-        pytest.param(zstandard.compress(VALID)[:6], "nothing in it could be read", id="zstd cut in its header"),
+        pytest.param(zstd.compress(VALID)[:6], "nothing in it could be read", id="zstd cut in its header"),
         pytest.param(b"\x1f\x8b" + b"\xff" * 50, "the compressed data is damaged", id="no gzip"),
         pytest.param(gzip.compress(b""), "it has only blank lines and comments", id="gzip of nothing"),
     ],

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import zstandard
 
 from tests.conftest import GOLDEN, ROOT, SAMPLES
+from tracekit import zstd
 from tracekit.parsers import raw
 
 IMPORTS = ROOT / "tests" / "data" / "imports"
@@ -86,7 +86,7 @@ def packed(content: bytes, chance: random.Random) -> bytes:
     kind = chance.randrange(12)
     if kind > 3:
         return content
-    made = gzip.compress(content, 1, mtime=0) if kind % 2 else zstandard.compress(content)
+    made = gzip.compress(content, 1, mtime=0) if kind % 2 else zstd.compress(content)
     return bytes_changed(made, chance) if kind > 1 else made
 
 

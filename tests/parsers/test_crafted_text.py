@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import zstandard
 
 import tracekit
 from tests.conftest import require_native
 from tests.parsers.test_crafted_columns import refused
+from tracekit import zstd
 from tracekit.model.stream import ID_LIMIT, METADATA_LIMIT, NAME_LIMIT
 from tracekit.parsers import raw
 
@@ -26,7 +26,7 @@ MOST = 300  # MB
 
 
 def packed(path: Path, pieces: Iterable[bytes]) -> Path:
-    with path.open("wb") as file, zstandard.ZstdCompressor(level=1).stream_writer(file) as out:
+    with path.open("wb") as file, zstd.writer(file) as out:
         for piece in pieces:
             out.write(piece)
     return path

@@ -18,11 +18,12 @@ PROGRAMS = Path(__file__).parent / "programs"
 
 
 def interpreters() -> list[Path]:
-    """CPython 2.7 and 3.6 to 3.13, where pyenv or the system has them."""
+    """CPython 2.7 and 3.6 to 3.15, where pyenv or the system has them, or TRACEKIT_INTERPRETERS tells their paths."""
     root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     found = sorted(root.glob("versions/*/bin/python"), key=lambda path: _numbers(path.parts[-3]))
     system = Path("/usr/bin/python3")  # of a distribution: often the executable contains the interpreter
-    return [path for path in found if _numbers(path.parts[-3]) < [3, 14]] + [system] * system.exists()
+    more = [Path(path) for path in os.environ.get("TRACEKIT_INTERPRETERS", "").split(":") if path]
+    return [path for path in found if _numbers(path.parts[-3]) < [3, 16]] + [system] * system.exists() + more
 
 
 def _numbers(version: str) -> list[int]:
@@ -32,7 +33,7 @@ def _numbers(version: str) -> list[int]:
 INTERPRETERS = interpreters()
 every_interpreter = pytest.mark.parametrize(
     "python",
-    [pytest.param(str(path), id=path.parts[-3] if "versions" in path.parts else "system") for path in INTERPRETERS],
+    [pytest.param(str(path), id=path.parts[-3] if "versions" in path.parts else path.name) for path in INTERPRETERS],
 )
 
 

@@ -11,14 +11,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 import tracekit
-from tests.recorder.recorded import INTERPRETERS, PROGRAMS, good, names, need_recorder
+from tests.recorder.attached import check_running, ends_well, record_pid, running, tracekit_record
+from tests.recorder.recorded import INTERPRETERS, PROGRAMS, good, need_recorder
 from tracekit.recorder import attach
 from tracekit.recorder.attach import Attachment
 from tracekit.recorder.process import Process
@@ -34,7 +34,10 @@ def _version(python: Path) -> tuple[int, ...]:
 
 
 ATTACHABLE = [str(python) for python in INTERPRETERS if _version(python) >= OLDEST]
-every_attachable = pytest.mark.parametrize("python", ATTACHABLE)
+every_attachable = pytest.mark.parametrize(
+    "python",
+    [pytest.param(path, id=Path(path).parts[-3] if "versions" in path else Path(path).name) for path in ATTACHABLE],
+)
 
 
 def need_gdb() -> None:
@@ -43,53 +46,6 @@ def need_gdb() -> None:
         if "CI" in os.environ:
             pytest.fail("needs gdb")
         pytest.skip("needs gdb")
-
-
-@contextmanager
-def running(*command: str) -> Iterator[subprocess.Popen[str]]:
-    """A program that has said that it runs. At the end it must still do so, if nobody waited for it."""
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
-        try:
-            assert program.stdout
-            assert program.stdout.readline() == "runs\n"
-            yield program
-        finally:
-            program.kill()
-
-
-def ends_well(program: subprocess.Popen[str]) -> None:
-    assert program.poll() is None
-    told, _ = program.communicate(timeout=60)
-    assert json.loads(told) == {"as it was": True, "threads": ["MainThread"], "states": 1}
-    assert program.returncode == 7
-
-
-def tracekit_record(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tracekit", "record", *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
-
-
-def record_once(program: subprocess.Popen[str], trace: Path, duration: str = "0.3s") -> tracekit.Trace:
-    done = tracekit_record("--pid", str(program.pid), "--duration", duration, "-o", str(trace), folder=trace.parent)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == ""
-    assert len(done.stderr.splitlines()) == 2, done.stderr
-    return good(trace, cut=True)
-
-
-def check_running(trace: tracekit.Trace, pid: int) -> None:
-    assert trace.metadata["pid"] == str(pid)
-    assert set(names(trace)) <= {"MainThread", "spin-1", "spin-2", "doze"}
-    assert set(names(trace)) >= {"spin-1", "spin-2", "doze"}
-    events = trace.events["event"].to_pylist()
-    assert next(event for event in events if event != "ENTRY") == "ACQUIRE"
-    held = {row["name"]: row["held"] for row in trace.threads.to_pylist()}
-    assert held["spin-1"] > 0
-    assert held["spin-2"] > 0
-    assert trace.metadata["stacks"].startswith("on")
-    functions = set(trace["stacks"]["function"].to_pylist())
-    assert {"spin", "doze"} <= functions
-    assert not functions & {"begin", "join", "take_stacks"}
 
 
 def text_of(pid: int) -> dict[tuple[int, int], bytes]:
@@ -109,7 +65,7 @@ def test_as_often_as_wanted(python: str, tmp_path: Path) -> None:
     with running(python, str(PROGRAMS / "running.py")) as program:
         before = text_of(program.pid)
         for turn in range(2):
-            check_running(record_once(program, tmp_path / f"{turn}.log"), program.pid)
+            check_running(record_pid(program, tmp_path / f"{turn}.log"), program.pid)
         after = text_of(program.pid)
         assert all(after[place] == text for place, text in before.items())
         ends_well(program)
@@ -128,7 +84,7 @@ def test_tracekit_dies(tmp_path: Path) -> None:
         while not _is_over(raw):
             time.sleep(0.01)
         assert not [fault for fault in tracekit.read(raw).summary if fault.severity != "info"]
-        check_running(record_once(program, tmp_path / "next.log"), program.pid)
+        check_running(record_pid(program, tmp_path / "next.log"), program.pid)
         ends_well(program)
 
 
@@ -186,7 +142,7 @@ def test_gdb_is_killed_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyP
                 continue
             attachment.stop()
         monkeypatch.setenv("PATH", path)
-        check_running(record_once(program, tmp_path / "out.log"), program.pid)
+        check_running(record_pid(program, tmp_path / "out.log"), program.pid)
         ends_well(program)
 
 

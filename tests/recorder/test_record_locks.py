@@ -53,6 +53,10 @@ def lock_waits(trace: tracekit.Trace) -> list[LockWait]:
     return found
 
 
+def python_of(trace: tracekit.Trace) -> tuple[int, ...]:
+    return tuple(int(number) for number in trace.metadata["python"].split(".")[:2])
+
+
 @every_interpreter
 def test_who_waits_for_whom(python: str, tmp_path: Path) -> None:
     done = record(tmp_path, str(PROGRAMS / "batons.py"), options=["--python", python])
@@ -64,7 +68,8 @@ def test_who_waits_for_whom(python: str, tmp_path: Path) -> None:
             own = [wait for wait in waits if wait.waiter == f"{prefix}-{number}"]
             assert {wait.releaser for wait in own} == {f"{prefix}-{(number + 2) % 3}"}
             assert ROUNDS // 2 <= len(own) <= ROUNDS
-            assert len({wait.lock for wait in own}) == 1
+            if python_of(trace) < (3, 14):  # then a number stands for one wait
+                assert len({wait.lock for wait in own}) == 1
     waits = lock_waits(trace)
     of_events = [wait for wait in waits if wait.waiter == "waits"]
     assert {wait.releaser for wait in of_events} == {"sets"}

@@ -75,7 +75,7 @@ def pretending(folder: Path, python: str, text: str) -> list[str]:
     [
         ("import sys, sysconfig; sysconfig.get_config_vars(); sys.abiflags = 't'", "free-threaded"),
         ("import sys; sys.implementation.name = 'pypy'", "it is not CPython"),
-        ("import sys; sys.version_info = (3, 1, 5, 'final', 0)", "only 2.7, and 3.2 or newer"),
+        ("import sys; sys.version_info = (3, 1, 5, 'final', 0)", "only 2.7, and 3.6 to 3.15"),
         ("import sys; sys.modules['ctypes'] = None", "no ctypes"),
     ],
 )

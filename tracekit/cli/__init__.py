@@ -28,6 +28,7 @@ COMMANDS = {
         "Convert a trace to another format",
     ),
     "record": ("Programs", "Record the GIL of a program."),
+    "snapshot": ("Programs", "Have a running program write what its flight recorder has."),
     "fleet": (
         "Many traces",
         "Analyze thousands of traces with Dask",

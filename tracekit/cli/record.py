@@ -62,7 +62,7 @@ def record(
         typer.Option("-o", "--output", help="The trace, gzip if its name ends in .gz; otherwise NAME.gil.log here."),
     ] = None,
     python: Annotated[
-        str | None, typer.Option(metavar="EXE", help="Run it on this Python, 2.7 or 3.6 and newer.")
+        str | None, typer.Option(metavar="EXE", help="Run it on this Python, 2.7 or 3.6 to 3.15.")
     ] = None,
     pid: Annotated[int | None, typer.Option(metavar="PID", help="Record a Python program that runs already.")] = None,
     duration: Annotated[

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any
@@ -13,6 +12,7 @@ import typer
 from tracekit.cli.common import outcome
 from tracekit.errors import OptionError
 from tracekit.model.rows import Options
+from tracekit.words import duration_in_ns
 
 _HELP = {
     "min_rounds": "Lost rounds that make a wait a battle.",
@@ -51,7 +51,7 @@ def _option(name: str) -> inspect.Parameter:
 
 def nanoseconds(option: str, text: str) -> int:
     """What a duration like `500us` is in ns. Raises OptionError."""
-    match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?)\s*(ns|us|µs|ms|s)?", text.strip())
-    if not match:
+    ns = duration_in_ns(text)
+    if ns is None:
         raise OptionError(f"{option}: {text!r} is no duration.", "Write e.g. 10ms, 500us, or nanoseconds.")
-    return round(float(match[1]) * {"us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}.get(match[2], 1))
+    return ns

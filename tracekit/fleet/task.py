@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import zstandard
 
-from tracekit import _native
+from tracekit import _native, zstd
 from tracekit.analysis import Analysis, analyze, analyze_file
 from tracekit.analyzers import ANALYZERS, COLLECTED
 from tracekit.analyzers.finding import Loss
@@ -114,11 +113,11 @@ def packed(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    return zstandard.compress(sink.getvalue())
+    return zstd.compress(sink.getvalue())
 
 
 def unpacked(data: bytes) -> pa.Table:
-    return pa.ipc.open_stream(zstandard.decompress(data)).read_all()
+    return pa.ipc.open_stream(zstd.decompress(data)).read_all()
 
 
 def moved(traces: pa.Table, place: Place) -> pa.Table:

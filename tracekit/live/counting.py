@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 import warnings
 from collections.abc import Iterable
@@ -52,7 +53,8 @@ class Count(ctypes.Structure):
     """`tk_count` of recorder/native/counters.h."""
 
     _fields_ = (
-        ("next", ctypes.c_void_p), ("held", ctypes.c_uint64), ("waited", ctypes.c_uint64), ("waits", ctypes.c_uint64),
+        ("next", ctypes.c_void_p), ("of", ctypes.c_void_p),
+        ("held", ctypes.c_uint64), ("waited", ctypes.c_uint64), ("waits", ctypes.c_uint64),
         ("contended", ctypes.c_uint64), ("forced", ctypes.c_uint64), ("blocking", ctypes.c_uint64),
         ("off_cpu", ctypes.c_uint64), ("causes", ctypes.c_uint64 * _CAUSES), ("powers", ctypes.c_uint64 * _POWERS),
         ("wanted", ctypes.c_uint64), ("acquired", ctypes.c_uint64), ("began", ctypes.c_uint64 * 3),
@@ -77,7 +79,7 @@ def started() -> ctypes.PyDLL | None:
             recorder.count()
         except (inside.Refused, RecordError) as refused:
             _State.refused = True
-            warnings.warn(f"tracekit counts nothing: {refused}", RuntimeWarning, stacklevel=3)
+            warn(f"tracekit counts nothing: {refused}")
             return None
         library = recorder.library
         library.tk_counts_read.restype = ctypes.c_int64
@@ -94,13 +96,23 @@ def started() -> ctypes.PyDLL | None:
     return _State.library
 
 
-def count() -> None:
+def warn(what: str) -> None:
+    """A service goes on without tracekit."""
+    warnings.warn(what, RuntimeWarning, stacklevel=4)
+
+
+def count(path: str | os.PathLike[str] | None = None) -> None:
     """Starts to count what each thread does with the GIL, for as long as the process lives; `counters` tells it.
+
+    path: where a native thread, which needs no GIL, writes counters as text that Prometheus reads, again every second;
+        a forked child's are at PATH.PID. `tracekit top PID` then works, too.
 
     In a forked child it goes on with counters of its own, from 0. Where the interpreter cannot be recorded it warns
     once (RuntimeWarning), and `counters` is empty.
     """
-    started()
+    library = started()
+    if library is not None and path is not None:
+        library.tk_watch_text(os.fsencode(os.path.abspath(path)))
 
 
 def counters() -> list[Counters]:
@@ -120,7 +132,7 @@ def counters() -> list[Counters]:
         if number <= room:
             break
     ns = rate()
-    return [_told(one, ns) for one in read[:number]]
+    return [told(one, ns) for one in read[:number]]
 
 
 def rate() -> float:
@@ -133,7 +145,7 @@ def causes() -> tuple[str, ...]:
     return _State.causes
 
 
-def _told(one: Count, rate: float) -> Counters:
+def told(one: Count, rate: float) -> Counters:
     return {
         "thread": str(one.tid) if one.tid else None,
         "name": " ".join(one.name[: one.length].decode("utf-8", "replace").split()),

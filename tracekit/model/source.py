@@ -40,9 +40,9 @@ def _gzip() -> _Decompressor:
 
 
 def _zstd() -> _Decompressor:
-    import zstandard
+    from tracekit import zstd
 
-    return zstandard.ZstdDecompressor().decompressobj()
+    return zstd.decompressor()
 
 
 _MAGIC = {b"\x1f\x8b": _gzip, b"\x28\xb5\x2f\xfd": _zstd}
@@ -122,9 +122,9 @@ class Source:
         )
         damaged: tuple[type[Exception], ...] = (zlib.error,)
         if new is _zstd:
-            import zstandard
+            from tracekit import zstd
 
-            damaged = (zstandard.ZstdError,)
+            damaged = (zstd.DAMAGED,)
         decompressor, finished = new(), False
         for piece in pieces:
             rest = piece

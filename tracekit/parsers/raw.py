@@ -62,6 +62,7 @@ _NO_TICKS = -(2**31)
 _SORTED_TOGETHER = 1 << 12  # events: an ENTRY is written late, but never by so many
 _EVENT_CODES = np.full(256, -1, np.int8)
 _EVENT_CODES[[1, 2, 3, 4, 5, 3 | _CHECK]] = [0, 1, 2, 3, 4, 2]
+_FRAMES_TOLD = 30
 _MOST_CHECKS = 10**12
 _WHY = {
     **dict.fromkeys([errno.ENOSPC, errno.EDQUOT], "there was no room on the disk"),
@@ -122,6 +123,7 @@ class RawRecording(EventStream):
         self._take_metadata()
         self._name_threads()
         self._define()
+        self._tell_stacks()
         self.starts = self._find_starts()
         """What the process and those that it forked have started by exec: pid, path and arguments."""
 
@@ -233,6 +235,15 @@ class RawRecording(EventStream):
                     return
                 else:
                     raise self._damaged("it has a definition that there is not")
+
+    def _tell_stacks(self) -> None:
+        """Where each thread was when a snapshot was taken: the innermost frame first."""
+        for key, value in self.metadata.items():
+            if key.startswith("stack-of-") and value.isdigit():
+                frames = self.definitions.frames(int(value))
+                self.metadata[key] = " <- ".join(
+                    f"{code.function} ({os.path.basename(code.file)}:{line})" for code, line in frames[:_FRAMES_TOLD]
+                )
 
     def _find_starts(self) -> list[tuple[int, list[str]]]:
         return [

@@ -88,6 +88,10 @@ class Attachment:
 
     def _connect(self) -> socket.socket:
         """The recorder in the process, loaded and waiting for what to do."""
+        armed = self._wake()
+        if armed:
+            self.how = "its being armed"
+            return armed
         with socket.socket(socket.AF_UNIX) as listening:
             try:
                 listening.bind(f"\0tracekit-attach-{self._process.inner_pid}")
@@ -100,6 +104,19 @@ class Attachment:
                 self._inject()
             return self._accept(listening)
 
+    def _wake(self) -> socket.socket | None:
+        """The connection to a process that waits for this (tk_arm)."""
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(_PATIENCE)
+        try:
+            connection.connect(f"\0tracekit-armed-{self._process.inner_pid}")
+            if _peer(connection) == self._process.inner_pid and connection.recv(1) == b"+":
+                return connection
+        except OSError:
+            pass
+        connection.close()
+        return None
+
     def _accept(self, listening: socket.socket) -> socket.socket:
         until = time.monotonic() + _PATIENCE
         while (left := until - time.monotonic()) > 0:
@@ -108,8 +125,7 @@ class Attachment:
                 connection, _ = listening.accept()
             except TimeoutError:
                 break
-            peer, _, _ = struct.unpack("=iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-            if peer == self._process.inner_pid:
+            if _peer(connection) == self._process.inner_pid:
                 connection.settimeout(_PATIENCE)
                 asked = connection.recv(1)
                 if asked == b"+":
@@ -162,7 +178,10 @@ class Attachment:
                 f"{self._pid}: attaching to Python {self._shown_version()} needs gdb, which is not here.",
                 "Install it: apt install gdb, dnf install gdb.",
             )
-        plan = self._plan()
+        try:
+            plan = self._plan()
+        except PermissionError:
+            raise self._process.forbidden() from None
         try:
             done = subprocess.run(
                 [gdb, "-nx", "-batch", "-iex", "set auto-load off", "-x", str(_IN_GDB)],
@@ -224,7 +243,7 @@ class Attachment:
         if not size:
             raise RecordError(
                 f"{self._pid}: on this processor only Python 3.14 and newer can be recorded while it runs.",
-                "Start the program with tracekit record.",
+                "Start the program with TRACEKIT_ARM=1 in its environment.",
             )
         return ctypes.string_at(start.value or 0, size)
 
@@ -244,3 +263,9 @@ class Attachment:
                         if not any(memory.read(wanted)):
                             return start
         raise RecordError(f"{self._pid}: its code has no room for what would load the recorder.", "Start it again.")
+
+
+def _peer(connection: socket.socket) -> int:
+    """The process at its other end."""
+    pid: int = struct.unpack("=iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+    return pid

@@ -50,12 +50,19 @@ class Recorder(object):
 
     def start(self, base, max_bytes, stacks, metadata):
         """Records into BASE.raw. Raises Refused, OSError: the file cannot be written."""
+        self._record(self.library.tk_record_start, base, max_bytes, stacks, metadata)
+
+    def ring(self, base, max_bytes, metadata):
+        """Records the newest events into BASE.raw whenever nothing else is recorded. Raises Refused, OSError."""
+        self._record(self.library.tk_ring_start, base, max_bytes, True, metadata)
+
+    def _record(self, start, base, max_bytes, stacks, metadata):
         import ctypes
 
         old = make_ready()
         text = self._head(stacks, metadata)
         no_file = ctypes.c_int32()
-        wrong = self.library.tk_record_start(as_path(base), text, len(text), max_bytes, old, ctypes.byref(no_file))
+        wrong = start(as_path(base), text, len(text), max_bytes, old, ctypes.byref(no_file))
         refuse(wrong, base if no_file.value else None)
         self._undo = name_threads(self.library.tk_name_thread)
         if self._follows:
@@ -123,7 +130,7 @@ def refuse(wrong, no_file=None):
 
 def load(path):
     if (sys.version_info[0] == 3 and sys.version_info < (3, 2)) or sys.version_info < (2, 7):
-        raise Refused("%s: only 2.7, and 3.2 or newer, can be recorded." % name())
+        raise Refused("%s: only 2.7, and 3.6 to 3.15, can be recorded." % name())
     # Not by `platform`, which imports `threading`: that is the main thread's to do.
     if "PyPy" in sys.version or (getattr(sys, "implementation", None) and sys.implementation.name != "cpython"):
         raise Refused("%s: it is not CPython. Record the program on CPython." % name())
@@ -142,10 +149,11 @@ def load(path):
         )
     if library.tk_recorder_abi() != ABI:
         raise Refused("%s: belongs to another version of tracekit. Install tracekit again." % path)
-    library.tk_record_start.restype = ctypes.c_char_p
-    library.tk_record_start.argtypes = [
-        ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_int32, ctypes.c_void_p,
-    ]  # fmt: skip
+    for start in (library.tk_record_start, library.tk_ring_start):
+        start.restype = ctypes.c_char_p
+        start.argtypes = [
+            ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_int32, ctypes.c_void_p,
+        ]  # fmt: skip
     library.tk_record_join.restype = ctypes.c_char_p
     library.tk_record_join.argtypes = [
         ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_char_p, ctypes.c_void_p,

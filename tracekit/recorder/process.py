@@ -15,7 +15,7 @@ from tracekit.recorder import LIBRARY
 from tracekit.recorder.elf import Image
 
 _LATE = 0.3
-_OTHERWISE = "Start the program with tracekit record."
+_OTHERWISE = "Or start the program with TRACEKIT_ARM=1 in its environment: then it need not be attached to."
 
 
 class Mapping(NamedTuple):

@@ -111,10 +111,10 @@ def _pack(writer: Writer, packing: str, trace: TableStream, out: BinaryIO) -> No
         with gzip.GzipFile(fileobj=out, mode="wb", compresslevel=_GZIP_LEVEL, mtime=0) as packed:
             writer.write(trace, cast(BinaryIO, packed))
         return
-    import zstandard
+    from tracekit import zstd
 
-    with zstandard.ZstdCompressor().stream_writer(out, closefd=False) as packed:
-        writer.write(trace, cast(BinaryIO, packed))
+    with zstd.writer(out) as packed:
+        writer.write(trace, packed)
 
 
 def write_trace(trace: TableStream, output: Path, writer: Writer | FolderWriter) -> None:

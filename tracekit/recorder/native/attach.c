@@ -56,10 +56,14 @@ static int find_python(void) {
 static int connection = -1;    /* of the recording that runs, or begins */
 static struct stat connected;
 
-static void close_connection(void) {
+/* Programs close descriptors that are not theirs, and get the same number again. */
+static int is_own(int socket, const struct stat *made) {
     struct stat now;
-    /* Programs close descriptors that are not theirs, and get the same number again. */
-    if (connection >= 0 && !fstat(connection, &now) && now.st_ino == connected.st_ino && now.st_dev == connected.st_dev)
+    return socket >= 0 && !fstat(socket, &now) && now.st_ino == made->st_ino && now.st_dev == made->st_dev;
+}
+
+static void close_connection(void) {
+    if (is_own(connection, &connected))
         close(connection);
     connection = -1;
 }
@@ -184,8 +188,51 @@ static void *connect_and_serve(void *unused) {
     return unused;
 }
 
+static int is_armed, listening = -1;
+static struct stat listens;
+
+/* A process is known by its number, and one that forks is known by others then. */
+static int listen_anew(void) {
+    struct sockaddr_un address;
+    socklen_t bytes;
+    address_of(&address, &bytes, "armed");
+    listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (listening >= 0 && !bind(listening, (struct sockaddr *)&address, bytes) && !listen(listening, 1) &&
+        !fstat(listening, &listens))
+        return 1;
+    if (listening >= 0)
+        close(listening);
+    listening = -1;
+    return 0;
+}
+
+/* Waits for those who want to record this process, one after the other. */
+static void *wait_and_serve(void *unused) {
+    prctl(PR_SET_NAME, "tracekit");
+    while (is_own(listening, &listens) || listen_anew()) {
+        int made = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+        if (made < 0 && errno != EINTR && errno != ECONNABORTED && is_own(listening, &listens))
+            break;             /* no descriptors are left, or no memory */
+        if (made >= 0 && connection < 0 && !fstat(made, &connected)) {
+            connection = made;
+            serve();
+            close_connection();
+        } else if (made >= 0) {
+            close(made);
+        }
+    }
+    return unused;
+}
+
+static int start_thread(void *(*body)(void *));
+
 static void in_forked_child(void) {
     close_connection();
+    if (is_own(listening, &listens))
+        close(listening);
+    listening = -1;
+    if (is_armed && listen_anew())
+        start_thread(wait_and_serve);
 }
 
 static int start_thread(void *(*body)(void *)) {
@@ -207,4 +254,12 @@ static int start_thread(void *(*body)(void *)) {
 /* Asks the tracekit that waits for this process what to do. It needs no GIL, and returns at once. */
 TK_PUBLIC int32_t tk_attach(void) {
     return start_thread(connect_and_serve);
+}
+
+/* Has this process and what it forks wait to be recorded, by its own user or root. 0: it cannot be. */
+TK_PUBLIC int32_t tk_arm(void) {
+    if (is_armed)
+        return 1;
+    is_armed = listen_anew() && start_thread(wait_and_serve);
+    return is_armed;
 }

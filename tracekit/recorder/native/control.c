@@ -4,6 +4,7 @@
    once to begin at a moment at which nobody holds it, once to end at such a moment. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,6 +23,7 @@
 #include "stacks.h"
 #include "state.h"
 #include "threads.h"
+#include "watch.h"
 
 static void *(*save_thread)(void);
 static void (*restore_thread)(void *);
@@ -58,6 +60,7 @@ static void in_forked_child(void) {
     tk_threads_anew();
     tk_raw_forked();
     tk_stacks_forked();
+    tk_watch_forked();
     if (old_gil)
         tk_old_gil_forked();
 }
@@ -139,19 +142,62 @@ static int change(int next) {
     return TK_LOAD(tk_the_gil.on) == next;
 }
 
+typedef struct {
+    char base[4096];
+    char *metadata;
+    uint64_t metadata_bytes, max_bytes;
+} target;
+
+/* What is recorded into while nobody asks for a recording. */
+static target ring;
+static int in_ring;
+
+static void end_file(void) {
+    tk_regions_define();
+    change(tk_the_gil.on & ~TK_WRITING);
+    tk_stacks_end();
+    tk_raw_close(1);
+}
+
+static void leave_ring(void) {
+    if (in_ring)
+        end_file();
+    in_ring = 0;
+}
+
+/* Once nothing else is recorded. NULL, or why it cannot be. */
+static const char *go_on_in_ring(void) {
+    if (!ring.base[0] || tk_is_writing())
+        return NULL;
+    const char *wrong = tk_raw_open(ring.base, ring.metadata, ring.metadata_bytes, ring.max_bytes, old_gil);
+    if (wrong)
+        return wrong;
+    tk_stacks_begin();
+    tk_threads_anew();
+    tk_locks_anew();
+    in_ring = change(tk_the_gil.on | TK_WRITING);
+    if (in_ring)
+        return NULL;
+    tk_stacks_end();
+    tk_raw_discard();
+    return "the interpreter's GIL could not be followed";
+}
+
 /* All but the beginning. max_bytes: of a ring that keeps the newest events, or 0. *no_file: the interpreter can be recorded,
    but the file cannot be written. */
 static const char *open_recording(const char *base, const char *metadata, uint64_t metadata_bytes, uint64_t max_bytes,
                                   int32_t old, int32_t *no_file) {
     *no_file = 0;
-    if (TK_LOAD(tk_the_gil.on) & TK_WRITING || joined)
+    if ((tk_is_writing() && !in_ring) || joined)
         return "a recording is already running in this process";
     const char *wrong = prepare(old);
     if (wrong)
         return wrong;
+    leave_ring();
     wrong = tk_raw_open(base, metadata, metadata_bytes, max_bytes, old);
     if (wrong) {
         *no_file = 1;
+        go_on_in_ring();
         if (!tk_the_gil.on)
             forget();
         return wrong;
@@ -170,6 +216,7 @@ TK_PUBLIC const char *tk_record_start(const char *base, const char *metadata, ui
         return wrong;
     tk_stacks_end();
     tk_raw_discard();
+    go_on_in_ring();
     if (!tk_the_gil.on)
         forget();
     return "the interpreter's GIL could not be followed";
@@ -218,6 +265,38 @@ void tk_record_leave(void) {
         return;
     joined = 0;
     tk_stacks_end();
+    go_on_in_ring();
+    if (!tk_the_gil.on)
+        forget();
+}
+
+/* Records into a ring, BASE.raw, for as long as the process lives and whenever it is not recorded into another file. */
+TK_PUBLIC const char *tk_ring_start(const char *base, const char *metadata, uint64_t metadata_bytes, uint64_t max_bytes,
+                                    int32_t old, int32_t *no_file) {
+    const char *wrong = prepare(old);
+    *no_file = strlen(base) >= sizeof ring.base;
+    if (*no_file || wrong)
+        return wrong ? wrong : strerror(ENAMETOOLONG);
+    free(ring.metadata);
+    if (!(ring.metadata = malloc(metadata_bytes + 1)))
+        return strerror(ENOMEM);
+    strcpy(ring.base, base);
+    memcpy(ring.metadata, metadata, metadata_bytes);
+    ring.metadata_bytes = metadata_bytes;
+    ring.max_bytes = max_bytes;
+    wrong = go_on_in_ring();
+    if (wrong) {
+        ring.base[0] = 0;
+        *no_file = 1;
+        if (!tk_the_gil.on)
+            forget();
+    }
+    return wrong;
+}
+
+TK_PUBLIC void tk_ring_stop(void) {
+    ring.base[0] = 0;
+    leave_ring();
     if (!tk_the_gil.on)
         forget();
 }
@@ -231,14 +310,12 @@ TK_PUBLIC void tk_calls_of(const void *code) {
 /* Stops it, and puts back what was redirected if nothing is counted. Only of the new GIL. Returns 0 where nothing was
    being recorded. */
 TK_PUBLIC int32_t tk_record_stop(void) {
-    if (old_gil || joined || !(TK_LOAD(tk_the_gil.on) & TK_WRITING))
+    if (old_gil || joined || !tk_is_writing() || in_ring)
         return 0;
-    tk_regions_define();
-    change(tk_the_gil.on & ~TK_WRITING);
-    tk_stacks_end();
+    end_file();
+    go_on_in_ring();
     if (!tk_the_gil.on)
         forget();
-    tk_raw_close(1);
     return 1;
 }
 

@@ -41,6 +41,8 @@ static tk_count *count_of(tk_thread *self) {
         all.running = count;
         count->tid = self->tid;
     }
+    if (count && self == &tk_self)
+        count->of = self;
     return self->count = count;
 }
 
@@ -171,7 +173,7 @@ void tk_count_name(tk_thread *self, uint32_t tid, const char *name, size_t lengt
 }
 
 /* Each run of digits as `*`, so that the threads of a pool have one name. */
-static void fold(tk_count *count) {
+void tk_count_fold(tk_count *count) {
     uint8_t length = 0;
     for (uint8_t i = 0; i < count->length; i++) {
         int is_digit = count->name[i] >= '0' && count->name[i] <= '9';
@@ -183,7 +185,7 @@ static void fold(tk_count *count) {
     count->length = length;
 }
 
-static void add_up(tk_count *sum, const tk_count *part) {
+void tk_count_add(tk_count *sum, const tk_count *part) {
     sum->held += part->held;
     sum->waited += part->waited;
     sum->waits += part->waits;
@@ -202,13 +204,13 @@ static void sum_oldest(void) {
     tk_count *oldest = all.ended, **place = &all.folded;
     all.ended = oldest->next;
     all.ended_count--;
-    fold(oldest);
+    tk_count_fold(oldest);
     if (!oldest->named)
         oldest->length = 0;
     for (; *place; place = &(*place)->next)
         if (((*place)->length == oldest->length && !memcmp((*place)->name, oldest->name, oldest->length)) ||
             (!(*place)->next && all.folded_count == MOST_FOLDED)) {
-            add_up(*place, oldest);
+            tk_count_add(*place, oldest);
             free(oldest);
             return;
         }
@@ -233,6 +235,7 @@ void tk_count_ended(tk_thread *self, const char *name, size_t length) {
     end_look(count);
     count->wanted = count->acquired = 0;
     count->ended = 1;
+    count->of = NULL;
     if (!count->named && length)
         set_name(count, name, length);
     count->next = NULL;
@@ -253,6 +256,11 @@ static void forget(tk_count *list) {
     }
 }
 
+/* Of the threads that run; each is followed by the `next`. Under the guard. */
+const tk_count *tk_counts_first(void) {
+    return all.running;
+}
+
 /* When nothing was followed before; nobody has a count. */
 void tk_counts_begin(void) {
     memset(&all, 0, sizeof all);
@@ -267,7 +275,7 @@ void tk_counts_forked(void) {
 }
 
 /* Copies the counts, of running threads with what they hold or wait for right now, then of those that ended, the oldest first.
-   With the GIL held. Returns how many there are; no more than `most` are copied. */
+   Returns how many there are; no more than `most` are copied. */
 TK_PUBLIC int64_t tk_counts_read(tk_count *into, int64_t most) {
     pthread_mutex_t *guard = TK_LOAD(tk_the_gil.guard);
     int64_t count = 0;

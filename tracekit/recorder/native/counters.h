@@ -14,6 +14,7 @@ enum { TK_ORDINARY, TK_LONG, TK_PREEMPTED, TK_HOLD_KINDS };
 /* All durations by the records' clock. `live.counting` reads this struct. */
 typedef struct tk_count {
     struct tk_count *next;
+    tk_thread *of;             /* NULL: not known, or it has ended */
     uint64_t held, waited, waits, contended, forced, blocking;
     uint64_t off_cpu;          /* of the holds whose CPU time is known: when the thread was not running */
     uint64_t causes[TK_CAUSES];
@@ -35,6 +36,10 @@ void tk_count_released(tk_thread *self, uint64_t clock, int check, const uint64_
 void tk_count_name(tk_thread *self, uint32_t tid, const char *name, size_t length);
 void tk_count_ended(tk_thread *self, const char *name, size_t length);
 void tk_counts_begin(void);
+const tk_count *tk_counts_first(void);
+int64_t tk_counts_read(tk_count *into, int64_t most);
+void tk_count_fold(tk_count *count);
+void tk_count_add(tk_count *sum, const tk_count *part);
 void tk_counts_forked(void);
 
 /* An event of this thread, at this clock; a RELEASE is counted when its CPU time is known. */

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +10,7 @@
 
 enum {
     BLOCK = 1024, MOST_BLOCKS = 1024, SERIALS = 1 << 11,
-    MOST_NAMES = 1 << 14, MOST_NAME_BYTES = 256,
+    MOST_NAMES = 1 << 14,
     BUCKETS = 1 << 12,
     MOST_TOLD = (1 << 16) - 1, /* of one file */
 };
@@ -37,6 +38,7 @@ typedef struct region {
     totals at;
     uint32_t name, serial, index;
     uint32_t file, told;       /* its number in this file */
+    int is_over;               /* it lasts for longer than is wanted, and that was told */
     int mixed;                 /* it was not closed from the inside out: whose time it is, is not known */
 } region;
 
@@ -47,12 +49,6 @@ typedef struct {
     uint64_t known;
     double rate;               /* ns in one step of the clock */
 } tk_region_result;
-
-typedef struct {
-    uint64_t regions, unknown, wall, held, waited, longest;
-    uint64_t length;
-    char name[MOST_NAME_BYTES];
-} tk_region_sum;
 
 static region *blocks[MOST_BLOCKS];
 static uint32_t block_count, open_tasks;
@@ -304,8 +300,8 @@ static region *region_of(int32_t handle) {
 TK_PUBLIC int32_t tk_region_name(const char *name, int32_t length) {
     if (!sums[0])
         sums[0] = calloc(1, sizeof **sums), sums[0]->length = 5, memcpy(sums[0]->name, "other", 5), name_count = 1;
-    if (length > MOST_NAME_BYTES)
-        for (length = MOST_NAME_BYTES; length && (name[length] & 0xc0) == 0x80; length--) {
+    if (length > TK_REGION_NAME_BYTES)
+        for (length = TK_REGION_NAME_BYTES; length && (name[length] & 0xc0) == 0x80; length--) {
         }
     for (uint32_t i = 1; i < name_count; i++)
         if (sums[i]->length == (uint64_t)length && !memcmp(sums[i]->name, name, (size_t)length))
@@ -338,7 +334,7 @@ TK_PUBLIC int32_t tk_region_open(int32_t name) {
     which->of = of;
     which->at = totals_of(of, which->began);
     which->file = 0;
-    which->mixed = 0;
+    which->mixed = which->is_over = 0;
     of->innermost = which;
     if (tk_is_writing())
         tell_current(self, which->began);
@@ -416,6 +412,23 @@ TK_PUBLIC int32_t tk_region_sums(tk_region_sum *into, int32_t most) {
     for (uint32_t i = 0; i < name_count && i < (uint32_t)most; i++)
         into[i] = *sums[i];
     return (int32_t)name_count;
+}
+
+/* Without the GIL. Whether a region lasts for longer, which was not told yet. */
+int tk_region_over(uint64_t ns, char *reason, size_t room) {
+    uint64_t now = tk_now(), most = (uint64_t)((double)ns / tk_clock_rate());
+    for (uint32_t i = 0; i < TK_LOAD(block_count) * BLOCK; i++) {
+        region *which = &blocks[i / BLOCK][i % BLOCK];
+        uint64_t began = TK_LOAD(which->began);
+        if (!TK_LOAD(which->of) || which->is_over || now < began || now - began < most)
+            continue;
+        which->is_over = 1;
+        const tk_region_sum *sum = sums[which->name];
+        snprintf(reason, room, "region_over: %.*s has lasted for %.0f ms", (int)sum->length, sum->name,
+                 (double)(now - began) * tk_clock_rate() / 1e6);
+        return 1;
+    }
+    return 0;
 }
 
 /* Under the guard. */

@@ -8,6 +8,16 @@
 #include "attributes.h"
 #include "counters.h"
 
+enum { TK_REGION_NAME_BYTES = 256 };
+
+typedef struct {
+    uint64_t regions, unknown, wall, held, waited, longest;  /* `live.regions` reads these */
+    uint64_t length;
+    char name[TK_REGION_NAME_BYTES];
+} tk_region_sum;
+
+int tk_region_over(uint64_t ns, char *reason, size_t room);
+int32_t tk_region_sums(tk_region_sum *into, int32_t most);
 void tk_regions_define(void);
 void tk_regions_forked(void);
 void tk_regions_thread_ends(tk_thread *self);

@@ -332,6 +332,12 @@ void tk_stacks_at_release(tk_thread *self) {
     errno = before;
 }
 
+/* The stack of any thread, as it is now. 0: not known. */
+uint32_t tk_stacks_look(tk_thread *thread) {
+    int can = tk_stacks.on && tk_out.header && tk_memory_way == TK_KERNEL && thread->python_state;
+    return can ? sample(thread) : 0;
+}
+
 /* Whether the next recording takes stacks, once all is learned. Returns NULL, or why it cannot. */
 TK_PUBLIC const char *tk_stacks_use(int32_t use) {
     wanted = 0;

@@ -18,6 +18,7 @@ void tk_stacks_end(void);
 void tk_stacks_forked(void);
 void tk_stacks_at_wait(tk_thread *self, int again);
 void tk_stacks_at_release(tk_thread *self);
+uint32_t tk_stacks_look(tk_thread *thread);
 
 /* The calling thread got the GIL. */
 static inline void tk_stacks_at_acquire(tk_thread *self) {

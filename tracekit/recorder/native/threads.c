@@ -45,6 +45,10 @@ void tk_thread_number(tk_thread *self) {
     TK_STORE(self->late, 0);
     self->region = self->long_region = 0;
     self->number = numbers++;
+    if (!self->name_length && self->count && self->count->named) {  /* another thread told it, for an earlier file */
+        memcpy(self->name, self->count->name, self->count->length);
+        self->name_length = self->count->length;
+    }
     tk_thread_tell(self);
 }
 
