@@ -63,9 +63,8 @@ def run(kind: str) -> None:
 
 
 def main() -> None:
-    print(
-        "| threads | gilknocker's contention | held | waited, by the thread that waited most |\n| --- | ---: | ---: | ---: |"
-    )
+    print("| threads | gilknocker's contention | held | waited, by the thread that waited most |")
+    print("| --- | ---: | ---: | ---: |")
     for kind in KINDS:
         print(
             subprocess.run([sys.executable, __file__, kind], check=True, capture_output=True, text=True).stdout, end=""
