@@ -36,7 +36,7 @@ MUTANTS: dict[str, list[tuple[str, str]]] = {
         ("if (digit > 9) return NO_INTEGER;", "if (digit > 10) return NO_INTEGER;"),
         ("negative ? -(int64_t)sum : (int64_t)sum", "(int64_t)sum"),
         ("*value < least || *value > most", "*value < least || *value >= most"),
-        ("if (strlen(words[event]) != length) continue;", "if (strlen(words[event]) > length) continue;"),
+        ("if (strlen(words[event]) != length) continue;", "if (strlen(words[event]) < length) continue;"),
         ("[TK_REGION] = 1 << TK_ENTRY | 1 << TK_RELEASE", "[TK_REGION] = 1 << TK_ENTRY | 1 << TK_BUSY"),
         ("stop, key != TK_CPU, &value", "stop, 0, &value"),
         ("            bad++;", ""),
