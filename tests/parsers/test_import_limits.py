@@ -95,6 +95,15 @@ def test_a_name_of_a_profile_is_its_threads(tmp_path: Path) -> None:
     assert tracekit.read(path).threads.column("name").to_pylist() == ["main", None, "io", None]
 
 
+def test_a_profiles_thread_may_tell_its_markers_first(tmp_path: Path) -> None:
+    """JSON has no order."""
+    profile = json.loads(gecko(tmp_path, {"tid": 5, "name": "io"}).read_text())
+    profile["threads"] = [dict(reversed(thread.items())) for thread in profile["threads"]]
+    (tmp_path / "gecko.json").write_text(json.dumps(profile))
+    (row,) = tracekit.read(tmp_path / "gecko.json").threads.to_pylist()
+    assert (row["thread"], row["name"]) == ("5", "io")
+
+
 @pytest.mark.parametrize(
     ("interval", "told"), [(1, "1000"), (0.5, "500"), (0, None), (-1, None), ("1", None), (1e9, None), (None, None)]
 )
