@@ -38,13 +38,26 @@ class CoreWheel(bdist_wheel):
         return "py3", "none", super().get_tag()[2]
 
 
-FILES = ("scan", "findings", "stacks", "locks", "picture", "timeline", "gather", "pipeline", "replay", "layouts")
+FILES = (
+    "scan",
+    "findings",
+    "stacks",
+    "locks",
+    "picture",
+    "timeline",
+    "gather",
+    "pipeline",
+    "observe",
+    "replay",
+    "layouts",
+)
 SOURCES = [f"tracekit/_native/{name}.c" for name in FILES]
 core = Extension(
     "tracekit._native._core",
     SOURCES,
     depends=[
-        f"tracekit/_native/{name}.h" for name in ("core", "findings", "locks", "map", "picture", "replay", "stacks")
+        f"tracekit/_native/{name}.h"
+        for name in ("core", "findings", "lists", "locks", "map", "observe", "picture", "replay", "stacks")
     ],
     extra_compile_args=["-std=gnu11", "-O3", "-fvisibility=hidden", "-pthread"],
     extra_link_args=["-pthread"],

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import tracekit
 from tests.conftest import SAMPLES
 from tests.writers.test_convert import converted
 from tracekit.querying import open_database
-from tracekit.sql import Database, QueryError, frame_of
+from tracekit.sql import Database, QueryError, default_memory, frame_of
 
 SAMPLE = SAMPLES / "slide-battle.log"
 
@@ -87,3 +89,108 @@ def test_an_error_shows_its_place_but_no_list_of_functions() -> None:
     assert "Candidate functions" not in text
     assert "\n\nLINE 1: SELECT abs('a'" in text
     assert "\n               ^^^" in text
+
+
+@pytest.mark.parametrize(
+    ("sql", "columns"),
+    [
+        ("SELECT 1 AS a, 2 AS a, 3 AS a", ["a", "a_1", "a_2"]),
+        ("SELECT 1 AS a, 2 AS a_1, 3 AS a", ["a", "a_1", "a_2"]),
+        ("SELECT 1 AS 'x\"y', 2 AS 'x\"y'", ['x"y', 'x"y_1']),
+    ],
+)
+def test_each_column_has_a_name_of_its_own(sql: str, columns: list[str]) -> None:
+    """JSON and DataFrames would keep one of them."""
+    with open_database(SAMPLE) as database:
+        found = database.query(sql)
+    assert found.column_names == columns
+    assert [column[0].as_py() for column in found.columns] == [1, 2, 3][: len(columns)]
+
+
+def test_what_arrow_has_no_type_for_is_text() -> None:
+    with open_database(SAMPLE) as database:
+        found = database.query("SELECT INTERVAL 1 DAY AS d, [1, 2]::INTEGER[2] AS a, {'k': 5} AS s, 7 AS n")
+    assert found.to_pylist() == [{"d": "1 day", "a": [1, 2], "s": {"k": 5}, "n": 7}]
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("FROM wait", 'Did you mean "waits"?'),
+        ("SELECT CAST('x' AS INTEGER)", "Could not convert string 'x' to INT32"),
+        ("SELECT thraed FROM waits", "LINE 1: SELECT thraed FROM waits"),
+    ],
+)
+def test_an_error_says_what_is_wrong(sql: str, said: str) -> None:
+    with open_database(SAMPLE) as database, pytest.raises(QueryError) as failure:
+        database.query(sql)
+    assert said in str(failure.value)
+    assert "None" not in str(failure.value)
+
+
+def test_a_table_that_is_nothing_like_ours_is_not_guessed() -> None:
+    with open_database(SAMPLE) as database, pytest.raises(QueryError) as failure:
+        database.query("FROM zzzzzzzz")
+    assert "Did you mean" not in str(failure.value)
+
+
+def test_a_query_that_needs_more_memory_than_it_may_take_says_how_much_that_is() -> None:
+    with (
+        Database(lambda tables: {}, memory=1 << 27) as database,
+        pytest.raises(QueryError, match=r"needs more memory than 0\.1[23] GiB"),
+    ):
+        database.query("SELECT list(range) FROM range(100000000)")
+
+
+def test_half_of_what_is_free_is_taken_and_a_little_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine that is full a query must still be able to begin."""
+    told = {"meminfo": "MemTotal: 9 kB\nMemAvailable:   8000000 kB\n", "memory.max": "max", "memory.current": "5"}
+    monkeypatch.setattr(Path, "read_text", lambda self: told[self.name])
+    assert default_memory() == 4_000_000 * 1024
+    told |= {"memory.max": str(3 << 30), "memory.current": str(1 << 30)}
+    assert default_memory() == 1 << 30
+    told["meminfo"] = "MemAvailable: 1000 kB\n"
+    assert default_memory() == 64 << 20
+
+
+def test_a_table_of_a_later_version_is_refused(tmp_path: Path) -> None:
+    folder = converted(SAMPLE, tmp_path / "t.parquet")
+    waits = pq.read_table(folder / "waits.parquet")
+    pq.write_table(waits.replace_schema_metadata({"tracekit.schema": "waits/2"}), folder / "waits.parquet")
+    with open_database(folder) as database, pytest.raises(tracekit.SchemaError, match="waits/2"):
+        database.query("FROM waits")
+
+
+def test_events_of_others_have_no_stamp(tmp_path: Path) -> None:
+    """What pandas wrote is a trace's events; of other tables only ours are believed."""
+    events = tracekit.read(SAMPLE).events.replace_schema_metadata(None)
+    pq.write_table(events, tmp_path / "t.parquet")
+    with open_database(tmp_path / "t.parquet") as database:
+        assert database.query("SELECT count(*) AS n FROM events").to_pylist() == [{"n": len(events)}]
+
+
+def test_tables_made_for_a_query_are_gone_with_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tracekit.querying.IN_MEMORY", 10)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with open_database(SAMPLE) as database:
+        assert len(database.query("FROM waits"))
+        assert list(tmp_path.rglob("*.parquet"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_query_that_is_interrupted_ends_and_the_next_one_runs() -> None:
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with open_database(SAMPLE) as database:
+            signal.setitimer(signal.ITIMER_REAL, 0.3)
+            with pytest.raises(KeyboardInterrupt):
+                database.query(
+                    "SELECT count(*) FROM range(1000000000) a, range(1000000000) b WHERE a.range + b.range = 5"
+                )
+            assert database.query("SELECT 1 AS n").to_pylist() == [{"n": 1}]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from plotly import graph_objects as go
 
+    from tracekit.model.window import Window
     from tracekit.names import AnalysisTable, Figure, Kind, Theme, Thresholds
     from tracekit.timeline.picture import Picture
     from tracekit.trace import Trace
@@ -64,6 +65,7 @@ class Analysis:
     options: Options
     _source: Trace | str | os.PathLike[str]
     _picture: Picture | None
+    _window: Window | None = None
 
     @cached_property
     def picture(self) -> Picture:
@@ -77,7 +79,7 @@ class Analysis:
             raise SourceError(
                 "Standard input cannot be read a second time for its picture.", "Save the trace to a file first."
             )
-        drawn = _analyze(self._source, self.options, PictureLimits())
+        drawn = _analyze(self._source, self.options, PictureLimits(), window=self._window)
         if drawn.totals != self.totals:
             raise SourceError(f"{self.path}: the file has changed since it was analyzed.", "Analyze it again.")
         assert drawn._picture
@@ -342,9 +344,9 @@ class Analysis:
 
     @cached_property
     def _trace(self) -> Any:
-        from tracekit.trace import read
+        from tracekit.trace import read_window
 
-        return read(self._source) if isinstance(self._source, (str, os.PathLike)) else self._source
+        return read_window(self._source, self._window) if isinstance(self._source, (str, os.PathLike)) else self._source
 
     def _repr_html_(self) -> str:
         from tracekit.figures import notebook
@@ -374,6 +376,20 @@ def analyze(
     return _analyze(trace, options_of(thresholds), None, strict, progress, strip_prefix=strip_prefix)
 
 
+def analyze_window(
+    path: str,
+    window: Window | None,
+    *,
+    strict: bool = False,
+    progress: OnProgress | None = None,
+    strip_prefix: str | Sequence[str] = (),
+    **thresholds: Unpack[Thresholds],
+) -> Analysis:
+    """`analyze` of a part of a trace."""
+    options = options_of(thresholds)
+    return _analyze(path, options, None, strict, progress, strip_prefix=strip_prefix, window=window)
+
+
 def analyze_file(name: str, file: BinaryIO, **thresholds: Unpack[Thresholds]) -> Analysis:
     """`analyze` of an open binary file, e.g. of an object store. It need not seek, and stays open."""
     return _analyze(name, options_of(thresholds), None, file=file)
@@ -385,10 +401,12 @@ def analyze_and_draw(
     strict: bool = False,
     progress: OnProgress | None = None,
     strip_prefix: str | Sequence[str] = (),
+    window: Window | None = None,
     **thresholds: Unpack[Thresholds],
 ) -> Analysis:
-    """`analyze` that collects the picture in the same pass, for those who are sure to want it."""
-    return _analyze(trace, options_of(thresholds), PictureLimits(), strict, progress, strip_prefix=strip_prefix)
+    """`analyze_window` that collects the picture in the same pass, for those who are sure to want it."""
+    limits = PictureLimits()
+    return _analyze(trace, options_of(thresholds), limits, strict, progress, strip_prefix=strip_prefix, window=window)
 
 
 def _analyze(
@@ -399,6 +417,7 @@ def _analyze(
     progress: OnProgress | None = None,
     file: BinaryIO | None = None,
     strip_prefix: str | Sequence[str] = (),
+    window: Window | None = None,
 ) -> Analysis:
     if not isinstance(trace, (str, os.PathLike)):
         if strip_prefix:
@@ -407,8 +426,8 @@ def _analyze(
             )
         result = trace.run(options, limits)
         return _analysis(trace.path, trace, result, trace.metadata, trace.summary, trace.bad_lines, options)
-    with open_trace(trace, strict=strict, file=file, strip_prefix=strip_prefix) as stream:
-        return analyze_stream(stream, trace, options, progress, limits)
+    with open_trace(trace, strict=strict, file=file, strip_prefix=strip_prefix, window=window) as stream:
+        return replace(analyze_stream(stream, trace, options, progress, limits), _window=window)
 
 
 def analyze_stream(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, overload
 
 import pyarrow as pa
 
+from tracekit.errors import OptionError
 from tracekit.model import schemas
 from tracekit.model.source import Source
 from tracekit.model.stream import OnProgress
@@ -19,6 +20,8 @@ from tracekit.writers.tablestream import TableStream
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from tracekit.model.window import Window
 
 IN_MEMORY = 2_000_000
 """Events of a trace whose tables are kept in memory; those of a larger one go into temporary files."""
@@ -46,11 +49,15 @@ def query(trace: str | os.PathLike[str], sql: str, *, arrow: bool = False) -> pd
 
 
 def open_database(
-    trace: str | os.PathLike[str], progress: OnProgress | None = None, memory: int | None = None
+    trace: str | os.PathLike[str],
+    progress: OnProgress | None = None,
+    memory: int | None = None,
+    window: Window | None = None,
 ) -> Database:
     """The tables of a trace file, which is read when SQL names one, or of a fleet's folder.
 
-    memory: bytes that may be taken; by default half of what is free. Raises SourceError: there is no such file.
+    memory: bytes that may be taken; by default half of what is free. window: only what happened in it. Raises
+    SourceError: there is no such file; OptionError: a fleet has no window.
     """
     path = os.fspath(trace)
     limit = memory or default_memory() or 1 << 33
@@ -58,7 +65,7 @@ def open_database(
     def derive(tables: Sequence[str]) -> Mapping[str, pa.Table | Path]:
         if _fleet(Path(path)):
             return {}
-        with TableStream(path, progress=progress) as stream:
+        with TableStream(path, progress=progress, window=window) as stream:
             if stream.analysis.events > min(IN_MEMORY, limit // _EVENT_BYTES):
                 return parquet.write_tables(stream, Path(room.name), tables)
             pieces: dict[str, list[pa.Table]] = {table: [] for table in tables}
@@ -68,8 +75,10 @@ def open_database(
 
     if path != "-" and not os.path.exists(path):
         Source(path)  # says so
+    if window and _fleet(Path(path)):
+        raise OptionError(f"{path}: a fleet has no clock of its own.", "Leave out --from and --to.")
     room = TemporaryDirectory(prefix="tracekit-")
-    return Database(derive, _files(Path(path)), room, limit)
+    return Database(derive, {} if window else _files(Path(path)), room, limit)
 
 
 def tables_of(trace: str | os.PathLike[str]) -> dict[str, str]:

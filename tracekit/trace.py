@@ -25,20 +25,40 @@ from tracekit.timeline.flame import By, Flame, flame
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tracekit.model.window import Window
     from tracekit.names import Table
     from tracekit.sql import Database
 
 
-def read(path: str | os.PathLike[str], *, strict: bool = False, strip_prefix: str | Sequence[str] = ()) -> Trace:
+def read(
+    path: str | os.PathLike[str],
+    *,
+    strict: bool = False,
+    strip_prefix: str | Sequence[str] = (),
+    start: str | int | None = None,
+    end: str | int | None = None,
+) -> Trace:
     """Reads a trace into memory. For one that does not fit there, see `analyze`.
 
     path: a trace in the text format of docs/format.md, plain, gzip or zstd, or what `tracekit convert` wrote; `-` is
         standard input.
     strict: the first bad line raises BadLineError; otherwise bad lines are rows of `Trace.diagnostics`.
     strip_prefix: folders to leave out of the names of files in stacks and metadata, since a trace may leave the house.
-    Raises SourceError, NoEventsError, BadLineError.
+    start, end: only the events from here to there, both included, counted from the trace's first event: `"1.5s"`,
+        `"200ms"`, `"20000"` of a trace that counts ticks, or an integer in the trace's unit. See docs/format.md.
+    Raises SourceError, NoEventsError, BadLineError, OptionError.
     """
-    with open_trace(path, strict=strict, whole=True, strip_prefix=strip_prefix) as stream:
+    window = None
+    if start is not None or end is not None:
+        from tracekit.model.window import window_of
+
+        window = window_of(start, end)
+    with open_trace(path, strict=strict, whole=True, strip_prefix=strip_prefix, window=window) as stream:
+        return _kept(stream)
+
+
+def read_window(path: str | os.PathLike[str], window: Window | None) -> Trace:
+    with open_trace(path, whole=True, window=window) as stream:
         return _kept(stream)
 
 

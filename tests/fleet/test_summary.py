@@ -124,6 +124,13 @@ def test_of_causes_that_cost_the_same_the_first_by_name_is_told(tmp_path: Path) 
     assert [one.thread for one in summary.causes] == ["a", "m", "z"]
 
 
+def test_processes_suffer_that_have_a_finding_and_the_first_of_equals_is_shown(tmp_path: Path) -> None:
+    rows = [process("b", findings=2), process("a", findings=1), process("c", findings=0)]
+    summary = summarise(dataset(tmp_path, traces=rows, causes=[cause("b", 0.3), cause("a", 0.3)]))
+    assert (summary.suffering, summary.analyzed) == (2, 3)
+    assert [one.trace for one in summary.causes] == ["/t/a"]
+
+
 def test_the_list_is_short_and_the_counts_are_whole(tmp_path: Path) -> None:
     summary = summarise(dataset(tmp_path, traces=lost(*[0.1] * (LISTED + 5))))
     assert (len(summary.processes), summary.counts["processes"], summary.analyzed) == (LISTED, LISTED + 5, LISTED + 5)

@@ -117,6 +117,22 @@ def test_invalid_utf_8(write: Writer, tmp_path: Path) -> None:
     assert "Invalid UTF8" in refused(patched(write(tmp_path / "t.arrow", columns()), b"t0t1t2", b"t\xfft1t2"))
 
 
+@arrow
+def test_invalid_utf_8_in_a_dictionary(write: Writer, tmp_path: Path) -> None:
+    path = write(tmp_path / "t.arrow", columns(thread=pa.array(WORDS).dictionary_encode()))
+    assert "Invalid UTF8" in refused(patched(path, b"t0t1t2", b"t\xfft1t2"))
+
+
+def test_a_hold_unlocks_eight_at_most(tmp_path: Path) -> None:
+    for count in (8, 9):
+        unlocks = [list(range(1, count + 1)) if event == "RELEASE" else None for event in EVENTS]
+        path = as_parquet(tmp_path / "t.parquet", columns(unlocks=pa.array(unlocks)))
+        if count == 8:
+            assert tracekit.read(path).events.column("unlocks").to_pylist() == unlocks
+        else:
+            assert "row 3: unlocks has an id that is none" in refused(path)
+
+
 # ---- schemas ----
 
 

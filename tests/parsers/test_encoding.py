@@ -50,3 +50,19 @@ def test_both_cores_take_the_same_bytes(words: list[bytes]) -> None:
     text = b"".join(word + b" 1 1 ENTRY\n" for word in words)
     native = outcome(text, NativeText, NativeMachine, False)
     assert flat(native) == flat(outcome(text, PlainText, PlainMachine, False))
+
+
+@pytest.mark.parametrize(
+    ("row", "code"),
+    [
+        ("t1 -- 1 ENTRY", "bad-ticks"), ("t1 1 -- ENTRY", "bad-checks"), ("t1 1 1 ENTRYS", "unknown-event"),
+        ("t1 1 1 ENTR", "unknown-event"), ("t1 1 1 RELEASED 5", "unknown-event"), ("t1 1 1", "too-few-columns"),
+        ("t1 1 1 ENTRY -", None), ("t1 1 1 ENTRY --5", None), ("t1 1 1 ENTRY 5-", None), ("t1 - - entry 07", None),
+    ],
+)  # fmt: skip
+def test_what_is_almost_a_word_or_a_number_is_none(row: str, code: str | None, core: str, tmp_path: Path) -> None:
+    """A minus alone is no time but the beginning of an annotation, and no event's name is longer than its own."""
+    (tmp_path / "t.log").write_text(f"t0 1 1 ENTRY\n{row}\n")
+    trace = tracekit.read(tmp_path / "t.log")
+    assert [found.code for found in trace.summary if found.code == code] == ([code] if code else [])
+    assert trace.events.column("time").to_pylist()[1:] == ([] if code else [7 if row.endswith("07") else None])

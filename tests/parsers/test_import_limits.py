@@ -95,6 +95,15 @@ def test_a_name_of_a_profile_is_its_threads(tmp_path: Path) -> None:
     assert tracekit.read(path).threads.column("name").to_pylist() == ["main", None, "io", None]
 
 
+def test_a_profiles_thread_may_tell_its_markers_first(tmp_path: Path) -> None:
+    """JSON has no order."""
+    profile = json.loads(gecko(tmp_path, {"tid": 5, "name": "io"}).read_text())
+    profile["threads"] = [dict(reversed(thread.items())) for thread in profile["threads"]]
+    (tmp_path / "gecko.json").write_text(json.dumps(profile))
+    (row,) = tracekit.read(tmp_path / "gecko.json").threads.to_pylist()
+    assert (row["thread"], row["name"]) == ("5", "io")
+
+
 @pytest.mark.parametrize(
     ("interval", "told"), [(1, "1000"), (0.5, "500"), (0, None), (-1, None), ("1", None), (1e9, None), (None, None)]
 )
@@ -118,3 +127,37 @@ def test_a_time_of_a_profile_that_is_none_is_left_out(odd: object, tmp_path: Pat
         ("ENTRY", 5_000_000), ("ACQUIRE", 5_000_000), ("RELEASE", 6_000_000),
     ]  # fmt: skip
     assert trace.metadata["records-left-out"] == "1"
+
+
+def perf(folder: Path, *lines: str) -> Path:
+    path = folder / "perf.txt"
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return path
+
+
+TAKE, TAKEN, DROP = "take_gil: (1)", "take_gil__return: (1 <- 2)", "drop_gil: (1)"
+
+
+def test_a_thread_of_perf_that_wants_it_twice_has_lost_a_record(tmp_path: Path) -> None:
+    """Nothing is told twice because of it."""
+    rows = [(1, TAKE), (2, TAKE), (3, TAKEN), (4, DROP)]
+    path = perf(tmp_path, *(f"py 7 [0] 1.00000{at}: a:{what}" for at, what in rows))
+    assert [(row["event"], row["clock"] - 10**9) for row in tracekit.read(path).events.to_pylist()] == [
+        ("ENTRY", 1000), ("ENTRY", 2000), ("ACQUIRE", 3000), ("RELEASE", 4000),
+    ]  # fmt: skip
+
+
+def test_what_is_no_record_of_perf_is_counted_with_its_line(tmp_path: Path) -> None:
+    """Comments, blank lines, call graphs and other events are none of ours, and no mistakes."""
+    path = perf(
+        tmp_path, "# captured on: x", "", f"py 7 [0] 1.000001: a:{TAKE}", "\tffffffff take_gil+0x0 (/usr/bin/python)",
+        "py 7 [0] 1.000001: sched:sched_switch: prev=1", "what is this", f"py 7 [0] 1.000002: a:{TAKEN}",
+        f"  py 9 9999999999.000000: a:{DROP}", f"  what is a:{DROP}",
+    )  # fmt: skip
+    trace = tracekit.read(path)
+    assert [(row["line"], row["code"]) for row in trace.diagnostics.to_pylist() if row["line"]] == [
+        (6, "bad-record"), (8, "bad-record"), (9, "bad-record"),
+    ]  # fmt: skip
+    assert trace.events.num_rows == 2
+    with pytest.raises(tracekit.BadLineError, match=":6: the line is no record"):
+        tracekit.analyze(path, strict=True)

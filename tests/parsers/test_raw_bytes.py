@@ -93,26 +93,27 @@ HOLD = (record(10, ENTRY), record(20, ACQUIRE), record(30, RELEASE))
 def test_what_the_head_says(version: int, tmp_path: Path) -> None:
     path = recording(
         tmp_path / "t.raw", chunk(THREADS, thread(0, 70)), chunk(EVENTS, *HOLD), metadata="python: 3.12\nx: y z\n",
-        version=version, parent=700, started=3 * DAY + 5_000_000, lost=4, overwritten=9, lost_why=errno.ENOSPC,
+        version=version, parent=700, started=3 * DAY + 5_000_001, lost=4, overwritten=9, lost_why=errno.ENOSPC,
         rate=3, stacks_lost=1, stacks_cut=2, stacks_missed=3,
     )  # fmt: skip
     trace = tracekit.read(path)
     told = {
-        "python": "3.12", "x": "y z", "pid": "811", "forked-by": "700", "started": "1970-01-04T00:00:00.005+00:00",
+        "python": "3.12", "x": "y z", "pid": "811", "forked-by": "700",
+        "started": "1970-01-04T00:00:00.005000001+00:00",
         "lost": "4", "lost-because": "there was no room on the disk", "overwritten": "9",
     }  # fmt: skip
     stacks = {"stacks-lost": "1", "stacks-cut": "2", "stacks-missed": "3"}
     assert trace.metadata == told | (stacks if version == 2 else {})
     assert [row["clock"] for row in trace.events.to_pylist()] == [30, 60, 90]
     bare = tracekit.read(recording(path, chunk(THREADS, thread(0, 70)), chunk(EVENTS, *HOLD))).metadata
-    assert bare == {"pid": "811", "started": "1970-01-01T00:00:00.000+00:00", "lost": "0"}
+    assert bare == {"pid": "811", "started": "1970-01-01T00:00:00.000000000+00:00", "lost": "0"}
 
 
 @pytest.mark.parametrize(
     "odd",
     [
         {"chunk_bytes": CHUNK - 1}, {"metadata_bytes": HEADER}, {"metadata_bytes": HEADER - 175}, {"rate": 0},
-        {"rate": 1000}, {"started": 231 * 365 * DAY},
+        {"rate": 1000}, {"started": 230 * 365 * DAY},
     ],
 )  # fmt: skip
 def test_a_head_that_cannot_be(odd: dict[str, int], tmp_path: Path) -> None:
@@ -120,7 +121,7 @@ def test_a_head_that_cannot_be(odd: dict[str, int], tmp_path: Path) -> None:
     chunks = chunk(THREADS, thread(0, 70)), chunk(EVENTS, *HOLD)
     with pytest.raises(tracekit.SourceError, match="its head makes no sense"):
         tracekit.read(recording(tmp_path / "t.raw", *chunks, **odd))
-    for fine in ({"metadata_bytes": HEADER - 176}, {"rate": 999}, {"started": 229 * 365 * DAY}):
+    for fine in ({"metadata_bytes": HEADER - 176}, {"rate": 999}, {"started": 230 * 365 * DAY - 1}):
         assert tracekit.read(recording(tmp_path / "t.raw", *chunks, **fine)).events.num_rows == 3
 
 
@@ -285,3 +286,12 @@ def test_however_events_are_cut_attributes_are_the_same(
     if together == 100:
         assert events.equals(whole)
     assert events.select(["thread", "event", "clock"]).equals(whole.select(["thread", "event", "clock"]))
+
+
+def test_a_hole_up_to_the_end_is_passed_over(tmp_path: Path) -> None:
+    """Where the program ended before it had written anything there."""
+    path = recording(tmp_path / "t.raw", chunk(THREADS, thread(0, 70)), chunk(EVENTS, *HOLD), chunks=300)
+    with path.open("r+b") as file:
+        file.truncate(HEADER + 300 * CHUNK)
+    trace = tracekit.read(path)
+    assert (trace.events.num_rows, trace.diagnostics.num_rows) == (3, 0)

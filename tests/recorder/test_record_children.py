@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import tracekit
-from tests.recorder.recorded import every_interpreter, good, names, record, script
+from tests.recorder.recorded import every_interpreter, good, names, need_recorder, record, script
+from tracekit.recorder import launch, recording
 
 FORKS = """
 import os, sys, threading, time
@@ -154,3 +158,40 @@ def test_other_programs_run_as_ever(tmp_path: Path) -> None:
     done = record(tmp_path, path)
     assert (done.returncode, done.stdout) == (alone.returncode, alone.stdout) == (9, alone.stdout)
     assert "after all these" in names(good(tmp_path / "out.log"))
+
+
+def test_traces_of_small_children_are_as_those_of_large_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need_recorder()
+    ways = [tmp_path / "small", tmp_path / "large"]
+    ways[0].mkdir()
+    forks = "import os, time\nfor _ in range(3):\n    if not os.fork(): time.sleep(0); os._exit(0)\n    os.wait()\n"
+    program = launch.Program(sys.executable, script(tmp_path, forks))
+    assert launch.run(program, str(ways[0] / "out.log"), max_bytes=0, version="1") == 0
+    expected: list[tuple[str, int, int, int, int]] = []
+    for path in (shutil.copytree(*ways) / "out.log", ways[0] / "out.log"):
+        small = path.parent == ways[0]
+        with monkeypatch.context() as patched:
+            if small:
+                patched.setattr(recording, "_convert", no_other_way(recording._convert))
+            else:
+                patched.setattr(recording, "_convert_small", lambda *_: None)
+            written = recording.write_recordings(path).written
+        counts = [(one.path.name, one.events, one.threads, one.duration, one.lost) for one in written]
+        expected = counts if not small else expected
+    assert counts == expected
+    assert len(counts) == 4
+    assert contents(ways[0]) == contents(ways[1])
+
+
+def no_other_way(convert: Callable[..., recording.Written]) -> Callable[..., recording.Written]:
+    """For the first process only."""
+
+    def first(raw: Path, *arguments: Any) -> recording.Written:
+        assert raw.name == "out.log.raw"
+        return convert(raw, *arguments)
+
+    return first
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir()}

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import tracekit
-from tracekit.whatif import _programs
+from tests.conftest import ROOT
+from tracekit import _native
+from tracekit.model.attributes import FIELDS, SPARSE
+from tracekit.model.stream import ACQUIRE, BUSY, ENTRY, RELEASE, RETRY
+from tracekit.whatif import _programs, events_of, native, observing
+from tracekit.whatif.observing import Events, Observed
 from tracekit.whatif.programs import GOES_ON, NONE, Programs
 
 US = 1000
+CPU, LOCK, UNLOCKS = (list(FIELDS).index(key) for key in ("cpu", "lock", "unlocks"))
 
 
 def learned(folder: Path, rows: str) -> Programs:
@@ -21,6 +31,58 @@ def learned(folder: Path, rows: str) -> Programs:
     trace = tracekit.read(path)
     assert not trace.summary
     return _programs(trace, trace.threads.num_rows)
+
+
+@st.composite
+def traces(draw: st.DrawFn) -> Events:
+    """Threads that take turns, wait, are made to stop and wait for locks: flawless, and anything else within that."""
+    threads = draw(st.integers(1, 5))
+    state, held, now, checks, rows, told = ["out"] * threads, False, 0, 0, [], []
+    for _ in range(draw(st.integers(0, 120))):
+        thread = draw(st.integers(0, threads - 1))
+        now += draw(st.integers(0, 400_000))
+        event = {"out": ENTRY, "wants": BUSY if held else ACQUIRE, "sleeps": RETRY if held else ACQUIRE}.get(
+            state[thread], RELEASE
+        )
+        if held and event in (BUSY, RETRY) and draw(st.integers(0, 3)) == 0:
+            continue
+        if event == RELEASE:
+            checks += draw(st.booleans())
+            for key, most in ((CPU, 500_000), (LOCK, 4), *[(UNLOCKS, 4)] * draw(st.integers(0, 2))):
+                if draw(st.booleans()):
+                    told.append((len(rows), key, draw(st.integers(key != CPU, most))))
+        held = event == ACQUIRE or (held and event != RELEASE)
+        state[thread] = {ENTRY: "wants", ACQUIRE: "holds", RELEASE: "out"}.get(event, "sleeps")
+        rows.append((thread, event, now, checks))
+    columns = np.array(rows, np.int64).reshape(-1, 4).T
+    return Events(
+        threads,
+        columns[0].astype(np.int32),
+        columns[1].astype(np.uint8),
+        columns[2],
+        columns[3],
+        np.array(told, SPARSE),
+    )
+
+
+@pytest.mark.skipif(not _native.library, reason="there is no native core here")
+@given(traces())
+@settings(max_examples=200, deadline=None)
+def test_native_observation_is_the_plain_one(events: Events) -> None:
+    plain, fast = observing.observe(events), native.observe(events)
+    for field in fields(Observed):
+        assert getattr(plain, field.name).tolist() == getattr(fast, field.name).tolist(), field.name
+
+
+@pytest.mark.skipif(not _native.library, reason="there is no native core here")
+@pytest.mark.parametrize("name", ["queue", "echo_closed", "cpu2", "longhold"])
+def test_native_observation_of_recordings(name: str) -> None:
+    trace = tracekit.read(ROOT / f"tests/data/whatif/{name}.log.gz")
+    events = events_of(trace, trace.threads.num_rows)
+    plain, fast = observing.observe(events), native.observe(events)
+    for field in fields(Observed):
+        assert np.array_equal(getattr(plain, field.name), getattr(fast, field.name)), field.name
+    assert len(fast.pieces) > 500
 
 
 UNLOCKED_WITHIN_A_HOLD = """

@@ -132,6 +132,25 @@ class GatheredStruct(c.Structure):
     )
 
 
+class SeenStruct(c.Structure):
+    """tk_seen"""
+
+    _fields_ = (("items", c.c_void_p), ("count", c.c_int64), ("room", c.c_int64))
+
+
+SEEN_TABLES = 10
+
+
+class ObservationStruct(c.Structure):
+    """tk_observation"""
+
+    _fields_ = (
+        *((name, c.c_int64) for name in ("rows", "threads", "attribute_count")),
+        *((name, c.c_void_p) for name in ("thread", "event", "time", "checks", "attributes", "about")),
+        ("seen", SeenStruct * SEEN_TABLES),
+    )
+
+
 class ReplayStruct(c.Structure):
     """tk_replay"""
 
@@ -154,7 +173,8 @@ class ReplayStruct(c.Structure):
 STRUCTS: dict[str, type[c.Structure]] = {
     "tk_options": OptionsStruct, "tk_picture_limits": PictureLimitsStruct, "tk_finding_totals": FindingTotalsStruct,
     "tk_totals": TotalsStruct, "tk_columns": ColumnsStruct, "tk_progress": ProgressStruct, "tk_batch": BatchStruct,
-    "tk_bad_line": BadLineStruct, "tk_replay": ReplayStruct,
+    "tk_bad_line": BadLineStruct, "tk_replay": ReplayStruct, "tk_seen": SeenStruct,
+    "tk_observation": ObservationStruct,
     "tk_gathered": GatheredStruct,
 }  # fmt: skip
 """By their names in C. The rows' layouts are numpy's: `tracekit.model.rows`."""
@@ -193,6 +213,8 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
         None,
         (c.c_void_p, c.c_int64, c.c_int64, c.c_void_p, c.POINTER(GatheredStruct), c.c_int32),
     ),
+    "tk_observe": (c.c_int32, (c.POINTER(ObservationStruct),)),
+    "tk_observe_free": (None, (c.POINTER(ObservationStruct),)),
     "tk_replay_run": (c.c_int32, (c.POINTER(ReplayStruct),)),
     "tk_replay_free": (None, (c.POINTER(ReplayStruct),)),
     "tk_pipeline_new": (

@@ -1,6 +1,7 @@
 /* The layouts of the structs that Python reads and fills, which declares them too: it compares the two when it loads
    this, so a struct that was changed on one side only is no silent garbage. */
 #include "core.h"
+#include "observe.h"
 #include "replay.h"
 
 #define FIELD(type, member, name) {#type, name, offsetof(type, member), sizeof(((type *)0)->member)},
@@ -51,6 +52,13 @@ static const tk_field fields[] = {
 #define STRUCT tk_gathered
     WHOLE SAME(offset) SAME(minus) SAME(width) SAME(kind) SAME(null_offset) SAME(null_width) SAME(add) SAME(null)
     SAME(null_count) SAME(out) SAME(valid)
+#undef STRUCT
+#define STRUCT tk_seen
+    WHOLE SAME(items) SAME(count) SAME(room)
+#undef STRUCT
+#define STRUCT tk_observation
+    WHOLE SAME(rows) SAME(threads) SAME(attribute_count) SAME(thread) SAME(event) SAME(time) SAME(checks)
+    SAME(attributes) SAME(about) SAME(seen)
 #undef STRUCT
 #define STRUCT tk_replay
     WHOLE SAME(threads) SAME(pieces) SAME(delay) SAME(wake_count) SAME(seed) SAME(start) SAME(first) SAME(started_by)

@@ -1,6 +1,8 @@
 /* CPython's GIL replayed: tracekit/whatif/plain.py says the same in Python, step by step, and must give the same. */
 #include "replay.h"
 
+#include "lists.h"
+
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,12 +10,6 @@
 enum { ENTER, TIMER, WAKE, END, FORCED };
 enum { NONE = -1, GOES_ON = -2, NEAR = 8 };
 #define LONGEST ((int64_t)1 << 62)
-
-/* A list of threads, each at most once, in their order. */
-typedef struct {
-    int32_t first, last;
-    int32_t *next, *before;
-} list;
 
 typedef struct {
     int64_t time, order;
@@ -44,21 +40,6 @@ typedef struct {
     bool requested, no_memory;
     int64_t wait_room;
 } replay;
-
-static void append(list *all, int32_t x) {
-    all->next[x] = NONE;
-    all->before[x] = all->last;
-    if (all->last == NONE) all->first = x;
-    else all->next[all->last] = x;
-    all->last = x;
-}
-
-static void drop(list *all, int32_t x) {
-    if (all->before[x] == NONE) all->first = all->next[x];
-    else all->next[all->before[x]] = all->next[x];
-    if (all->next[x] == NONE) all->last = all->before[x];
-    else all->before[all->next[x]] = all->before[x];
-}
 
 static bool sooner(const replay *r, int32_t a, int32_t b) {
     const thread *x = &r->threads[a], *y = &r->threads[b];
@@ -202,7 +183,7 @@ static void take(replay *r, int32_t x, int64_t now) {
             leave(r, y, now);
         } else {
             other->dropped_by = x;
-            append(&r->coming_back, y);
+            list_append(&r->coming_back, y);
             at(r, now + pick(r, in->stalls, in->stalls_from, y), y, ENTER);
         }
     }
@@ -212,7 +193,7 @@ static void take(replay *r, int32_t x, int64_t now) {
 }
 
 static void sleep_for_it(replay *r, int32_t x, int64_t now) {
-    append(&r->sleepers, x);
+    list_append(&r->sleepers, x);
     r->threads[x].switches_seen = r->switches;
     at(r, now + r->in->delay, x, TIMER);
 }
@@ -223,7 +204,7 @@ static void enter(replay *r, int32_t x, int64_t now) {
     if (in->begins[x] == NONE) in->begins[x] = now;
     if (t->dropped_by != NONE) {
         t->dropped_by = NONE;
-        drop(&r->coming_back, x);
+        list_drop(&r->coming_back, x);
     }
     t->entry = now;
     t->contended = false;
@@ -238,7 +219,7 @@ static void enter(replay *r, int32_t x, int64_t now) {
 }
 
 static void time_is_up(replay *r, int32_t x, int64_t now) {
-    drop(&r->sleepers, x);
+    list_drop(&r->sleepers, x);
     if (r->holder == NONE) {
         take(r, x, now);
         return;
@@ -268,7 +249,7 @@ static void release(replay *r, int32_t x, int64_t now) {
     int32_t first = r->sleepers.first;
     if (first != NONE) {
         int64_t wake = pick_beside(r, in->wakes, in->wake_count, outside);
-        drop(&r->sleepers, first);
+        list_drop(&r->sleepers, first);
         at(r, now + wake, first, WAKE);
     }
 }
@@ -374,8 +355,8 @@ int32_t tk_replay_run(tk_replay *in) {
     if (lists && r.threads && r.ended) {
         r.heap = lists;
         r.waiting_for_switch = lists + threads;
-        r.sleepers = (list){NONE, NONE, lists + 2 * threads, lists + 3 * threads};
-        r.coming_back = (list){NONE, NONE, lists + 4 * threads, lists + 5 * threads};
+        r.sleepers = list_of(lists + 2 * threads, (int32_t)threads);
+        r.coming_back = list_of(lists + 4 * threads, (int32_t)threads);
         r.blocked_first = lists + 6 * threads;
         r.blocked_last = r.blocked_first + pieces;
         memset(r.blocked_first, 0xff, pieces * sizeof *r.blocked_first);

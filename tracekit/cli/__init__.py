@@ -28,6 +28,7 @@ COMMANDS = {
         "Convert a trace to another format",
     ),
     "record": ("Programs", "Record the GIL of a program."),
+    "top": ("Programs", "Watch what a program's threads hold and wait for, once a second."),
     "snapshot": ("Programs", "Have a running program write what its flight recorder has."),
     "fleet": (
         "Many traces",

@@ -10,10 +10,13 @@ import tracekit
 from tracekit.analyzers import ANALYZERS, KINDS
 from tracekit.cli.common import (
     AsJson,
+    From,
     Output,
     Strict,
     StripPrefix,
+    To,
     as_text,
+    cli_window,
     outcome,
     percent_of,
     progress_of,
@@ -49,6 +52,8 @@ def analyze(
     output: Output = None,
     strict: Strict = False,
     strip_prefix: StripPrefix = None,
+    start: From = None,
+    end: To = None,
     fail_on: Annotated[
         list[str] | None,
         typer.Option(metavar="KIND,...", help=f"Exit with 1 if one of these is found: {', '.join(KINDS)}."),
@@ -69,6 +74,7 @@ def analyze(
     with outcome():
         named, failing = _kinds("--only", only, KINDS), _kinds("--fail-on", fail_on, ())
         limit = percent_of("--max-cost", max_cost)
+        window = cli_window(start, end)
         if limit is not None and not failing:
             raise OptionError(
                 "--max-cost has no effect without --fail-on.", f"Name the kinds that fail, e.g. --fail-on {KINDS[0]}."
@@ -79,6 +85,8 @@ def analyze(
             )
         if output is None:
             require_standard_output()
+        from tracekit.analysis import analyze_window
+
         analyses, failed = [], False
         folder = traces[0] if len(traces) == 1 and is_folder_of_traces(traces[0]) else None
         traces = traces_in(traces)
@@ -86,8 +94,13 @@ def analyze(
             try:
                 with progress_of(path) as progress:
                     analyses.append(
-                        tracekit.analyze(
-                            path, strict=strict, progress=progress, strip_prefix=strip_prefix or (), **thresholds
+                        analyze_window(
+                            path,
+                            window,
+                            strict=strict,
+                            progress=progress,
+                            strip_prefix=strip_prefix or (),
+                            **thresholds,
                         )
                     )
             except TracekitError as error:

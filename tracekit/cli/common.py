@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from tracekit.analysis import Analysis
     from tracekit.model.stream import OnProgress
+    from tracekit.model.window import Window
 
 PLAIN_WIDTH = 120  # columns where the output is no terminal
 WIDE = 10_000
@@ -37,6 +38,11 @@ _GRACE = 0.6  # s
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad line, with exit code 1.")]
+From = Annotated[
+    str | None,
+    typer.Option("--from", metavar="TIME", help="Only from here on: 1.5s, 200ms; 20000 where the clock counts ticks."),
+]
+To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Only up to here.")]
 StripPrefix = Annotated[
     list[str] | None,
     typer.Option(metavar="FOLDER", help="Leave this folder out of the names of files in stacks. Repeatable."),
@@ -246,3 +252,12 @@ def percent_of(option: str, text: str | None) -> float | None:
             f"{option} is {text!r}, but must be from 0 to 100, e.g. 5%.", "It is a percentage of the trace's duration."
         )
     return value
+
+
+def cli_window(start: str | None, end: str | None) -> Window | None:
+    """Of `--from` and `--to`. Raises OptionError."""
+    if start is None and end is None:
+        return None
+    from tracekit.model.window import window_of
+
+    return window_of(start, end, ("--from", "--to"))

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tracekit.cli.common import Strict, StripPrefix, outcome, progress_of, say, say_faults, standard_output
+from tracekit.cli.common import (
+    From,
+    Strict,
+    StripPrefix,
+    To,
+    cli_window,
+    outcome,
+    progress_of,
+    say,
+    say_faults,
+    standard_output,
+)
 from tracekit.errors import OptionError
 from tracekit.words import count, printable
 from tracekit.writers import WRITERS, FolderWriter, Writer, write_trace, writer_for
@@ -31,18 +42,22 @@ def convert(
     ] = None,
     strict: Strict = False,
     strip_prefix: StripPrefix = None,
+    start: From = None,
+    end: To = None,
 ) -> None:
     """Convert a trace to another format: Parquet, Arrow, CSV, JSON lines and text, which tracekit reads too;
     Perfetto, Chrome and Firefox Profiler, for their viewers."""
     with outcome():
         from tracekit.writers.tablestream import TableStream
 
-        writer = writer_for(output, to)
+        writer, window = writer_for(output, to), cli_window(start, end)
         if str(output) == "-" and isinstance(writer, FolderWriter):
             raise OptionError(f"-: {writer.name} is {writer.description}.", "Name a folder with -o.")
         with (
             progress_of(trace) as progress,
-            TableStream(trace, strict=strict, progress=progress, strip_prefix=strip_prefix or ()) as tables,
+            TableStream(
+                trace, strict=strict, progress=progress, strip_prefix=strip_prefix or (), window=window
+            ) as tables,
         ):
             if str(output) == "-":
                 _to_standard_output(writer, tables)

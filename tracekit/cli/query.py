@@ -11,8 +11,11 @@ from typing import Annotated
 import typer
 
 from tracekit.cli.common import (
+    From,
     Output,
+    To,
     as_text,
+    cli_window,
     ending_soon,
     outcome,
     progress_of,
@@ -50,6 +53,8 @@ def query(
     memory: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Take no more memory, e.g. 2G; by default half of what is free.")
     ] = None,
+    start: From = None,
+    end: To = None,
 ) -> None:
     """Ask a trace in SQL. SELECT over its tables (docs/tables.md), by DuckDB; it only reads."""
     with outcome():
@@ -57,6 +62,7 @@ def query(
             _about(schema, output, trace)
             return
         chosen, limit = _format(row_format, output), size_of("--memory", memory)
+        window = cli_window(start, end)
         if sql is None:
             if not (sys.stdin and sys.stdin.isatty() and sys.stdout and sys.stdout.isatty()):
                 raise OptionError(
@@ -65,7 +71,7 @@ def query(
                 )
             from tracekit.cli.prompt import ask
 
-            with open_database(trace, memory=limit) as database:
+            with open_database(trace, memory=limit, window=window) as database:
                 ask(
                     trace,
                     tables_of(trace),
@@ -73,7 +79,11 @@ def query(
                     lambda table: _about(table, None, trace),
                 )
             return
-        with ending_soon(), progress_of(trace) as progress, open_database(trace, progress, limit) as database:
+        with (
+            ending_soon(),
+            progress_of(trace) as progress,
+            open_database(trace, progress, limit, window) as database,
+        ):
             _answer(database, sql, chosen, output, trace)
 
 

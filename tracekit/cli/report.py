@@ -6,15 +6,18 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 import tracekit
-from tracekit.cli.common import Strict, StripPrefix, outcome, progress_of, say, say_faults, write
+from tracekit.cli.common import From, Strict, StripPrefix, To, cli_window, outcome, progress_of, say, say_faults, write
 from tracekit.cli.thresholds import with_thresholds
 from tracekit.errors import OptionError
 from tracekit.words import printable
+
+if TYPE_CHECKING:
+    from tracekit.model.window import Window
 
 DEFAULT = Path("report.html")
 EXAMPLES = """\
@@ -39,6 +42,8 @@ def report(
     open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     strict: Strict = False,
     strip_prefix: StripPrefix = None,
+    start: From = None,
+    end: To = None,
     *,
     thresholds: Any,
 ) -> None:
@@ -50,7 +55,8 @@ def report(
         if to_stdout and sys.stdout and sys.stdout.isatty():
             raise OptionError("A report is no text for a terminal.", "Name a file with -o.")
         paths = [trace] if after is None else [trace, after]
-        write_report(paths, None if to_stdout else output, title, theme, strict, strip_prefix or (), thresholds)
+        write_report(paths, None if to_stdout else output, title, theme, strict, strip_prefix or (), thresholds,
+                     cli_window(start, end))  # fmt: skip
         if open_it:
             import webbrowser
 
@@ -65,6 +71,7 @@ def write_report(
     strict: bool = False,
     strip_prefix: Sequence[str] = (),
     thresholds: Mapping[str, Any] = MappingProxyType({}),
+    window: Window | None = None,
 ) -> None:
     """The report of a trace, or of two to compare. Raises what `tracekit.analyze` raises."""
     from tracekit.analysis import analyze_and_draw
@@ -74,7 +81,9 @@ def write_report(
     for path in paths:
         with progress_of(path) as progress:
             analyses.append(
-                analyze_and_draw(path, strict=strict, progress=progress, strip_prefix=strip_prefix, **thresholds)
+                analyze_and_draw(
+                    path, strict=strict, progress=progress, strip_prefix=strip_prefix, window=window, **thresholds
+                )
             )
     comparison = tracekit.compare(*analyses) if len(analyses) == 2 else None
     text = html.render(analyses, title=title, theme=theme, comparison=comparison)

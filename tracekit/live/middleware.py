@@ -7,7 +7,7 @@ import random
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from tracekit.live.counting import started
 from tracekit.live.regions import Region
@@ -17,6 +17,12 @@ Scope = MutableMapping[str, Any]
 _SECOND, _MS = 10**9, 10**6
 _current: ContextVar[tuple[Region, Callable[[], None]] | None] = ContextVar("tracekit_request", default=None)
 """The request of this context, and what names it once its route is known."""
+
+
+class MiddlewareOptions(TypedDict, total=False):
+    name: Callable[[Scope], str | None] | None
+    server_timing: bool
+    sample: float
 
 
 class _Middleware:
@@ -106,7 +112,7 @@ class ASGIMiddleware(_Middleware):
     name: a request's name from its scope. The other arguments are as those of `WSGIMiddleware`.
     """
 
-    def __init__(self, app: Callable[..., Awaitable[None]], **options: Any) -> None:
+    def __init__(self, app: Callable[..., Awaitable[None]], **options: Unpack[MiddlewareOptions]) -> None:
         super().__init__(app, **options)
         _follow_threads()
 

@@ -131,10 +131,10 @@ class Region:
         told = self._told()
         return told[1][place] if told is not None and told[1] is not None else None
 
-    def within(self, function: Callable[..., T], *args: Any) -> T:
+    def within(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The function's result; what it holds and waits for in this thread, another one, is the region's, too."""
         with Region(f"{self._name} in a thread") as part:
-            result = function(*args)
+            result = function(*args, **kwargs)
         told = part._told()
         self._parts.append(told and told[1])
         return result

@@ -66,11 +66,16 @@ NO_ATTRIBUTES = Attributes()
 
 def of_rows(batch: pa.RecordBatch) -> dict[int, Attributes]:
     """The rows of a batch that have attributes, in order."""
-    by_row: dict[int, dict[str, Any]] = {}
-    for row, key, value in sparse(batch).tolist():
-        attributes, name = by_row.setdefault(row, {}), _KEYS[key]
+    return by_row(sparse(batch))
+
+
+def by_row(sparse_rows: Sparse) -> dict[int, Attributes]:
+    """The same, of rows of `SPARSE`."""
+    found: dict[int, dict[str, Any]] = {}
+    for row, key, value in sparse_rows.tolist():
+        attributes, name = found.setdefault(row, {}), _KEYS[key]
         attributes[name] = (*attributes.get(name, ()), value) if name == "unlocks" else value
-    return {row: Attributes(**attributes) for row, attributes in by_row.items()}
+    return {row: Attributes(**attributes) for row, attributes in found.items()}
 
 
 def columns(sparse_rows: Sparse, rows: int) -> dict[str, pa.Array]:

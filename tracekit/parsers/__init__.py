@@ -8,12 +8,15 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from importlib import import_module
-from typing import BinaryIO, Protocol, cast
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from tracekit.model.code import as_prefixes
 from tracekit.model.source import Source
 from tracekit.model.stream import EventStream
 from tracekit.parsers.strangers import refuse, refuse_program
+
+if TYPE_CHECKING:
+    from tracekit.model.window import Window
 
 PARSERS = ("text", "raw", "perf", "giltracer", "gecko", "nsight", "parquet", "arrow", "csv", "jsonl")
 """The modules, in the order in which they are asked."""
@@ -58,6 +61,7 @@ def open_trace(
     shown: str | None = None,
     file: BinaryIO | None = None,
     strip_prefix: str | Sequence[str] = (),
+    window: Window | None = None,
 ) -> EventStream:
     """Opens a trace with the parser that recognises it. `-` is standard input.
 
@@ -65,7 +69,8 @@ def open_trace(
     strict: the first bad line raises BadLineError. whole: all of it will be
     kept in memory, so all bad lines too, not only the first 1000.
     shown: what to call it. strip_prefix: folders to leave out of the names of files, once `EventStream.shorten` is
-    called. Raises SourceError, SchemaError; BadLineError for what was converted with bad lines.
+    called. window: only what happened in it.
+    Raises SourceError, SchemaError; BadLineError for what was converted with bad lines.
     """
     path = os.fspath(path)
     source = Source(path if file else events_of(path), shown or path, file)
@@ -78,6 +83,10 @@ def open_trace(
         stream.strip_prefixes = as_prefixes(strip_prefix)
         if strict and stream.bad_lines.total:  # what was converted had bad lines
             raise stream.bad_lines.refuse(stream.path)
+        if window:
+            from tracekit.model.window import WindowStream
+
+            return WindowStream(stream, window)
         return stream
     except BaseException:
         source.close()

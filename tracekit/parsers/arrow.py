@@ -20,12 +20,13 @@ def sniff(head: bytes) -> float:
 
 def open_stream(source: Source, strict: bool, whole: bool) -> EventStream:
     """A stream of the events. An IPC file cannot come from a pipe, an IPC stream can."""
-    path = source.path
+    path, total, count, read = source.path, source.size or 0, 0, 0
     try:
         if source.head.startswith(_FILE):
             file = pa.OSFile(source.file("An Arrow file"))  # not mapped: it may shrink
             reader = pa.ipc.open_file(file)
-            batches = (reader.get_batch(place) for place in range(reader.num_record_batches))
+            count = reader.num_record_batches
+            batches = (reader.get_batch(place) for place in range(count))
         else:
             file = pa.PythonFile(source.reader(), mode="r")
             reader = pa.ipc.open_stream(file)
@@ -36,11 +37,14 @@ def open_stream(source: Source, strict: bool, whole: bool) -> EventStream:
     told = (reader.schema.metadata or {}).get(KEY.encode())
 
     def selected() -> Iterator[pa.RecordBatch]:
+        nonlocal read
         for batch in batches:
+            read += 1
             yield batch.select(columns)
 
     def position() -> tuple[int, int | None]:
-        return (file.tell() if not file.closed else 0), source.size
+        """Of a file, of which parts are read wherever they lie, the share of its batches."""
+        return (total * read // count if count else source.position() or 0), source.size
 
     def close() -> None:
         file.close()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, ParamSpec, TypeVar, cast
 
 import tracekit.recorder.bootstrap as inside
 from tracekit.errors import OptionError, RecordError, SourceError, TracekitError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_SMALL = 1 << 20  # bytes of a raw recording
 _MOST_SOURCES = 200
 """Files of source that are read to tell what their lines call."""
 
@@ -122,7 +123,10 @@ def write_recordings(trace: Path) -> Processes:
         about["not-recorded"] = ", ".join(missing)
     writer = trace_writer(trace)
     written = [_convert(raw_path(trace), trace, writer, about)]
-    written += [_convert(part.raw, part.raw.with_suffix(""), writer) for part in others if part.ended]
+    for part in others:
+        if part.ended:
+            becomes = part.raw.with_suffix("")
+            written.append((_convert_small(part.raw, becomes, writer)) or _convert(part.raw, becomes, writer))
     return Processes(written, [part.raw for part in others if not part.ended], missing)
 
 
@@ -155,9 +159,37 @@ def _convert(raw: Path, trace: Path, writer: Writer | FolderWriter, about: Mappi
             raise RecordError(error.message, f"Make room, or name another file; {kept}") from error
         found = tables.analysis
     raw.unlink()
-    lost = whole_number(found.metadata.get("lost", ""), 2**62) or 0
-    why = found.metadata.get("lost-because", "")
-    return Written(trace, found.events, found.threads.num_rows, found.duration, lost, why)
+    return Written(trace, found.events, found.threads.num_rows, found.duration, *_lost(found.metadata))
+
+
+def _convert_small(raw: Path, trace: Path, writer: Writer | FolderWriter) -> Written | None:
+    """The same for a process with one thread that did little, without an analysis: a pool has hundreds of them."""
+    from tracekit.model.header import Header
+    from tracekit.parsers import open_trace
+    from tracekit.writers.text import write_events
+
+    if writer is not TEXT or raw.stat().st_size > _SMALL:
+        return None
+    with open_trace(raw) as stream:
+        batches = list(stream)
+        if len(stream.threads) != 1 or stream.truncated or stream.ignored.counts or not batches:
+            return None
+        header = Header("ns", stream.metadata, stream.names, definitions=stream.definitions)
+    made = trace.with_name(f".{trace.name}.new")  # to make and remove a folder for it would take longer than all else
+    try:
+        with made.open("wb") as out:
+            write_events(header, batches, cast(BinaryIO, out))
+        os.replace(made, trace)
+    except OSError:
+        made.unlink(missing_ok=True)
+        return None  # the other way tells what to do
+    raw.unlink()
+    first, last = batches[0].column("time")[0].as_py(), batches[-1].column("time")[-1].as_py()
+    return Written(trace, sum(batch.num_rows for batch in batches), 1, last - first, *_lost(stream.metadata))
+
+
+def _lost(metadata: Mapping[str, str]) -> tuple[int, str]:
+    return whole_number(metadata.get("lost", ""), 2**62) or 0, metadata.get("lost-because", "")
 
 
 def _name_calls(tables: TableStream) -> None:

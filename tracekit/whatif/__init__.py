@@ -9,17 +9,18 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pyarrow as pa
+import numpy as np
 
 from tracekit.errors import OptionError
 from tracekit.model.arrays import int64_values, numbers
-from tracekit.model.attributes import of_rows
+from tracekit.model.attributes import sparse
 from tracekit.trace import Trace, read
 from tracekit.whatif.gate import Gate, checked
 from tracekit.whatif.learning import learn
-from tracekit.whatif.observing import observe
+from tracekit.whatif.observing import Events
 from tracekit.whatif.prediction import Prediction, WhatIf, predict, refused
 from tracekit.whatif.programs import Programs
+from tracekit.whatif.replaying import observe
 from tracekit.whatif.scenarios import Change, Cores, Interval, Move, NoGil, Split
 from tracekit.whatif.threads import Threads
 from tracekit.words import whole_number
@@ -87,24 +88,23 @@ def what_if(
 
 
 def _programs(trace: Trace, threads: int) -> Programs:
-    events = trace.events
-    thread, event = events.column("thread").combine_chunks(), events.column("event").combine_chunks()
     told = whole_number(trace.metadata.get("switch-interval-us", ""), 10**9)
-    seen = observe(
+    return learn(observe(events_of(trace, threads)), None if told is None else 1000 * told)
+
+
+def events_of(trace: Trace, threads: int) -> Events:
+    """The trace's rows, with what is told beside them and matters here."""
+    events = trace.events
+    columns = [events.column(name).combine_chunks() for name in ("thread", "event", "clock", "checks")]
+    beside = events.select(["cpu", "lock", "unlocks"]).combine_chunks().to_batches(max_chunksize=len(events))[0]
+    return Events(
         threads,
-        numbers(thread.indices).tolist(),
-        numbers(event.indices).tolist(),
-        numbers(events.column("clock").combine_chunks()).tolist(),
-        int64_values(events.column("checks").combine_chunks()).tolist(),
-        of_rows(_lock_columns(events)),
+        numbers(columns[0].indices),
+        numbers(columns[1].indices).astype(np.uint8),
+        numbers(columns[2]),
+        int64_values(columns[3]),
+        sparse(beside),
     )
-    return learn(seen, None if told is None else 1000 * told)
-
-
-def _lock_columns(events: pa.Table) -> pa.RecordBatch:
-    """What is told beside rows and matters here."""
-    columns = events.select(["cpu", "lock", "unlocks"]).combine_chunks()
-    return columns.to_batches(max_chunksize=len(events))[0]
 
 
 def _unfit(trace: Trace) -> str | None:

@@ -125,7 +125,7 @@ def _script(seen: Observed, pieces: _Pieces, edges: _Edges, atomic: npt.NDArray[
     """The script, in which a piece is cut where others wait for its progress; and where each piece ends in it."""
     count, threads = len(pieces.work), len(seen.threads)
     within = edges.progress < pieces.work[edges.needed]
-    cuts, cut = np.unique(np.column_stack([edges.needed, edges.progress])[within], axis=0, return_inverse=True)
+    cuts, cut = _different(np.column_stack([edges.needed, edges.progress])[within])
     points = np.concatenate([cuts, np.column_stack([np.arange(count), pieces.work])])
     order = np.lexsort((points[:, 1], points[:, 0]))
     places = np.empty(len(order), np.int64)
@@ -137,7 +137,7 @@ def _script(seen: Observed, pieces: _Pieces, edges: _Edges, atomic: npt.NDArray[
     work = until - np.where(before, np.concatenate([[0], until])[: len(order)], 0)
     outside, needs = np.where(goes_on, GOES_ON, pieces.outside[piece]), np.full(len(order), NONE, np.int64)
     needed = ends[edges.needed]
-    needed[within] = places[cut.reshape(-1)]
+    needed[within] = places[cut]
     waiter = ends[edges.waiter]
     needs[waiter], outside[waiter] = needed, edges.outside
     _joins(seen, pieces, ends, needs, outside)
@@ -152,6 +152,16 @@ def _script(seen: Observed, pieces: _Pieces, edges: _Edges, atomic: npt.NDArray[
         start, first, started_by, work, outside, needs, np.full(len(order), NONE, np.int64), atomic,
         np.zeros(threads, bool),
     ), ends  # fmt: skip
+
+
+def _different(pairs: Integers) -> tuple[Integers, Integers]:
+    """The different rows in ascending order, and for each row its place among them: a faster np.unique."""
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    ascending = pairs[order]
+    new = np.concatenate([[True], (ascending[1:] != ascending[:-1]).any(axis=1)])[: len(order)]
+    places = np.empty(len(order), np.int64)
+    places[order] = np.cumsum(new) - 1
+    return ascending[new], places
 
 
 def _joins(seen: Observed, pieces: _Pieces, ends: Integers, needs: Integers, outside: Integers) -> None:

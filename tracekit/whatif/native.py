@@ -1,4 +1,4 @@
-"""The replay in C (`_native/replay.c`), which gives what `plain.replay` gives."""
+"""The replay and the observation in C (`_native/replay.c`, `observe.c`): the same as in `plain` and `observing`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracekit import _native
+from tracekit.whatif.observing import COLUMNS, OF_THREADS, Events, Observed
 from tracekit.whatif.programs import Behaviour, Integers, Run, Script
 
 
@@ -37,6 +38,28 @@ def replay(script: Script, behaviour: Behaviour, seed: int) -> Run:
         _native.library.tk_replay_free(c.byref(struct))
     begins, ends, waited = (given[name].astype(np.int64) for name in ("begins", "ends", "waited"))
     return Run(begins, ends, waited, waits, waiters, struct.stops)
+
+
+def observe(events: Events) -> Observed:
+    """Raises MemoryError."""
+    assert _native.library
+    about = np.zeros((events.threads, OF_THREADS), np.int64)
+    columns = {name: np.ascontiguousarray(getattr(events, name)) for name in ("thread", "event", "time", "checks")}
+    columns |= {"attributes": np.ascontiguousarray(events.attributes), "about": about}
+    struct = _native.ObservationStruct(
+        rows=len(events.thread), threads=events.threads, attribute_count=len(events.attributes),
+        **{name: array.ctypes.data for name, array in columns.items()},
+    )  # fmt: skip
+    try:
+        if _native.library.tk_observe(c.byref(struct)):
+            raise MemoryError
+        tables = {
+            name: _copied(seen.items, seen.count * width, np.int64).astype(np.int64).reshape(-1, width)
+            for (name, width), seen in zip(COLUMNS.items(), struct.seen, strict=True)
+        }
+    finally:
+        _native.library.tk_observe_free(c.byref(struct))
+    return Observed(about, **tables)
 
 
 def _joined(samples: tuple[Integers, ...]) -> tuple[Integers, Integers]:

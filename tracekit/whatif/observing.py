@@ -1,4 +1,5 @@
-"""What happened in a trace, row by row, as a replay wants to know it; in plain Python.
+"""What happened in a trace, row by row, as a replay wants to know it; in plain Python: the
+oracle of `_native/observe.c`.
 
 Waiters sleep in the order in which they came, and a RELEASE wakes the first: so it is known from which RELEASE a
 sleeper woke, when a request to drop the GIL was made, and who took the GIL from a thread that was made to stop.
@@ -6,13 +7,13 @@ sleeper woke, when a request to drop the GIL was made, and who took the GIL from
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
-from tracekit.model.attributes import NO_ATTRIBUTES, Attributes
+from tracekit.model.attributes import NO_ATTRIBUTES, Attributes, Sparse, by_row
 from tracekit.model.stream import ACQUIRE, ENTRY, RELEASE, RETRY
 from tracekit.whatif.programs import CONTINUES, NONE, Integers
 
@@ -52,9 +53,26 @@ class Observed:
 
 
 COLUMNS = {
-    "threads": 6, "pieces": 4, "away": 3, "wakes": 3, "answers": 3, "stalls": 2, "gaps": 2, "returns": 4, "timeouts": 1,
-    "waits": 2, "locks": 5,
+    "pieces": 4, "away": 3, "wakes": 3, "answers": 3, "stalls": 2, "gaps": 2, "returns": 4, "timeouts": 1, "waits": 2,
+    "locks": 5,
 }  # fmt: skip
+"""How many each of the tables has but `threads`, in the order of observe.h."""
+OF_THREADS = 6
+
+
+@dataclass(frozen=True)
+class Events:
+    """The rows of a trace of the new GIL, in their order: threads are numbered from 0, and events as in `EVENTS`.
+
+    attributes: `cpu`, `lock` and `unlocks`, of `attributes.SPARSE`.
+    """
+
+    threads: int
+    thread: npt.NDArray[np.int32]
+    event: npt.NDArray[np.uint8]
+    time: Integers
+    checks: Integers
+    attributes: Sparse
 
 
 @dataclass
@@ -84,9 +102,9 @@ class _Thread:
 class _Observer:
     def __init__(self) -> None:
         self.threads: dict[int, _Thread] = {}
-        self.sleepers: deque[int] = deque()
+        self.sleepers: OrderedDict[int, None] = OrderedDict()
         self.woken: dict[int, None] = {}
-        self.stopped: set[int] = set()
+        self.stopped: dict[int, None] = {}
         self.holder = self.last_holder = NONE
         self.switches = 0
         self.request: int | None = None
@@ -117,14 +135,14 @@ class _Observer:
         if not thread.pieces:
             return
         if thread.made_to_stop and thread.taken is not None:
-            self.stopped.discard(code)
+            self.stopped.pop(code, None)
             self.rows["gaps"].append([code, time - thread.taken])
             if thread.taker_released is None:
                 self.rows["stalls"].append([code, time - thread.taken])
             else:
                 self.rows["returns"].append([code, *_since(thread.taker_released, time)])
         else:  # outside; or it was made to stop, but nobody wanted the GIL any more
-            self.stopped.discard(code)
+            self.stopped.pop(code, None)
             thread.piece[3] = time - thread.released
             self.rows["away"].append([code, thread.pieces - 1, time])
             if thread.lock is not None:
@@ -150,7 +168,7 @@ class _Observer:
                 thread.signalled = None
                 del self.woken[code]
             else:
-                self.sleepers.remove(code)
+                del self.sleepers[code]
                 self.rows["timeouts"].append([time - thread.mark])
                 if self.request is None and self.holder != NONE and thread.switches_at_mark == self.switches:
                     self.request = time
@@ -159,7 +177,7 @@ class _Observer:
         if thread.entry is None:
             thread.entry = time
         thread.contended, thread.mark, thread.switches_at_mark = True, time, self.switches
-        self.sleepers.append(code)
+        self.sleepers[code] = None
 
     def acquires(self, code: int, thread: _Thread, time: int, checks: int) -> None:
         if thread.entry is not None:
@@ -179,13 +197,14 @@ class _Observer:
 
     def wakes_up(self, code: int, thread: _Thread, time: int) -> None:
         if thread.signalled is None:
-            self.sleepers.remove(code)
+            del self.sleepers[code]
             if not self.woken:
                 return  # its time was up
             other = next(iter(self.woken))  # sleepers are not always woken in their order
             thread.signalled, self.threads[other].signalled = self.threads[other].signalled, None
             del self.woken[other]
-            self.sleepers.appendleft(other)
+            self.sleepers[other] = None
+            self.sleepers.move_to_end(other, last=False)
         else:
             del self.woken[code]
         assert thread.signalled is not None
@@ -207,7 +226,7 @@ class _Observer:
             thread.piece[3] = CONTINUES
             thread.made_to_stop, thread.taken = True, None
             thread.stops += 1
-            self.stopped.add(code)
+            self.stopped[code] = None
             if self.request is not None:
                 not_running = 0 if told.cpu is None else max(0, time - thread.acquired - told.cpu)
                 self.rows["answers"].append([code, time - self.request, not_running])
@@ -216,7 +235,7 @@ class _Observer:
             if stopped.taken is not None and stopped.taker == code and stopped.taker_released is None:
                 stopped.taker_released = here
         if self.sleepers:
-            first = self.sleepers.popleft()
+            first, _ = self.sleepers.popitem(last=False)
             self.threads[first].signalled = here
             self.woken[first] = None
         self.holder = NONE
@@ -228,25 +247,19 @@ def _since(release: tuple[int, int, int], time: int) -> tuple[int, int, int]:
     return thread, piece, time - released
 
 
-def observe(
-    threads: int,
-    codes: Sequence[int],
-    events: Sequence[int],
-    times: Sequence[int],
-    checks: Sequence[int],
-    attributes: Mapping[int, Attributes],
-) -> Observed:
-    """The rows of a trace of the new GIL, in their order.
-
-    codes, events: of each row; threads are numbered from 0 and events as in `EVENTS`. attributes: by row.
-    """
+def observe(events: Events) -> Observed:
     observer = _Observer()
-    for place, row in enumerate(zip(codes, events, times, checks, strict=True)):
-        observer.take(*row, attributes.get(place, NO_ATTRIBUTES))
+    told = by_row(events.attributes)
+    threads, kinds = events.thread.tolist(), events.event.tolist()
+    for place, (code, event, time, checks) in enumerate(
+        zip(threads, kinds, events.time.tolist(), events.checks.tolist(), strict=True)
+    ):
+        observer.take(code, event, time, checks, told.get(place, NO_ATTRIBUTES))
     for back in observer.came_back:
         observer.was_unlocked(back)
-    known = [observer.threads.get(code) or _Thread(0, 0) for code in range(threads)]
-    observer.rows["threads"] = [[t.first, t.last, t.waited, t.stops, *t.started_by] for t in known]
-    return Observed(**{
-        name: np.array(observer.rows[name], np.int64).reshape(-1, columns) for name, columns in COLUMNS.items()
-    })  # fmt: skip
+    known = [observer.threads.get(code) or _Thread(0, 0) for code in range(events.threads)]
+    of_threads = [[t.first, t.last, t.waited, t.stops, *t.started_by] for t in known]
+    return Observed(
+        np.array(of_threads, np.int64).reshape(-1, OF_THREADS),
+        **{name: np.array(observer.rows[name], np.int64).reshape(-1, columns) for name, columns in COLUMNS.items()},
+    )

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +27,9 @@ from tracekit.timeline import new_machine
 from tracekit.timeline.diagnostics import diagnostics_table
 from tracekit.timeline.rowcolumns import KEPT_AS, PARTS, by_thread
 from tracekit.timeline.tables import Tables
+
+if TYPE_CHECKING:
+    from tracekit.model.window import Window
 
 PIECEWISE = ("events", *PARTS, *COLLECTED, "diagnostics")
 """The tables that may be larger than memory. All others are small."""
@@ -53,14 +57,17 @@ class TableStream:
         strict: bool = False,
         progress: OnProgress | None = None,
         strip_prefix: str | Sequence[str] = (),
+        window: Window | None = None,
     ) -> None:
         """Reads the whole trace once; standard input into a temporary file first. Raises what `analyze` raises.
 
         progress: called now and then, with the bytes read in this reading and in all. strip_prefix: as in `analyze`.
+        window: only what happened in it.
         """
         self.path = os.fspath(path)
         self._progress = progress
         self._strip_prefix = strip_prefix
+        self._window = window
         self._spool = _spooled() if self.path == "-" else None
         try:
             with self._open(strict) as stream:
@@ -85,7 +92,12 @@ class TableStream:
 
     def _open(self, strict: bool = False, whole: bool = False) -> EventStream:
         return open_trace(
-            self._spool or self.path, strict=strict, whole=whole, shown=self.path, strip_prefix=self._strip_prefix
+            self._spool or self.path,
+            strict=strict,
+            whole=whole,
+            shown=self.path,
+            strip_prefix=self._strip_prefix,
+            window=self._window,
         )
 
     def pieces(self, *tables: str, sorted_rows: int = 0) -> Iterator[tuple[str, pa.Table]]:

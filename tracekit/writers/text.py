@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -15,11 +15,15 @@ from tracekit.writers.tablestream import TableStream
 
 def write(trace: TableStream, out: BinaryIO) -> None:
     """Writes the events. Bad lines, other comments and annotations are dropped; the number of bad lines is kept."""
-    for line in comments(trace.header):
+    write_events(trace.header, (batch for _, events in trace.pieces("events") for batch in events.to_batches()), out)
+
+
+def write_events(header: Header, batches: Iterable[pa.RecordBatch], out: BinaryIO) -> None:
+    """batches: of the table `events`, or of a stream."""
+    for line in comments(header):
         out.write(f"# {line}\n".encode())
-    for _, events in trace.pieces("events"):
-        for batch in events.to_batches():
-            out.write(event_lines(batch))
+    for batch in batches:
+        out.write(event_lines(batch))
 
 
 def comments(header: Header) -> Iterator[str]:
@@ -39,7 +43,7 @@ def event_lines(batch: pa.RecordBatch) -> bytes:
     columns = [texts(batch.column(name)) for name in ("thread", "ticks", "checks", "event", "time")]
     for place in (1, 2):
         columns[place] = pc.fill_null(columns[place], word("-"))
-    for name in FIELDS:
+    for name in (name for name in FIELDS if name in batch.schema.names):
         column = batch.column(name)
         if column.null_count < len(column):
             columns.append(pc.binary_join_element_wise(word(f"{name}="), texts(column), word("")))

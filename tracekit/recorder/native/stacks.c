@@ -15,10 +15,10 @@ enum {
     NEAR = 1024,               /* what lies no farther apart is read as one part: a part costs more than bytes do */
     MOST_UNKNOWN = 10,         /* so many are read one by one; what lies further out is cut, and known next time */
     ABOVE = 1024,              /* where frames lie in one piece, the next ones lie here */
-    MOST_PARTS = 2 * (TK_MOST_ADDRESSES + 3) + MOST_UNKNOWN,
+    MOST_PARTS = TK_MOST_ADDRESSES + 3 + MOST_UNKNOWN,
     TRIES = 3,
     EXPECTED_BYTES = 1 << 15,
-    BUFFER_BYTES = 2 * EXPECTED_BYTES + 2 * MOST_UNKNOWN * PAGE,
+    BUFFER_BYTES = EXPECTED_BYTES + 2 * ABOVE + 2 * MOST_UNKNOWN * PAGE,
 };
 
 tk_stacks_state tk_stacks;
@@ -28,8 +28,7 @@ static int wanted;
 static char buffer[BUFFER_BYTES];
 static struct iovec parts[MOST_PARTS];
 static uint32_t part_places[MOST_PARTS];
-static size_t part_count, read_twice, buffered;
-static int is_doubtful;        /* some of it was not the same when it was read again at once */
+static size_t part_count, buffered;
 static tk_frame own[TK_MOST_FRAMES], seen[TK_MOST_FRAMES];
 
 static uintptr_t word_at(const char *at) {
@@ -73,27 +72,20 @@ static void add_frames(const uintptr_t *addresses, size_t count) {
     }
 }
 
-/* Reads all; and all of it again in the same call where the parts are few: what is the same twice was so in between.
-   Returns whether all could be read. */
+/* Returns whether all could be read. */
 static int read_parts(void) {
-    size_t once = part_count;
-    for (size_t i = 0; tk_the_layout.is_address && i < once; i++)
-        add_part((uintptr_t)parts[i].iov_base, parts[i].iov_len);
     size_t got = tk_memory_read_parts(buffer, buffered, parts, part_count), planned = part_count;
     while (part_count && part_places[part_count - 1] + parts[part_count - 1].iov_len > got)
         part_count--;
-    read_twice = part_count == 2 * once ? once : 0;
     return part_count == planned;
 }
 
-/* The first reading of what has this, searched from the part `*near` on; NULL: none. */
+/* What was read of this, searched from the part `*near` on; NULL: none. */
 static const char *held(uintptr_t start, size_t bytes, size_t *near) {
     for (size_t turn = 0, i = *near; turn < part_count; turn++, i = i + 1 < part_count ? i + 1 : 0) {
         if (i >= part_count)
             i = 0;
         uintptr_t from = (uintptr_t)parts[i].iov_base;
-        if (i >= read_twice && i < 2 * read_twice)
-            continue;
         if (start >= from && start - from <= parts[i].iov_len && parts[i].iov_len - (start - from) >= bytes) {
             *near = i;
             return buffer + part_places[i] + (start - from);
@@ -132,13 +124,11 @@ static uintptr_t read_frames(uintptr_t state, tk_trail *trail, const uintptr_t *
     if (!part_count)
         return 0;
     uintptr_t frame = word_at(buffer);
-    is_doubtful = !read_twice || frame != word_at(buffer + part_places[read_twice]);
     if (layout->indirect) {
         trail->inner = frame;
-        if (frame == was_inner && part_count > 1) {
+        if (frame == was_inner && part_count > 1)
             frame = word_at(buffer + part_places[1]);
-            is_doubtful = is_doubtful || frame != word_at(buffer + part_places[read_twice + 1]);
-        } else if (!plausible(frame) || !tk_memory_read(&frame, frame + layout->inner, sizeof frame))
+        else if (!plausible(frame) || !tk_memory_read(&frame, frame + layout->inner, sizeof frame))
             return 0;
     }
     return frame;
@@ -155,17 +145,6 @@ static int take_frame(tk_frame *taken, uintptr_t *caller, uintptr_t frame, const
     return plausible(code) && instruction <= INT32_MAX && instruction >= -16;
 }
 
-/* Compares a frame with the second reading of its part; the instruction is the later one's. */
-static int is_same_again(tk_frame *taken, uintptr_t caller, size_t part, uintptr_t start) {
-    tk_frame again;
-    uintptr_t caller_again;
-    const char *words = buffer + part_places[read_twice + part] + (start - (uintptr_t)parts[part].iov_base);
-    if (!take_frame(&again, &caller_again, taken->frame, words) || again.code != taken->code || caller_again != caller)
-        return 0;
-    taken->instruction = again.instruction;
-    return 1;
-}
-
 /* Walks through the frames of a thread by what is read of it, most of it at once: where it had frames before. Returns how
    many, 0: it has none, or they make no sense. */
 static size_t walk(uintptr_t state, tk_trail *trail, int *cut) {
@@ -179,11 +158,9 @@ static size_t walk(uintptr_t state, tk_trail *trail, int *cut) {
             *cut = 1;
             break;
         }
-        int expected = words && near < read_twice;
-        uintptr_t start = frame + tk_the_layout.low, caller;
+        uintptr_t caller;
         if ((!words && !(words = read_unknown(frame))) || !take_frame(&seen[count], &caller, frame, words))
             return 0;
-        is_doubtful = is_doubtful || !expected || !is_same_again(&seen[count], caller, near, start);
         frame = caller;
     }
     return count;
@@ -266,7 +243,7 @@ static uint32_t sample(tk_thread *holder) {
         return 0;
     for (int tries = 0; tries < TRIES; tries++) {
         size_t count = walk(state, trail, &cut), unknown = count - known(trail, count);
-        if (count && (!unknown || !is_doubtful || is_so(state, trail, unknown, count))) {
+        if (count && (!unknown || is_so(state, trail, unknown, count))) {
             remember(trail, count);
             return told(trail, seen, count, cut);
         }
