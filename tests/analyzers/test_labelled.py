@@ -245,3 +245,22 @@ def test_hostile_metadata(tmp_path: Path) -> None:
         text = trace_file("py311-echo-convoy.log").read_text()
         path.write_text(f"# switch-interval-us: {value}\n# cores: {value}\n# lost: {value}\n" + text.split("\n", 5)[5])
         assert "5 ms unless it was changed" in tracekit.analyze(path).findings[0].explanation
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "column", "threshold"),
+    [
+        ("py27-cpu2.log", "battles", "rounds", "min_rounds"),
+        ("py311-echo-convoy.log", "convoys", "cycles", "min_cycles"),
+        ("frozen-edges.log", "frozen_signals", "checks", "min_frozen"),
+        ("long-hold-edges.log", "long_holds", "duration", "long_hold"),
+    ],
+)
+def test_what_just_reaches_a_threshold_counts(name: str, kind: str, column: str, threshold: str, core: str) -> None:
+    """Thresholds are the least that is found, as the options' help says."""
+    most = max(row[column] for row in tracekit.analyze(trace_file(name)).tables[kind].to_pylist())
+    at, above = (
+        tracekit.analyze(trace_file(name), **{"min_timeouts": 2**40, threshold: most + more}) for more in (0, 1)
+    )
+    assert {row[column] for row in at.tables[kind].to_pylist()} == {most}
+    assert above.tables[kind].num_rows == 0

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 import tracekit
+from tests.conftest import ROOT
 from tests.recorder.recorded import names
 from tests.recorder.test_record_here import run
 
@@ -224,6 +226,18 @@ still.__exit__()
     assert {known[row["region"]] for row in rows} == set(known.values())
     assert trace.metadata["lost"] == "0"
     assert not [found for found in trace.summary if found.code in ("bad-definition", "bad-attribute")]
+    by_name, slowest = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "services.md").read_text(), re.DOTALL)
+    split = {row["name"]: row for row in tracekit.query(tmp_path / "out.log", by_name).to_dict("records")}
+    assert split["GET /things"]["requests"] == 3
+    assert split["GET /things"]["waiting"] > 0.3
+    for row in split.values():
+        known = [value for value in (row["running"], row["waiting"]) if value == value]  # not NaN: none was there
+        assert abs(sum(known) + row["blocked"] - 1) < 1e-9
+    guilty = [
+        row for row in tracekit.query(tmp_path / "out.log", slowest).to_dict("records") if row["name"] == "GET /things"
+    ]
+    assert guilty[0]["held_by"] == "rival"
+    assert guilty[0]["function"] == "disturb"
 
 
 def test_a_task_that_was_running_before_is_not_known(tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ def test_both_cores_take_the_same_bytes(words: list[bytes]) -> None:
     ("row", "code"),
     [
         ("t1 -- 1 ENTRY", "bad-ticks"), ("t1 1 -- ENTRY", "bad-checks"), ("t1 1 1 ENTRYS", "unknown-event"),
+        ("t1 1: 1 ENTRY", "bad-ticks"), ("t1 1 1/ ENTRY", "bad-checks"), ("t1 1 1 ENTRY 5:", None),
         ("t1 1 1 ENTR", "unknown-event"), ("t1 1 1 RELEASED 5", "unknown-event"), ("t1 1 1", "too-few-columns"),
         ("t1 1 1 ENTRY -", None), ("t1 1 1 ENTRY --5", None), ("t1 1 1 ENTRY 5-", None), ("t1 - - entry 07", None),
     ],

@@ -68,12 +68,12 @@ def recording(path: Path, *chunks: bytes, metadata: str = "", **fields: int) -> 
     values = {
         "version": 2, "old_gil": 0, "pid": 811, "parent": 0, "started": 0, "lost": 0, "overwritten": 0, "stopped": 1,
         "chunks": len(chunks), "rate": 1, "lost_why": 0, "stacks_lost": 0, "stacks_cut": 0, "stacks_missed": 0,
-        "chunk_bytes": CHUNK, "metadata_bytes": len(metadata), **fields,
+        "chunk_bytes": CHUNK, "metadata_bytes": len(metadata), "later": 10_000, **fields,
     }  # fmt: skip
     of = values.__getitem__
     head = struct.pack("<8sIIII", b"TKGILRAW", of("version"), HEADER, of("chunk_bytes"), of("old_gil"))
     head += struct.pack("<IIQQ", of("pid"), of("parent"), 5, of("started"))
-    head += struct.pack("<qqqq", 0, 1000, 10_000, 1000 + 10_000 * of("rate"))
+    head += struct.pack("<qqqq", 0, 1000, of("later"), 1000 + 10_000 * of("rate"))
     head += struct.pack("<QQIIII", *map(of, ("lost", "overwritten", "chunks", "stopped", "metadata_bytes", "lost_why")))
     if values["version"] > 1:
         head += struct.pack("<QQQ40x", *map(of, ("stacks_lost", "stacks_cut", "stacks_missed")))
@@ -113,7 +113,7 @@ def test_what_the_head_says(version: int, tmp_path: Path) -> None:
     "odd",
     [
         {"chunk_bytes": CHUNK - 1}, {"metadata_bytes": HEADER}, {"metadata_bytes": HEADER - 175}, {"rate": 0},
-        {"rate": 1000}, {"started": 230 * 365 * DAY},
+        {"rate": 1000}, {"started": 230 * 365 * DAY}, {"later": 0},
     ],
 )  # fmt: skip
 def test_a_head_that_cannot_be(odd: dict[str, int], tmp_path: Path) -> None:
@@ -175,11 +175,12 @@ def test_a_hole_in_the_file_is_passed_over(tmp_path: Path) -> None:
     """Parts of the file that were never written, before the last chunk and many chunks long."""
     path = recording(tmp_path / "t.raw", chunk(THREADS, thread(0, 70)), chunk(EVENTS, *HOLD), chunks=203)
     with path.open("r+b") as file:
-        file.truncate(HEADER + 202 * CHUNK)
-        file.seek(HEADER + 202 * CHUNK)
-        file.write(chunk(EVENTS, record(40, ENTRY), order=1))
+        for place, order in ((100, 1), (101, 2), (202, 3)):
+            file.truncate(HEADER + place * CHUNK)
+            file.seek(HEADER + place * CHUNK)
+            file.write(chunk(EVENTS, record(40 + order, order), order=order))  # ENTRY, ACQUIRE, RELEASE
     trace = tracekit.read(path)
-    assert trace.events.num_rows == 4
+    assert trace.events.column("clock").to_pylist() == [10, 20, 30, 41, 42, 43]
     assert trace.diagnostics.num_rows == 0
 
 
@@ -225,7 +226,7 @@ def test_definitions_are_numbered_in_their_order(tmp_path: Path) -> None:
     ]  # fmt: skip
     path = recording(
         tmp_path / "t.raw", chunk(THREADS, thread(0, 70)), chunk(DEFINITIONS, *told[:3]),
-        chunk(DEFINITIONS, *told[3:], order=1), chunk(EVENTS, *HOLD),
+        chunk(STARTS, start(900, "x")), chunk(DEFINITIONS, *told[3:], order=1), chunk(EVENTS, *HOLD),
     )  # fmt: skip
     trace = tracekit.read(path)
     assert [
@@ -233,7 +234,8 @@ def test_definitions_are_numbered_in_their_order(tmp_path: Path) -> None:
         for row in trace.stacks.to_pylist()
     ] == [(1, None, "main", "/a.py", 3, 5), (2, 1, "Größe", "/b/c d.py", 9, 11)]
     assert [(row["region"], row["name"]) for row in trace.regions.to_pylist()] == [(7, "GET /")]
-    assert [(found.code, found.count) for found in trace.summary] == [("bad-definition", 1)]  # a parent to come
+    (found,) = trace.summary
+    assert (found.code, found.count, found.first_line) == ("bad-definition", 1, None)  # its parent comes later
 
 
 def test_what_a_program_started_is_known(tmp_path: Path) -> None:
@@ -262,6 +264,18 @@ def test_attributes_belong_to_the_event_before_them(tmp_path: Path) -> None:
         assert {row: value for row, value in enumerate(attributes(trace, name)) if value is not None} == values, name
     old = tracekit.read(recording(tmp_path / "t.raw", *chunks, old_gil=1))
     assert attributes(old, "region") == [None] * 4 + [5] + [None] * 3, "an ENTRY of the old GIL has ticks there"
+
+
+def test_the_first_of_everything_counts(tmp_path: Path) -> None:
+    """Ids begin with 1, and a thread may have used no CPU time at all."""
+    rows = [
+        record(10, ENTRY, 0, 1), record(20, ACQUIRE), record(30, RELEASE), record(0, CPU), record(1, STACKS),
+        record(1, LOCK), record(40, ENTRY), record(50, BUSY), record(0, STACKS, 0, 1),
+    ]  # fmt: skip
+    trace = tracekit.read(recording(tmp_path / "t.raw", chunk(THREADS, thread(0, 70)), chunk(EVENTS, *rows)))
+    for name, value, row in (("region", 1, 0), ("cpu", 0, 2), ("stack", 1, 2), ("lock", 1, 2), ("sample", 1, 4)):
+        assert attributes(trace, name)[row] == value, name
+    assert attributes(trace, "stack")[4] is None
 
 
 @pytest.mark.parametrize("together", [1, 2, 3, 5, 100])

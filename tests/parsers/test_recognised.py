@@ -35,7 +35,7 @@ def test_every_parser_is_asked_and_sure_of_nothing_that_is_empty() -> None:
 
 
 @pytest.mark.parametrize("written", ["t.log", "t.events.parquet", "t.arrow", "t.csv", "t.jsonl"])
-def test_no_file_stays_open(written: str, tmp_path: Path) -> None:
+def test_no_file_stays_open(written: str, core: str, tmp_path: Path) -> None:
     """Neither of a trace that is closed nor of one that is refused: a fleet opens thousands."""
     good = converted(SAMPLE, tmp_path / written)
     bad = tmp_path / "bad"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 import tracekit
 from tests.conftest import trace_file
 
@@ -37,3 +39,12 @@ def test_as_it_stands_in_a_trace(core: str) -> None:
     trace = tracekit.read(trace_file("edges.log"))
     assert trace.holds.column("cpu").to_pylist() == [10**6, 499999, 499999, 5, 9999999, 42, None, None]
     assert trace.waits.column("stack").to_pylist() == [None, 98, 1, None, None, 2, None, 2, 1, None]
+
+
+@pytest.mark.parametrize("ticks", [100, 101, 10**12])
+def test_a_countdown_begins_at_the_check_interval_at_most(ticks: int, core: str, tmp_path: Path) -> None:
+    """Whatever is written above it: else time would begin before the trace."""
+    (tmp_path / "t.log").write_text(f"t1 {ticks} 0 ENTRY\nt1 100 0 ACQUIRE\nt1 40 0 RELEASE\n")
+    trace = tracekit.read(tmp_path / "t.log")
+    assert trace.events.column("clock").to_pylist() == [0, 0, 60]
+    assert trace.duration == 60

@@ -32,3 +32,12 @@ def test_only_those_pass_a_waiter_that_come_while_it_waits(before: int, core: st
     assert (wait["passes"], wait["rival"], wait["duration"]) == (4201, "b", at + 10 - start)
     blamed = {row["holder"]: row["duration"] for row in trace.blame.to_pylist() if row["waiter"] == "w"}
     assert blamed == {"a": 5, "b": 5 * 2100, "c": 5 * 2100, None: 5 * 4201}
+
+
+def test_who_wants_what_it_has_and_lets_go_of_it_still_waits(core: str, tmp_path: Path) -> None:
+    """Three rows that are mostly one step, RELEASE, ENTRY and ACQUIRE, are not where a wait is open already."""
+    events = ["ENTRY", "ACQUIRE", "ENTRY", "RELEASE", "ENTRY", "ACQUIRE", "RELEASE"]
+    (tmp_path / "t.log").write_text("".join(f"t - 0 {event} {10 * at}\n" for at, event in enumerate(events)))
+    trace = tracekit.read(tmp_path / "t.log")
+    assert sorted(found.code for found in trace.summary) == ["entry-while-holding", "entry-while-waiting"]
+    assert [(row["entry_seq"], row["end_seq"]) for row in trace.waits.to_pylist()] == [(0, 1), (4, 5)]
