@@ -1,4 +1,4 @@
-"""Launchers as they come from the package index: each process that they start has its trace, and they notice nothing."""
+"""Launchers as they come from the package index: each process they start has its trace, and they notice nothing."""
 
 from __future__ import annotations
 
