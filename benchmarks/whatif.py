@@ -40,6 +40,10 @@ CASES = (
     Workload("two-computing", "worker-"),
     Workload("four-computing", "worker-"),
     Workload("locked", "worker-"),
+    Workload("queue", "side-"),
+    Workload("queue-hog", "side-"),
+    Workload("pool", "side-"),
+    Workload("baton", "side-"),
 )
 Figures = tuple[float, float]
 """The mean duration of the watched threads, in ms, and what they waited, in per cent of it."""
@@ -123,6 +127,8 @@ def main() -> None:
                     )
                     if not isinstance(result, str):
                         errors.append((abs(result[0] / truth[0] - 1), abs(result[1] - truth[1]), truth[1]))
+    if not errors:
+        sys.exit(f"\nNone of {cells} cells was predicted.")
     off = statistics.median(error for error, _, _ in errors)
     print(f"\n{len(errors)} of {cells} cells predicted; median error of the duration {off:.1%}")
     for least in (0.1, 0.2, 0.5):

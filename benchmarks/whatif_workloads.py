@@ -2,11 +2,13 @@
 
 import json
 import os
+import queue
 import socket
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 NAME, FLAGS = sys.argv[1], sys.argv[2:]
 INTERVAL = next((flag for flag in FLAGS if flag.isdigit()), None)
@@ -115,6 +117,47 @@ def locked():
     run(*(threading.Thread(target=work, name=f"worker-{i}") for i in range(4)))
 
 
+def queued(items, first, second):
+    """Two threads and a short queue between them."""
+    passed = queue.Queue(4)
+
+    def produce():
+        for item in range(items):
+            compute(first)
+            passed.put(item)
+        passed.put(None)
+
+    def consume():
+        while passed.get() is not None:
+            compute(second)
+
+    return [threading.Thread(target=produce, name="side-1"), threading.Thread(target=consume, name="side-2")]
+
+
+def pool(tasks):
+    def task(number):
+        compute(3 if number % 3 else 1)
+        time.sleep(0.004)
+
+    with ThreadPoolExecutor(4, thread_name_prefix="side-") as executor:
+        list(executor.map(task, range(tasks)))
+
+
+def baton(rounds):
+    """Three threads that hand on to each other, beside one that computes."""
+    events = [threading.Event() for _ in range(3)]
+
+    def run_with(place):
+        for _ in range(rounds):
+            events[place].wait()
+            events[place].clear()
+            compute(0.3)
+            events[(place + 1) % 3].set()
+
+    events[0].set()
+    run(*hog(600), *(threading.Thread(target=run_with, args=(i,), name=f"side-{i}") for i in range(3)))
+
+
 if NAME == "alone":
     compute(int(FLAGS[0]))
 elif NAME == "client":
@@ -135,5 +178,13 @@ elif NAME == "four-computing":
     computing(4)
 elif NAME == "locked":
     locked()
+elif NAME == "queue":
+    run(*queued(1500, 0.2, 0.3))
+elif NAME == "queue-hog":
+    run(*hog(800), *queued(150, 0.2, 0.3))
+elif NAME == "pool":
+    pool(200)
+elif NAME == "baton":
+    baton(40)
 else:
     sys.exit(f"{NAME}: no such workload in {os.path.basename(__file__)}")

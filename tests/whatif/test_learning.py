@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 from tracekit import _native
 from tracekit.model.attributes import FIELDS, SPARSE
 from tracekit.model.stream import ACQUIRE, BUSY, ENTRY, RELEASE, RETRY
-from tracekit.whatif import _programs, events_of, native, observing
+from tracekit.whatif import _programs, arrivals, events_of, native, observing
 from tracekit.whatif.observing import Events, Observed
 from tracekit.whatif.programs import GOES_ON, NONE, Programs
 
@@ -139,6 +139,16 @@ def test_the_last_that_unlocked_it_is_needed_and_an_unknown_one_is_counted(tmp_p
     assert programs.script.outside[0] == (300 - 30) * US
     assert programs.unknown_locks.tolist() == [1, 0, 0]
     assert programs.away[0].tolist() == [[450 * US, 600 * US, 1]]  # nobody known unlocked that one
+
+
+@pytest.mark.parametrize(("second_begins", "race"), [(12, True), (9000, False)])
+def test_nobody_races_with_the_only_thread(second_begins: int, race: bool, tmp_path: Path) -> None:
+    """Blocking calls of 20 us, as modules are imported with."""
+    main = [(10 + 100 * call + at, f"a {event}") for call in range(40) for at, event in enumerate(("ENTRY", "ACQUIRE"))]
+    main += [(10 + 100 * call + 80, "a RELEASE") for call in range(40)]
+    other = [(second_begins + 80 + 2 * at, f"b {event}") for at, event in enumerate(("ENTRY", "ACQUIRE", "RELEASE"))]
+    rows = "\n".join(f"{what} {time}" for time, what in sorted(main + other))
+    assert arrivals.races(learned(tmp_path, rows), 0) == race
 
 
 def test_a_wait_for_a_lock_is_no_forced_release(tmp_path: Path) -> None:

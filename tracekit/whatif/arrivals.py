@@ -72,8 +72,12 @@ def depends(programs: Programs, thread: int) -> bool:
 
 
 def races(programs: Programs, thread: int) -> bool:
-    """Whether a thread's blocking calls mostly return about as soon as a sleeper wakes: who is first is chance."""
+    """Whether a thread's blocking calls mostly return about as soon as a sleeper wakes: who is first is chance.
+
+    Before there was a second thread, e.g. while modules were imported, there was nobody to race with.
+    """
     away = programs.away[thread]
+    away = away[away[:, 1] > np.sort(programs.traced.begins)[1]]
     wake = float(np.median(programs.behaviour.wakes[:, 1]))
     return len(away) >= ENOUGH and float((away[:, 1] - away[:, 0] < SHORT * wake).mean()) > SHORT_SHARE
 
