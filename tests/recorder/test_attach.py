@@ -71,6 +71,21 @@ def test_as_often_as_wanted(python: str, tmp_path: Path) -> None:
         ends_well(program)
 
 
+def test_a_main_thread_in_c_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The interpreter cannot be asked then, and what it was asked does nothing when it can."""
+    need_gdb()
+    monkeypatch.setattr(attach, "_PATIENCE", 2.0)
+    new = [python for python in ATTACHABLE if _version(Path(python)) >= (3, 14)]
+    if not new:
+        pytest.skip("needs Python 3.14")
+    with running(new[0], str(PROGRAMS / "running.py"), "deaf") as program:
+        attachment = Attachment(program.pid)
+        attachment.start(str(tmp_path / "out.log"), max_bytes=0, stacks=True, version="1")
+        attachment.stop()
+        assert attachment.how.startswith("gdb")
+        ends_well(program)
+
+
 def test_tracekit_dies(tmp_path: Path) -> None:
     """The recording ends, and is whole; the next one begins."""
     need_gdb()

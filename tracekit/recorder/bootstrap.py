@@ -135,7 +135,10 @@ def load(path):
     if "PyPy" in sys.version or (getattr(sys, "implementation", None) and sys.implementation.name != "cpython"):
         raise Refused("%s: it is not CPython. Record the program on CPython." % name())
     if "t" in getattr(sys, "abiflags", ""):
-        raise Refused("%s: this is a free-threaded build, which has no GIL. Record on one with a GIL." % name())
+        raise Refused(
+            "%s: this is a free-threaded build, which has no GIL; what its threads wait for instead cannot be "
+            "recorded. Record on a build with a GIL." % name()
+        )
     try:
         import ctypes
     except ImportError:

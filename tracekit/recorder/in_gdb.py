@@ -105,13 +105,10 @@ def main() -> dict[str, object]:
     for setting in SETTINGS:
         with suppress(gdb.error):  # one that this gdb does not have
             gdb.execute(f"set {setting}", to_string=True)
-    program = os.readlink(f"/proc/{plan['pid']}/exe")
-    gdb.execute(f"file {program}", to_string=True)
     for path, base in plan["files"]:
-        if path == program:
-            continue
         quoted = path.replace('"', '\\"')
-        gdb.execute(f'add-symbol-file "{quoted}" -o {base:#x}', to_string=True)
+        # A program that is not moved gdb knows by itself, and to be told twice of it some versions do not survive.
+        gdb.execute(f'add-symbol-file "{quoted}" -o {base:#x}' if base else f'file "{quoted}"', to_string=True)
     longest = 0.0
     for turn in range(TRIES):
         done, stopped = once(plan)

@@ -86,13 +86,13 @@ class Process:
         )
 
     def objects(self) -> dict[str, int]:
-        """The files whose code it has, and where they begin."""
+        """The files whose code it has, and by how much their addresses are moved."""
         bases: dict[str, int] = {}
         for mapping in self.maps:
             if mapping.path.startswith("/") and not mapping.offset:
                 bases.setdefault(mapping.path, mapping.start)
         with_code = {mapping.path for mapping in self.maps if "x" in mapping.flags}
-        return {path: base for path, base in bases.items() if path in with_code}
+        return {path: base - _first_address(path) for path, base in bases.items() if path in with_code}
 
     def _read_maps(self) -> list[Mapping]:
         found = []
@@ -170,6 +170,14 @@ class Process:
                 f"{self.pid}: {gone.removesuffix(' (deleted)')} was replaced since it started.", "Start it again."
             )
         raise RecordError(f"{self.pid}: it is no Python program ({self.command() or 'kernel'}).", "Name another one.")
+
+
+def _first_address(path: str) -> int:
+    """Where an object that is not moved begins: a program at its own address, a library at 0."""
+    try:
+        return min(segment.address for segment in Image(path).segments()) & -4096
+    except (OSError, ValueError):
+        return 0
 
 
 def _all_may_read(path: Path) -> bool:

@@ -1,6 +1,12 @@
-"""Runs until its input ends: two threads compute, one sleeps, the main one waits. Then it tells what it is like."""
+"""Runs until its input ends: two threads compute, one sleeps, the main one waits. Then it tells what it is like.
+
+    running.py [deaf]
+
+deaf: the main thread waits in C, and does not come back to Python.
+"""
 
 import json
+import select
 import sys
 import threading
 import time
@@ -24,8 +30,9 @@ threads.append(threading.Thread(target=doze, name="doze"))
 for thread in threads:
     thread.start()
 print("runs", flush=True)
-for _line in sys.stdin:
+while "deaf" not in sys.argv and not select.select([sys.stdin], [], [], 0.05)[0]:
     pass
+sys.stdin.read()
 over.append(True)
 for thread in threads:
     thread.join()
