@@ -118,8 +118,10 @@ def test_the_sql_of_a_selection_gives_its_blame(open_report: Open) -> None:
     opened.run("page => page.timelines[0].selection.select([3e8, 3.4e8])")
     opened.wait("page => page.timelines[0].selection.blame !== null")
     panel = opened.page.locator(".selection")
-    command = shlex.split(panel.locator("code").inner_text())
-    rows = tracekit.query(trace_file(NAME), command[3]).to_dict("records")
+    analyze, query = map(shlex.split, panel.locator("code").all_inner_texts())
+    assert analyze[:2] == ["tracekit", "analyze"]
+    assert analyze[3:] == ["--from", "300000000ns", "--to", "340000000ns"]
+    rows = tracekit.query(trace_file(NAME), query[3]).to_dict("records")
     assert len(rows) >= 2
     for row in rows:
         line = panel.locator(

@@ -71,7 +71,7 @@ export class Selection {
       ),
       el("table", {}, el("thead", {}, el("tr", {}, heads.map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, rows)),
       ...(busy.length > shown.length ? [el("p", {}, `The ${integer(SHOWN)} busiest of ${count(busy.length, "thread")}. `, button("show all", () => { this.all = true; this.tell(); }, { class: "link" }))] : []),
-      ...(onClock ? [this.command(from, to)] : []),
+      ...(onClock ? this.commands(from, to) : []),
     );
   }
 
@@ -83,16 +83,19 @@ export class Selection {
     return words.length ? words.join(" · ") + (parts.length > HOLDERS ? ` · and ${parts.length - HOLDERS} more` : "") : "–";
   }
 
-  /** The same for the command line. */
-  command(from, to) {
-    const { about } = this.timeline.model;
+  /** For the command line: the causes, lines and findings of the stretch alone; and who waited for whom as SQL. */
+  commands(from, to) {
+    const { about, unit } = this.timeline.model;
+    const suffix = unit === "ns" ? "ns" : "";
     const [low, high] = [Math.round(from) + about.firstClock, Math.round(to) + about.firstClock];
     const begin = "coalesce(w.entry_clock, w.busy_clock)";
     const sql =
       `select w.thread as waiter, h.thread as holder, sum(least(w.end_clock, h.end_clock, ${high}) - greatest(${begin}, h.start_clock, ${low})) as waited ` +
       `from waits w join holds h on h.start_clock < least(w.end_clock, ${high}) and h.end_clock > greatest(${begin}, ${low}) ` +
       `where w.end_clock > ${low} and ${begin} < ${high} group by 1, 2 order by 3 desc`;
-    const line = `tracekit query ${about.shellPath} "${sql}"`;
-    return el("p", { class: "same" }, el("code", {}, line), " ", button("copy", async () => { await copy(line); this.timeline.announce("Copied."); }, { class: "link" }));
+    return [
+      ["Its causes, lines and findings", `tracekit analyze ${about.shellPath} --from ${Math.round(from)}${suffix} --to ${Math.round(to)}${suffix}`],
+      ["Who waited for whom", `tracekit query ${about.shellPath} "${sql}"`],
+    ].map(([what, line]) => el("p", { class: "same" }, `${what}: `, el("code", {}, line), " ", button("copy", async () => { await copy(line); this.timeline.announce("Copied."); }, { class: "link" })));
   }
 }
