@@ -192,6 +192,27 @@ def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         refused(ended.pid, "the process has ended")
 
 
+def test_what_the_system_forbids() -> None:
+    """Without the capability, in another network, and beside another debugger."""
+    need_gdb()
+    if os.geteuid() or subprocess.run(["unshare", "--net", "true"], capture_output=True).returncode:
+        pytest.skip("needs root that may have a network of its own")
+    record = [sys.executable, "-m", "tracekit", "record", "--duration", "1s", "--pid"]
+
+    def told(*command: str) -> str:
+        done = subprocess.run(command, cwd="/proc", capture_output=True, text=True, timeout=120)
+        return done.stdout + done.stderr
+
+    with running(ATTACHABLE[0], str(PROGRAMS / "running.py")) as program:
+        own = [*record, str(program.pid)]
+        without = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]
+        assert "containers need the capability SYS_PTRACE" in told(*without, *own)
+        within = ["gdb", "-nx", "-batch", "-ex", f"attach {program.pid}", "-ex", f"shell {' '.join(own)}"]
+        assert "traces it already, and there can be only one" in told(*within)
+        assert "it has a network of its own" in told("unshare", "--net", *own)
+        ends_well(program)
+
+
 def test_old_python_is_refused() -> None:
     need_gdb()
     old = [path for path in INTERPRETERS if path.parts[-3].startswith("2.7")]
