@@ -335,29 +335,7 @@ static void send_all(int to, const char *from, size_t bytes) {
     }
 }
 
-/* How many threads and names of regions, of how many bytes each, and ns in a step of the clock; then these.
-   `live.asking` reads it. */
-static void tell_counts(int client) {
-    int64_t counts;
-    tk_count *all = read_counts(&counts);
-    int32_t names = tk_region_sums(NULL, 0);
-    tk_region_sum *sums = calloc((size_t)names + 1, sizeof *sums);
-    if (all && sums) {
-        struct {
-            char magic[8];
-            uint64_t counts, count_bytes, names, name_bytes;
-            double rate;
-        } head = {"TKCOUNTS", (uint64_t)counts, sizeof *all, (uint64_t)names, sizeof *sums, tk_clock_rate_so_far()};
-        tk_region_sums(sums, names);
-        send_all(client, (const char *)&head, sizeof head);
-        send_all(client, (const char *)all, (size_t)counts * sizeof *all);
-        send_all(client, (const char *)sums, (size_t)names * sizeof *sums);
-    }
-    free(all);
-    free(sums);
-}
-
-/* One question from a process of the same user: `counters` or `snapshot`. */
+/* A question from a process of the same user: `snapshot`. `live.asking` asks. */
 static void answer_client(void) {
     struct ucred peer;
     struct stat status;
@@ -375,14 +353,9 @@ static void answer_client(void) {
     setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     if (!getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &length) && (peer.uid == geteuid() || !peer.uid) &&
-        recv(client, question, sizeof question - 1, 0) > 0) {
-        if (!strncmp(question, "counters\n", 9)) {
-            tell_counts(client);
-        } else if (!strncmp(question, "snapshot\n", 9)) {
-            if (snapshot("asked for by another process"))
-                send_all(client, watch.path, strlen(watch.path));
-        }
-    }
+        recv(client, question, sizeof question - 1, 0) > 0 && !strncmp(question, "snapshot\n", 9) &&
+        snapshot("asked for by another process"))
+        send_all(client, watch.path, strlen(watch.path));
     close(client);
 }
 
