@@ -27,6 +27,7 @@ AnalysisTable = Literal[
     "utilisation",
     "waiting",
     "handoffs",
+    "locks",
     "fairness",
     "stacks",
     "regions",
