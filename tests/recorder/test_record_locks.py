@@ -10,6 +10,8 @@ import tracekit
 from tests.recorder.recorded import PROGRAMS, every_interpreter, good, record, script
 
 ROUNDS = 20
+OWN_LOCKS = 3
+"""So often a thread may meet another at a lock of `threading` itself, when it starts or ends; on 2.7 more likely."""
 
 
 class LockWait(NamedTuple):
@@ -66,20 +68,23 @@ def test_who_waits_for_whom(python: str, tmp_path: Path) -> None:
     for prefix, waits in (("relay", lock_waits(trace)), ("child", lock_waits(of_child))):
         for number in range(3):
             own = [wait for wait in waits if wait.waiter == f"{prefix}-{number}"]
-            assert {wait.releaser for wait in own} == {f"{prefix}-{(number + 2) % 3}"}
-            assert ROUNDS // 2 <= len(own) <= ROUNDS
+            by_the_one_before = [wait for wait in own if wait.releaser == f"{prefix}-{(number + 2) % 3}"]
+            assert len(by_the_one_before) >= ROUNDS // 2
+            assert len(own) - len(by_the_one_before) <= OWN_LOCKS
             if python_of(trace) < (3, 14):  # then a number stands for one wait
-                assert len({wait.lock for wait in own}) == 1
+                assert len({wait.lock for wait in by_the_one_before}) <= 1 + OWN_LOCKS
     waits = lock_waits(trace)
-    of_events = [wait for wait in waits if wait.waiter == "waits"]
-    assert {wait.releaser for wait in of_events} == {"sets"}
+    of_waits = [wait for wait in waits if wait.waiter == "waits"]
+    of_events = [wait for wait in of_waits if wait.releaser == "sets"]
+    assert len(of_waits) - len(of_events) <= OWN_LOCKS
     ended = Counter((wait.waiter, wait.releaser) for wait in waits)
-    assert not [waiter for waiter, _ in ended if waiter == "tries"]
+    assert sum(count for (waiter, _), count in ended.items() if waiter == "tries") <= OWN_LOCKS
     assert ended["MainThread", "tries"]  # its join
     if trace.metadata["gil"] == "new":
         assert ended["in vain", None] == 1
         # Each event makes a lock, at an address at which the one before it was.
-        assert len({wait.lock for wait in of_events}) == len(of_events) >= ROUNDS // 2
+        assert len(of_events) - OWN_LOCKS <= len({wait.lock for wait in of_events})
+        assert len(of_events) >= ROUNDS // 2
 
 
 def test_locks_of_one_thread_are_not_told(tmp_path: Path) -> None:
