@@ -43,6 +43,8 @@ From = Annotated[
     typer.Option("--from", metavar="TIME", help="Only from here on: 1.5s, 200ms; 20000 where the clock counts ticks."),
 ]
 To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Only up to here.")]
+Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only up to here.")]
+"""The same where `--to` is another option."""
 StripPrefix = Annotated[
     list[str] | None,
     typer.Option(metavar="FOLDER", help="Leave this folder out of the names of files in stacks. Repeatable."),
@@ -254,10 +256,10 @@ def percent_of(option: str, text: str | None) -> float | None:
     return value
 
 
-def cli_window(start: str | None, end: str | None) -> Window | None:
-    """Of `--from` and `--to`. Raises OptionError."""
+def cli_window(start: str | None, end: str | None, ends_with: str = "--to") -> Window | None:
+    """Of `--from` and the option that `ends_with` names. Raises OptionError."""
     if start is None and end is None:
         return None
     from tracekit.model.window import window_of
 
-    return window_of(start, end, ("--from", "--to"))
+    return window_of(start, end, ("--from", ends_with))

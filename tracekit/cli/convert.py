@@ -11,7 +11,7 @@ from tracekit.cli.common import (
     From,
     Strict,
     StripPrefix,
-    To,
+    Until,
     cli_window,
     outcome,
     progress_of,
@@ -43,14 +43,14 @@ def convert(
     strict: Strict = False,
     strip_prefix: StripPrefix = None,
     start: From = None,
-    end: To = None,
+    end: Until = None,
 ) -> None:
     """Convert a trace to another format: Parquet, Arrow, CSV, JSON lines and text, which tracekit reads too;
     Perfetto, Chrome and Firefox Profiler, for their viewers."""
     with outcome():
         from tracekit.writers.tablestream import TableStream
 
-        writer, window = writer_for(output, to), cli_window(start, end)
+        writer, window = writer_for(output, to), cli_window(start, end, "--until")
         if str(output) == "-" and isinstance(writer, FolderWriter):
             raise OptionError(f"-: {writer.name} is {writer.description}.", "Name a folder with -o.")
         with (
