@@ -43,7 +43,7 @@ def check_mixed(python: str, folder: Path) -> None:
     holds = trace.to_pandas("holds")
     of_long_calls = sorted(holds[holds.thread == threads["long calls"]].duration, reverse=True)
     for held, called in zip(of_long_calls, sorted(did["long"], reverse=True), strict=False):
-        assert held >= called * 1e9 * 0.98  # each call lies within a hold, but for a few instructions around it
+        assert held >= called * 1e9 * 0.95  # each call lies within a hold, but for asking for the GIL behind it
     old = trace.metadata["gil"] == "old"
     assert old == trace.metadata["python"].startswith("2")
     assert (trace.events["ticks"].null_count == 0) == old

@@ -173,7 +173,8 @@ class RawRecording(EventStream):
         self.metadata["started"] = f"{started:%Y-%m-%dT%H:%M:%S}.{int(header['started']) % 10**9:09}+00:00"
         self.metadata["lost"] = str(header["lost"])
         if header["lost_why"]:
-            self.metadata["lost-because"] = _WHY.get(int(header["lost_why"]), os.strerror(int(header["lost_why"])))
+            why = int(header["lost_why"])
+            self.metadata["lost-because"] = _WHY.get(why) or os.strerror(min(why, 2**31 - 1))
         if header["overwritten"]:
             self.metadata["overwritten"] = str(header["overwritten"])
         for name in ("lost", "cut", "missed"):
