@@ -137,10 +137,9 @@ def test_sanitized(kind: str, tmp_path: Path) -> None:
     library, env = sanitized(tmp_path, kind)
     start = [str(recorder.BOOTSTRAP), str(library), str(tmp_path / "out.log")]
     for python in INTERPRETERS:
-        # ThreadSanitizer does not follow processes that fork with several threads.
-        for program in ("crowd.py", "forks.py") if kind == "address" else ("crowd.py",):
-            command = [str(python), *start, str(STATUS), "3000000", "1", "all", "1", "script", str(PROGRAMS / program)]
-            under(kind, command, tmp_path, env)
+        # No program that forks with threads: a lock of the sanitizer's allocator may stay held in the child.
+        command = [str(python), *start, str(STATUS), "3000000", "1", "all", "1", "script", str(PROGRAMS / "crowd.py")]
+        under(kind, command, tmp_path, env)
         trace = tracekit.read(tmp_path / "out.log.raw")
         assert not [found for found in trace.summary if found.severity == "error"]
     under(kind, [sys.executable, script(tmp_path, PRELUDE + CYCLES), str(library)], tmp_path, env)
