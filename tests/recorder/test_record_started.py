@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -34,10 +35,15 @@ os.execv(sys.executable, child)
 """
 
 
+@pytest.fixture(autouse=True)
+def _no_variables_of_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that CI sets for the tests themselves are not the recorder's."""
+    for name in [name for name in os.environ if name.startswith("TRACEKIT_")]:
+        monkeypatch.delenv(name)
+
+
 def run_twice(folder: Path, text: str, *options: str, python: str = sys.executable, env: dict[str, str] | None = None):
     """The program alone and recorded: it prints and returns the same. Returns the recorded run."""
-    import os
-
     path = script(folder, text)
     alone = subprocess.run(
         [python, path], cwd=folder, capture_output=True, text=True, timeout=60, env={**os.environ, **(env or {})}
