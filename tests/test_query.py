@@ -280,7 +280,7 @@ class Terminal:
 
     def until(self, text: str) -> str:
         """All that came up to this text."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while text not in self.seen:
             left = deadline - time.monotonic()
             assert left > 0, self.seen
