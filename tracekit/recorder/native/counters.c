@@ -6,19 +6,25 @@
 
 enum {
     LONG_NS = 10000000, PREEMPTED_NS = 1000000, MIN_TIMEOUTS = 2,
-    RECENT = 1 << 12,          /* so many holds' kinds are known */
+    RECENT = 1 << 12,          /* so many holds are known */
     MOST_FOLDED = 256,
 };
+
+typedef struct { uint64_t began, released; int kind; } hold;
 
 static struct {
     tk_count *running, *ended, *newest_ended, *folded;
     uint32_t ended_count, folded_count;
     uint64_t held[TK_HOLD_KINDS];  /* by all, in holds that ended */
-    uint64_t serial, began, released;  /* of the current hold, or the last one */
-    int held_now, was_kind, is_long;
+    uint64_t serial;           /* of the current hold, or the last one; from 1 on */
+    int held_now, is_long;
     uint32_t waiting;
-    uint8_t recent[RECENT];
+    hold recent[RECENT];
 } all;
+
+static hold *hold_of(uint64_t serial) {
+    return &all.recent[serial % RECENT];
+}
 
 static uint64_t since(uint64_t now, uint64_t then) {
     return now > then ? now - then : 0;
@@ -51,13 +57,18 @@ static void begin_wait(tk_count *count, uint64_t clock) {
     count->waits++;
     count->hold = 0;
     memcpy(count->began, all.held, sizeof all.held);
-    if (all.held_now && clock >= all.began) {
-        count->hold = all.serial;
-        count->hold_part = clock - all.began;
-    } else if (!all.held_now && clock < all.released) {
-        /* It came to want the GIL before the last hold ended, and could tell only now. */
-        uint64_t from = clock > all.began ? clock : all.began;
-        count->began[all.was_kind] -= all.released - from;
+    uint64_t serial = all.serial, oldest = serial < RECENT ? 0 : serial - RECENT + 1;
+    if (all.held_now) {
+        if (clock >= hold_of(serial)->began) {
+            count->hold = serial;
+            count->hold_part = clock - hold_of(serial)->began;
+        }
+        serial--;
+    }
+    /* It came to want the GIL before these holds ended, and could tell only now. */
+    for (; serial > oldest && hold_of(serial)->released > clock; serial--) {
+        const hold *ended = hold_of(serial);
+        count->began[ended->kind] -= ended->released - (clock > ended->began ? clock : ended->began);
     }
 }
 
@@ -99,7 +110,7 @@ static void tell_causes(tk_count *count, uint64_t waited) {
     for (int kind = 0; kind < TK_HOLD_KINDS; kind++)
         lost[kind] = since(all.held[kind], count->began[kind]);
     if (count->hold && all.serial - count->hold < RECENT)
-        minus(&lost[all.recent[count->hold % RECENT]], count->hold_part);
+        minus(&lost[hold_of(count->hold)->kind], count->hold_part);
     count->causes[TK_PREEMPTION] += minus(&left, lost[TK_PREEMPTED]);
     count->causes[TK_LONG_HOLD] += minus(&left, lost[TK_LONG]);
     count->causes[count->last_was_check ? TK_SATURATION : TK_QUEUEING] += minus(&left, lost[TK_ORDINARY]);
@@ -120,8 +131,7 @@ void tk_count_acquired(tk_thread *self, uint64_t clock) {
         end_look(count);
         TK_STORE(count->acquired, clock);
     }
-    all.serial++;
-    all.began = clock;
+    hold_of(++all.serial)->began = clock;
     all.held_now = 1;
     all.is_long = 0;
 }
@@ -129,7 +139,8 @@ void tk_count_acquired(tk_thread *self, uint64_t clock) {
 /* cpu_ns: what the thread used of the CPU in its hold; NULL: unknown. */
 void tk_count_released(tk_thread *self, uint64_t clock, int check, const uint64_t *cpu_ns) {
     tk_count *count = count_of(self);
-    uint64_t held = all.held_now ? since(clock, all.began) : 0;
+    hold *ended = hold_of(all.serial);
+    uint64_t held = all.held_now ? since(clock, ended->began) : 0;
     double ns = (double)held * tk_clock_rate();
     int kind = TK_ORDINARY;
     if (cpu_ns && ns >= PREEMPTED_NS && 2 * (double)*cpu_ns < ns)
@@ -138,11 +149,10 @@ void tk_count_released(tk_thread *self, uint64_t clock, int check, const uint64_
         kind = TK_LONG;
     if (all.held_now) {
         all.held[kind] += held;
-        all.recent[all.serial % RECENT] = (uint8_t)kind;
-        all.was_kind = kind;
+        ended->released = ended->began + held;
+        ended->kind = kind;
     }
     all.held_now = 0;
-    all.released = clock;
     if (!count)
         return;
     count->last_was_check = check != 0;
