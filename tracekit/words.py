@@ -51,6 +51,11 @@ def count(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def at_line(function: str, file: str, line: int | None) -> str:
+    """How a frame of Python is named: `parse (app.py:42)`."""
+    return f"{function} ({file}:{line})"
+
+
 def size_in_bytes(text: str) -> int | None:
     """`100M`, `2G`, or bytes; None for what is no size."""
     match = re.fullmatch(r"(\d{1,15})\s*([KMG]?)i?B?", text.strip(), re.IGNORECASE)

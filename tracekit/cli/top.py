@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from tracekit.cli.common import AsJson, outcome, say, standard_output
 from tracekit.cli.programs import program_of
 from tracekit.errors import NoEventsError, OptionError, RecordError, SourceError, TracekitError
 from tracekit.recorder.launch import run
-from tracekit.words import duration, fold, printable, share
+from tracekit.words import at_line, duration, fold, printable, share
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -229,28 +230,28 @@ def _screen(analysis: Analysis, sort: str, said: str, name: str) -> RenderableTy
 
     whole = analysis.duration
     groups: dict[str, list[int]] = {}
+    of = {thread: fold(called) for thread, called in analysis.called.items() if thread is not None}
     for row in analysis.threads.to_pylist():
-        group = groups.setdefault(fold(row["name"] or row["thread"]), [0, 0, 0])
+        group = groups.setdefault(of[row["thread"]], [0, 0, 0])
         for place, value in enumerate((1, row["held"], row["waited"])):
             group[place] += value
-    causes: dict[str, dict[str, int]] = {}
-    ids = {row["thread"]: fold(row["name"] or row["thread"]) for row in analysis.threads.to_pylist()}
-    for row in analysis.causes.to_pylist():
-        of = causes.setdefault(ids[row["thread"]], {})
-        of[row["cause"]] = of.get(row["cause"], 0) + row["duration"]
+    causes: dict[str, Counter[str]] = {}
+    for cause, waited_for in analysis.waited.items():
+        for thread, each in waited_for.items():
+            causes.setdefault(of[thread], Counter())[cause] += each.duration
     threads = Table("threads", "", "held", "waited", "mostly for", box=None, expand=True)
     place = 1 + ("held", "waited").index(sort)
     for group_name, (number, held, waited) in sorted(groups.items(), key=lambda item: -item[1][place]):
-        mostly = max(causes.get(group_name, {"": 0}).items(), key=lambda item: item[1])[0]
+        mostly, _ = causes.get(group_name, Counter([""])).most_common(1)[0]
         threads.add_row(
             Text(printable(group_name)), str(number), share(held, whole * number), share(waited, whole * number),
             mostly.replace("_", " ") if waited else "",
         )  # fmt: skip
     lines = Table("who held the GIL meanwhile", "waited", "cause", box=None, expand=True)
-    for row in sorted(analysis.lines.to_pylist(), key=lambda row: -row["duration"])[:_LINES]:
+    for row in analysis.lines.slice(0, _LINES).to_pylist():
         function, file = row["holder_function"], os.path.basename(row["holder_file"] or "")
         lines.add_row(
-            Text(printable(f"{function} ({file}:{row['holder_line']})" if function else "unknown")),
+            Text(printable(at_line(function, file, row["holder_line"]) if function else "unknown")),
             duration(row["duration"], analysis.unit),
             row["cause"].replace("_", " "),
         )

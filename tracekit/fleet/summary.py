@@ -13,7 +13,7 @@ from tracekit.analyzers import ANALYZERS
 from tracekit.analyzers.finding import NAMED
 from tracekit.fleet import dataset
 from tracekit.model.rows import DISTRIBUTIONS
-from tracekit.words import printable
+from tracekit.words import at_line, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +103,7 @@ class Line:
 
     @property
     def where(self) -> str:
-        return _where(self.function, self.file, self.line)
+        return at_line(self.function, self.file, self.line)
 
 
 @dataclass(frozen=True)
@@ -324,10 +324,6 @@ def _waited(folder: Path, processes: int) -> tuple[Waited, ...]:
 _PLACE = ("function", "file", "line")
 
 
-def _where(function: str, file: str, line: int) -> str:
-    return f"{function} ({file}:{line})"
-
-
 def _lines(folder: Path, processes: int) -> tuple[Line, ...]:
     """The line first that costs the fleet most; those named by at least one process."""
     of_trace: dict[tuple[str, str, int], Counter[str]] = {}
@@ -339,7 +335,7 @@ def _lines(folder: Path, processes: int) -> tuple[Line, ...]:
             if None not in holder:
                 place = holder[0], holder[1], holder[2]
                 of_trace.setdefault(place, Counter())[row["trace"]] += row["share"]
-                of_waiter.setdefault(place, Counter())[None if None in waiter else _where(*waiter)] += row["share"]
+                of_waiter.setdefault(place, Counter())[None if None in waiter else at_line(*waiter)] += row["share"]
     lines = []
     for place, shares in of_trace.items():
         trace = min(shares, key=lambda trace: (-shares[trace], trace))

@@ -18,6 +18,7 @@ from tracekit.model.attributes import BELONGS, FIELDS, LEAST, SPARSE, columns, w
 from tracekit.model.definitions import Code, code_words, region_words
 from tracekit.model.source import Source
 from tracekit.model.stream import BATCH_SCHEMA, EVENTS, THREAD_LIMIT, EventStream, event_column
+from tracekit.words import at_line
 
 MAGIC = b"TKGILRAW"
 VERSIONS = (1, 2)
@@ -243,7 +244,7 @@ class RawRecording(EventStream):
             if key.startswith("stack-of-") and value.isdigit():
                 frames = self.definitions.frames(int(value))
                 self.metadata[key] = " <- ".join(
-                    f"{code.function} ({os.path.basename(code.file)}:{line})" for code, line in frames[:_FRAMES_TOLD]
+                    at_line(code.function, os.path.basename(code.file), line) for code, line in frames[:_FRAMES_TOLD]
                 )
 
     def _find_starts(self) -> list[tuple[int, list[str]]]:

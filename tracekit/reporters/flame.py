@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 
 from tracekit.timeline.flame import Flame, Frame
 from tracekit.version import VERSION
-from tracekit.words import count, duration, percent, printable
+from tracekit.words import at_line, count, duration, percent, printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -34,7 +34,7 @@ def named(frame: Frame) -> str:
     """`parse (app.py:42)`"""
     if frame.function is None:
         return UNKNOWN
-    return printable(f"{frame.function} ({posixpath.basename(frame.file or '')}:{frame.line})")
+    return printable(at_line(frame.function, posixpath.basename(frame.file or ""), frame.line))
 
 
 def render(flame: Flame) -> RenderableType:
@@ -71,7 +71,7 @@ def collapsed(flame: Flame, title: str) -> str:
     lines = []
     words: list[str] = []
     for frame in flame.frames:
-        name = UNKNOWN if frame.function is None else f"{frame.function} ({frame.file}:{frame.line})"
+        name = UNKNOWN if frame.function is None else at_line(frame.function, frame.file or "", frame.line)
         del words[frame.depth - 1 :]
         words.append(printable(name).replace(";", ":"))
         if frame.own:

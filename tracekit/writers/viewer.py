@@ -12,7 +12,7 @@ from tracekit.analysis import Analysis
 from tracekit.analyzers import ANALYZERS, COLLECTED
 from tracekit.analyzers.finding import Finding
 from tracekit.model.definitions import Code
-from tracekit.words import whole_number
+from tracekit.words import at_line, whole_number
 from tracekit.writers.tablestream import TableStream
 
 HOLDS, WAITS, WAKES = "holds the GIL", "waits for the GIL", "wakes up"
@@ -147,7 +147,7 @@ def _waits(piece: pa.Table) -> Iterator[_Row]:
 
 def frame(code: Code, line: int) -> str:
     """A frame in words."""
-    return f"{code.function} ({code.file}:{line})"
+    return at_line(code.function, code.file, line)
 
 
 def waiters(trace: TableStream) -> Iterator[tuple[int, int]]:
