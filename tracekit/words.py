@@ -62,9 +62,13 @@ def size_in_bytes(text: str) -> int | None:
     return int(match[1]) * 1024 ** ("", "K", "M", "G").index(match[2].upper()) if match else None
 
 
+NS_IN = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}
+"""The units that people write times in."""
+
+
 def duration_in_ns(text: str) -> int | None:
     """`10ms`, `500us`, `1.5s`, or ns; None for what is no duration."""
     found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?)\s*(ns|us|µs|ms|s)?", text.strip())
     if not found:
         return None
-    return round(float(found[1]) * {"us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}.get(found[2], 1))
+    return round(float(found[1]) * NS_IN[found[2] or "ns"])

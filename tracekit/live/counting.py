@@ -105,7 +105,7 @@ def count(path: str | os.PathLike[str] | None = None) -> None:
     """Starts to count what each thread does with the GIL, for as long as the process lives; `counters` tells it.
 
     path: where a native thread, which needs no GIL, writes counters as text that Prometheus reads, again every second;
-        a forked child's are at PATH.PID. `tracekit top PID` then works, too.
+        a forked child's are at PATH.PID.
 
     In a forked child it goes on with counters of its own, from 0. Where the interpreter cannot be recorded it warns
     once (RuntimeWarning), and `counters` is empty.

@@ -229,16 +229,16 @@ def sums() -> list[RegionSum]:
     read = (Sum * library.tk_region_sums(None, 0))()
     library.tk_region_sums(read, len(read))
     rate = counting.rate()
-    return [sum_told(one, rate) for one in read if one.regions]
-
-
-def sum_told(one: Sum, rate: float) -> RegionSum:
-    return {
-        "name": one.name[: one.length].decode("utf-8", "replace"),
-        "regions": one.regions,
-        "unknown": one.unknown,
-        "wall_ns": round(one.wall * rate),
-        "held_ns": round(one.held * rate),
-        "waited_ns": round(one.waited * rate),
-        "longest_ns": round(one.longest * rate),
-    }
+    return [
+        {
+            "name": one.name[: one.length].decode("utf-8", "replace"),
+            "regions": one.regions,
+            "unknown": one.unknown,
+            "wall_ns": round(one.wall * rate),
+            "held_ns": round(one.held * rate),
+            "waited_ns": round(one.waited * rate),
+            "longest_ns": round(one.longest * rate),
+        }
+        for one in read
+        if one.regions
+    ]

@@ -15,10 +15,9 @@ from tracekit.errors import NoEventsError, OptionError
 from tracekit.model.arrays import NULL, int64_values
 from tracekit.model.rows import Faults
 from tracekit.model.stream import TIME_LIMIT, EventStream
-from tracekit.words import duration
+from tracekit.words import NS_IN, duration
 
 _MOMENT = re.compile(r"(\d{1,19}(?:\.\d{1,9})?)\s*(ns|us|µs|ms|s)?", re.ASCII)
-_NS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}
 _HINT = "Write e.g. 1.5s or 200ms, counted from the trace's first event; 20000 of a trace that counts ticks."
 
 
@@ -72,7 +71,7 @@ def _moment(name: str, told: str | int | None) -> Moment | None:
         found = _MOMENT.fullmatch(told.strip())
         if found and found[2]:
             whole, _, part = found[1].partition(".")
-            value, unit = int(whole) * _NS[found[2]] + int(part.ljust(9, "0") or 0) * _NS[found[2]] // 10**9, "ns"
+            value, unit = int(whole) * NS_IN[found[2]] + int(part.ljust(9, "0") or 0) * NS_IN[found[2]] // 10**9, "ns"
         elif found and "." not in found[1]:
             value, unit = int(found[1]), "ticks"
     elif not isinstance(told, bool):
