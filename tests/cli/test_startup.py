@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from tests.recorder.recorded import need_recorder
 
 BATTLE = str(SAMPLES / "slide-battle.log")
 ALWAYS = {"annotated_doc", "shellingham", "typer"}  # typer and what it imports
-ARROW = {"cloudpickle", "numpy", "pyarrow"}  # pyarrow and what it imports
+ARROW = {"numpy", "pyarrow"}  # pyarrow and what it imports
+if find_spec("cloudpickle"):  # instead of pickle, where it is installed: with Dask
+    ARROW |= {"cloudpickle"}
 MEASURED = """
 import sys
 from tracekit.cli import main
