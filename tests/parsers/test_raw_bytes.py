@@ -227,8 +227,8 @@ def test_the_most_checks_are_read(tmp_path: Path) -> None:
 
 def test_definitions_are_numbered_in_their_order(tmp_path: Path) -> None:
     told = [
-        code(3, "main", "/a.py"), stack(0, 1, 5), name_of_regions(0, "other"), code(9, "Größe", "/b/c d.py"), stack(1, 2, 11),
-        stack(9, 1, 1),
+        code(3, "main", "/a.py"), stack(0, 1, 5), name_of_regions(0, "other"), code(9, "Größe", "/b/c d.py"),
+        stack(1, 2, 11), stack(9, 1, 1),
     ]  # fmt: skip
     path = recording(
         tmp_path / "t.raw", chunk(THREADS, thread(0, 70)), chunk(DEFINITIONS, *told[:3]),

@@ -35,8 +35,8 @@ _HEADER_2 = np.dtype(
 )
 _CHUNK = np.dtype(
     [
-        ("kind", "<u4"), ("padding", "<u4"), ("order", "<u8"), ("checks", "<u8"), ("count", "<u8"), ("attributes", "<u8"),
-        ("regions_named", "<u8"), ("unused", "<u8", 2),
+        ("kind", "<u4"), ("padding", "<u4"), ("order", "<u8"), ("checks", "<u8"), ("count", "<u8"),
+        ("attributes", "<u8"), ("regions_named", "<u8"), ("unused", "<u8", 2),
     ]
 )  # fmt: skip
 _RECORD = np.dtype([("stamp", "<u8"), ("thread", "<u4"), ("ticks", "<i4")])
