@@ -41,6 +41,8 @@ static struct {
     uint32_t *ring;            /* the numbers of the event chunks, when they are used again */
     uint64_t ring_size, event_chunks, thread_chunks, definition_chunks;
     tk_chunk *threads, *definitions, *starts;
+    tk_chunk **kept;           /* of a ring: chunks of threads that are full, whose records may be used again */
+    uint32_t kept_count;
 } file;
 
 /* What is known before a recording is opened. */
@@ -90,7 +92,7 @@ static tk_chunk *old_chunk(uint32_t number) {
         return NULL;
     tk_out.header->overwritten += chunk->count - chunk->attributes;
     __atomic_store_n(&chunk->count, 0, __ATOMIC_RELEASE);
-    chunk->attributes = 0;
+    chunk->attributes = chunk->regions_named = 0;
     chunk->order = file.event_chunks;
     chunk->checks = tk_out.checks;
     return chunk;
@@ -209,15 +211,46 @@ int tk_raw_advance(void) {
     return !file.full;
 }
 
-void tk_raw_thread(uint32_t kind, uint32_t number, uint32_t tid, const char *text, size_t length) {
+/* Chunks of events in a ring; 0: it is none. */
+uint64_t tk_raw_ring_chunks(void) {
+    return file.ring_size;
+}
+
+/* That were begun in this file. */
+uint64_t tk_raw_event_chunks(void) {
+    return file.event_chunks;
+}
+
+static void leave_threads(void) {
+    tk_chunk **kept = file.ring_size ? realloc(file.kept, (file.kept_count + 1) * sizeof *kept) : NULL;
+    if (kept) {
+        file.kept = kept;
+        kept[file.kept_count++] = file.threads;
+    } else if (!file.ring_size) {
+        leave_chunk(file.threads);
+    }
+}
+
+static void forget_kept(int mapped) {
+    while (file.kept_count--)
+        if (mapped)
+            leave_chunk(file.kept[file.kept_count]);
+    free(file.kept);
+    file.kept = NULL;
+    file.kept_count = 0;
+}
+
+/* Its record; NULL: there is no room. */
+tk_thread_record *tk_raw_thread(uint32_t kind, uint32_t number, uint32_t tid, const char *text, size_t length) {
     uint64_t most = most_in_chunk(sizeof(tk_thread_record));
     int before = errno;
+    tk_thread_record *record = NULL;
     if (!tk_out.header || !file.threads)
-        return;                /* a forked child whose file is not open yet tells its thread when it is */
+        return NULL;           /* a forked child whose file is not open yet tells its thread when it is */
     if (file.threads->count == most) {
         tk_chunk *chunk = new_chunk(TK_THREADS, file.thread_chunks);
         if (chunk) {
-            leave_chunk(file.threads);
+            leave_threads();
             file.threads = chunk;
             file.thread_chunks++;
         } else {
@@ -227,7 +260,7 @@ void tk_raw_thread(uint32_t kind, uint32_t number, uint32_t tid, const char *tex
         }
     }
     if (file.threads->count < most) {
-        tk_thread_record *record = (tk_thread_record *)(file.threads + 1) + file.threads->count;
+        record = (tk_thread_record *)(file.threads + 1) + file.threads->count;
         if (length > TK_NAME_BYTES)
             length = TK_NAME_BYTES;
         *record = (tk_thread_record){.kind = kind, .thread = number, .tid = tid, .length = (uint32_t)length};
@@ -235,6 +268,7 @@ void tk_raw_thread(uint32_t kind, uint32_t number, uint32_t tid, const char *tex
         __atomic_store_n(&file.threads->count, file.threads->count + 1, __ATOMIC_RELEASE);
     }
     errno = before;
+    return record;
 }
 
 /* The first of a recording comes after its first event. 0: no room, and there will be none. */
@@ -270,6 +304,7 @@ void tk_raw_forked(void) {
     tk_out = (tk_raw){0};
     tk_room_forked();
     file.threads = file.definitions = NULL;
+    forget_kept(0);
     file.forked = 1;
     file.full = file.needed = 0;
     file.parent = (uint32_t)getppid();
@@ -325,10 +360,19 @@ void tk_raw_not_started(tk_start_record *record) {
         record->pid = 0;
 }
 
-/* Names a region. 0: no room. */
-int tk_raw_define_region(uint32_t number, const char *name, size_t length) {
+/* What regions are called by this number. 0: no room. */
+int tk_raw_name_regions(uint32_t number, const char *name, size_t length) {
     tk_definition told = {.region = {.kind = TK_REGION_NAME, .number = number, .name_bytes = (uint32_t)length}};
     return tk_raw_define(&told, name, NULL);
+}
+
+void tk_raw_region_is(uint32_t region, uint32_t name) {
+    if (tk_out.next == tk_out.ready && !tk_raw_advance())
+        return;
+    *tk_out.next++ = (tk_record){.stamp = (uint64_t)region << 8 | TK_REGION_IS, .thread = name};
+    tk_out.chunk->attributes++;
+    tk_out.chunk->regions_named++;
+    __atomic_store_n(&tk_out.chunk->count, tk_out.chunk->count + 1, __ATOMIC_RELEASE);
 }
 
 /* From now on the process may have no right to open the file, or no descriptor to do it with. Under the guard. */
@@ -398,6 +442,7 @@ void tk_raw_close(int stopped) {
         file.starts = NULL;
     }
     file.threads = file.definitions = NULL;
+    forget_kept(1);
     file.full = 1;
     leave_chunk(old.chunk);
     leave_chunk(threads);
