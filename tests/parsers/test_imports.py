@@ -303,7 +303,7 @@ def test_bad_records_of_perf(tmp_path: Path) -> None:
     assert "3 × bad-record, first at line 3: the line is not a record of the tracer that wrote the file." in done.stdout
     strict = command("analyze", path, "--strict")
     assert (strict.returncode, strict.stdout) == (1, "")
-    assert f"{path}:3: the line is no record" in strict.stderr
+    assert f"{path}:3: the line is not a record" in strict.stderr
 
 
 @pytest.mark.parametrize("name", ["giltracer.json", "gecko.json", "perf-py313.txt"])
