@@ -252,7 +252,7 @@ class Analysis:
         threads, causes = (columns[name].dictionary.to_pylist() for name in ("thread", "cause"))
         names = columns["holder"].dictionary.to_pylist()
         thread, cause = (numbers(columns[name].indices) for name in ("thread", "cause"))
-        order = np.lexsort((thread, cause))  # of one thread and cause together, the costliest holder first
+        order = np.lexsort((thread, cause)).astype(np.int32)  # of one thread and cause together, the costliest first
         thread, cause = thread[order], cause[order]
         holder = np.maximum(int64_values(columns["holder"].indices)[order], -1).astype(np.int32)
         duration, waits = (int64_values(columns[name])[order] for name in ("duration", "waits"))

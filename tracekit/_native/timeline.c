@@ -1446,6 +1446,8 @@ const tk_blame *tk_timeline_blame(tk_timeline *t, int64_t *count) {
 
 const tk_cause *tk_timeline_causes(tk_timeline *t, int64_t *count) {
     t->causes.count = 0;
+    free(t->blame.items); /* nobody needs both at once, and with many threads they are large */
+    memset(&t->blame, 0, sizeof t->blame);
     for (int32_t i = 0; i < t->thread_count; i++) {
         struct thread *state = &t->threads[i];
         if (state->scheduling)
