@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -216,6 +218,20 @@ def test_converted(name: str, ending: str, tmp_path: Path) -> None:
     assert after.blame.equals(before.blame)
 
 
+@pytest.mark.parametrize("ending", ["parquet", "trace.json", "log"])
+def test_json_is_read_once(ending: str, tmp_path: Path) -> None:
+    """From a pipe that has a name nothing can be read twice."""
+    pipe, out = tmp_path / "giltracer.json", tmp_path / f"out.{ending}"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes((IMPORTS / "giltracer.json").read_bytes()))
+    writer.start()
+    piped = command("convert", pipe, "-o", out)
+    writer.join()
+    assert piped.returncode == 0, piped.stderr
+    if ending != "trace.json":
+        assert tracekit.analyze(out).blame.equals(tracekit.analyze(IMPORTS / "giltracer.json").blame)
+
+
 def test_piped_and_compressed(imported: Path, tmp_path: Path) -> None:
     packed = gzip.compress(imported.read_bytes())
     piped = json.loads(command("analyze", "-", "--json", stdin=packed).stdout)
@@ -255,7 +271,7 @@ def as_perf(rows: list[Row], folder: Path) -> Path:
 
 
 @given(rows=schedules(), silent=st.sets(st.integers(0, 3)))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 def test_acquires_that_were_not_recorded(rows: list[Row], silent: set[int], tmp_path: Path) -> None:
     """Some threads' take_gil has no return probe. No order of events is invented that cannot have been."""
     told = [row for row in rows if row[2] != ACQUIRE or row[1] not in silent]
@@ -300,10 +316,10 @@ def test_bad_records_of_perf(tmp_path: Path) -> None:
     path.write_text(good + bad)
     done = command("analyze", path)
     assert done.returncode == 0
-    assert "3 × bad-record, first at line 3: the line is no record of the tracer that wrote the file." in done.stdout
+    assert "3 × bad-record, first at line 3: the line is not a record of the tracer that wrote the file." in done.stdout
     strict = command("analyze", path, "--strict")
     assert (strict.returncode, strict.stdout) == (1, "")
-    assert f"{path}:3: the line is no record" in strict.stderr
+    assert f"{path}:3: the line is not a record" in strict.stderr
 
 
 @pytest.mark.parametrize("name", ["giltracer.json", "gecko.json", "perf-py313.txt"])

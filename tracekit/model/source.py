@@ -230,6 +230,8 @@ class Source:
 
     def position(self) -> int | None:
         """Bytes of the file, as it lies on disk, that have been read; None for a pipe."""
+        if self._fd < 0:  # closed, so all of it
+            return self.size
         return None if self.size is None else os.lseek(self._fd, 0, os.SEEK_CUR)
 
     def close(self) -> None:
@@ -301,7 +303,7 @@ def _open(path: str) -> int:
     except OSError as error:
         raise SourceError(f"{path}: cannot be opened: {error.strerror}.", hint) from None
     except ValueError:
-        raise SourceError(f"{path!r}: is no file name.", hint) from None
+        raise SourceError(f"{path!r}: is not a file name.", hint) from None
     if stat.S_ISDIR(os.fstat(fd).st_mode):
         os.close(fd)
         raise SourceError(f"{path}: is a directory.", "Name the trace files in it.")

@@ -153,13 +153,15 @@ SENTENCES = {
     "bad-checks": "the third column, checks, is neither an integer nor `-`",
     "unknown-event": "the fourth column is none of ENTRY, ACQUIRE, RELEASE, BUSY, RETRY",
     "integer-range": "an integer is out of range (ticks, checks: 10^12 either way; time: 0 to 2^62)",
-    "bad-record": "the line is no record of the tracer that wrote the file",
+    "bad-record": "the line is not a record of the tracer that wrote the file",
 }
 STRICT_HINT = "Mend the line, or leave out --strict to count and skip bad lines."
 
 
 class EventStream(ABC):
     """One reading of a trace. Iterate it once, or `feed` a state machine with it; then the attributes are complete.
+
+    One that is `repeatable` has all of the trace in memory: it can be iterated again, closed or not.
 
     Attributes:
         path: as the user named it.
@@ -177,6 +179,8 @@ class EventStream(ABC):
             or the trace has no lines any more.
         strip_prefixes: folders to leave out of the names of files, the longest first.
     """
+
+    repeatable = False
 
     def __init__(self, path: str) -> None:
         self.path = path

@@ -8,12 +8,12 @@ from typing import Literal
 
 import numpy as np
 
-from tracekit.whatif.gate import SEEDS, Gate, Medians, judged, median_of
+from tracekit.whatif.gate import Gate, Medians, judged, median_of, replays
 from tracekit.whatif.learning import FEW
 from tracekit.whatif.parallel import without_gil
 from tracekit.whatif.programs import Programs, Script
 from tracekit.whatif.replaying import replay
-from tracekit.whatif.scenarios import Change, Cores, Interval, NoGil, Split, changed
+from tracekit.whatif.scenarios import Change, Cores, Interval, NoGil, Split, Together, changed
 from tracekit.whatif.threads import Threads
 from tracekit.words import whole_number
 
@@ -94,13 +94,12 @@ def predict(
             else "what threads that share memory cost each other there, no trace tells"
         )
     else:
-        runs = [replay(after, behaviour, seed) for seed in SEEDS]
+        runs = replays(after, behaviour)
         if programs.traced.stops < FEW <= min(run.stops for run in runs):
             return refused(change, _few_stops(programs.traced.stops))
         predicted = median_of(runs)
         moved = max(
-            _distance(predicted, median_of([replay(after, behaviour.slower(factor), SEEDS[0])]), matter)
-            for factor in WAKING
+            _distance(predicted, median_of([replay(after, behaviour.slower(factor), 1)]), matter) for factor in WAKING
         )
         if moved > UNSTEADY:
             return refused(
@@ -129,7 +128,8 @@ def predict(
 
 
 def _too_few_cores(change: Change, programs: Programs, cores: int | None) -> str | None:
-    if not isinstance(change, Interval) or change.ns >= SCHEDULER_SLICE or programs.interval < SCHEDULER_SLICE:
+    interval = change.interval if isinstance(change, Together) else change
+    if not isinstance(interval, Interval) or interval.ns >= SCHEDULER_SLICE or programs.interval < SCHEDULER_SLICE:
         return None
     durations = np.maximum(1, programs.traced.durations)
     away = np.array([int((rows[:, 1] - rows[:, 0]).sum()) for rows in programs.away])
