@@ -47,7 +47,8 @@ _EVENTS, _THREADS, _DEFINITIONS, _STARTS = 1, 2, 3, 4
 _RECORDS = {_EVENTS: _RECORD, _THREADS: _THREAD, _DEFINITIONS: _DEFINITION, _STARTS: _START}
 _CODE, _STACK, _REGION_NAME = 1, 2, 3
 _ENTRY, _RELEASE = 1, 3
-_NEW_THREAD, _NAME, _SYSTEM_NAME = 1, 2, 3
+_NEW_THREAD, _NAME, _SYSTEM_NAME, _RENAME = 1, 2, 3, 4
+_RENAME_BYTES = 104
 _CHECK = 8
 _ATTRIBUTE = 16
 _CPU, _STACKS, _LOCK, _UNLOCKS, _UNLOCKS_LATE, _REGION, _REGION_IS = 16, 17, 18, 19, 20, 21, 22
@@ -125,7 +126,7 @@ class RawRecording(EventStream):
         self._attributes = _Attributes(regions=not header["old_gil"])
         self._chunks = self._find_chunks()
         self._take_metadata()
-        self._name_threads()
+        self._renames = self._name_threads()
         self._name_regions(self._define())
         self._tell_stacks()
         self.starts = self._find_starts()
@@ -168,7 +169,7 @@ class RawRecording(EventStream):
         header = self.header
         text = self._bytes.at(self._metadata_at, int(header["metadata_bytes"])).decode("utf-8", "replace")
         for line in text.splitlines():
-            self.take_comment(f"# {line}", True, 0)
+            self.take_comment(f"# {line}", 0, 0)
         self.metadata["pid"] = str(header["pid"])
         if header["parent"]:
             self.metadata["forked-by"] = str(header["parent"])
@@ -185,8 +186,13 @@ class RawRecording(EventStream):
             if self._more is not None and self._more[f"stacks_{name}"]:
                 self.metadata[f"stacks-{name}"] = str(self._more[f"stacks_{name}"])
 
-    def _name_threads(self) -> None:
-        """Ids are the system's; where it used one again, the later threads' have a number behind it."""
+    def _name_threads(self) -> list[tuple[int, str, str]]:
+        """Ids are the system's; where it used one again, the later threads' have a number behind it.
+
+        Returns the renames: at what clock which thread got which name.
+        """
+        renames: list[tuple[int, str, str]] = []
+        system: dict[str, str] = {}
         uses: Counter[int] = Counter()
         current: dict[int, str] = {}
         early: dict[int, str] = {}
@@ -204,12 +210,21 @@ class RawRecording(EventStream):
                     uses[tid] += 1
                     current[tid] = self._numbers[number] = str(tid) if uses[tid] == 1 else f"{tid}-{uses[tid]}"
                     name = name or early.pop(tid, "")
-                if not name or (kind == _SYSTEM_NAME and current.get(tid) in self.names):
+                if not name:
                     continue
-                if tid in current:
-                    self.names[current[tid]] = name
-                else:
+                if kind == _SYSTEM_NAME:
+                    system[current.get(tid, "")] = name
+                elif tid not in current:
                     early[tid] = name
+                elif kind == _RENAME and current[tid] in self.names:
+                    clock = int.from_bytes(row["text"].tobytes()[_RENAME_BYTES:], "little")
+                    renames.append((clock, current[tid], name))
+                else:
+                    self.names[current[tid]] = name
+        for thread in self._numbers.values():
+            if thread in system:
+                self.names.setdefault(thread, system[thread])
+        return renames
 
     def _define(self) -> dict[int, str]:
         """Codes and stacks are numbered from 1, in their order. Returns the names that regions have, by number."""
@@ -279,12 +294,19 @@ class RawRecording(EventStream):
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         checks, first = 0, True
+        seq, renames = 0, self._renames[::-1]
         codes = np.full(len(self._numbers), -1, np.int64)
         for records, before in self._sorted():
             if first:
                 checks, first = before, False
+            while renames and renames[-1][0] < records["stamp"][-1] >> np.uint64(8):
+                clock, thread, name = renames.pop()
+                self.names.take(seq + int(np.searchsorted(records["stamp"] >> np.uint64(8), clock)), thread, name)
+            seq += len(records)
             batch, checks = self._batch(records, checks, codes)
             yield with_attributes(batch, self._attributes.columns(records))
+        for _, thread, name in reversed(renames):
+            self.names.take(seq, thread, name)
 
     def _sorted(self) -> Iterator[tuple[Record, int]]:
         """The events by time, in pieces, each with the checks before its chunk.

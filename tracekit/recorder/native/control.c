@@ -161,6 +161,7 @@ static int in_ring;
 static void end_file(void) {
     if (!pthread_mutex_lock(tk_the_gil.guard)) {
         tk_regions_define();
+        tk_threads_end();
         pthread_mutex_unlock(tk_the_gil.guard);
     }
     change(tk_the_gil.on & ~TK_WRITING);
@@ -263,6 +264,7 @@ void tk_record_halt(void) {
         if (tk_the_gil.holder)
             tk_event(tk_the_gil.holder, TK_RELEASE, tk_now(), TK_NO_TICKS);
         tk_regions_define();
+        tk_threads_end();
         TK_STORE(tk_the_gil.on, tk_the_gil.on & ~TK_WRITING);
         tk_raw_close(1);
     }

@@ -8,6 +8,7 @@ void tk_threads_prepare(void);
 void tk_threads_anew(void);
 void tk_thread_begin(tk_thread *self);
 void tk_thread_number(tk_thread *self);
+void tk_threads_end(void);
 void tk_thread_tell(const tk_thread *self);
 
 #endif
