@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import codecs
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
@@ -21,13 +22,18 @@ def write(trace: TableStream, out: BinaryIO) -> None:
 
 def write_events(header: Header, batches: Iterable[pa.RecordBatch], out: BinaryIO) -> None:
     """batches: of the table `events`, or of a stream."""
+    begun = False
     for line in comments(header):
         out.write(f"# {line}\n".encode())
+        begun = True
     renames, done, seq = header.names.renames, 0, 0
     for batch in batches:
-        text, seq = event_lines(batch), seq + batch.num_rows
+        lines, seq = event_lines(batch), seq + batch.num_rows
+        if not begun and lines.startswith(codecs.BOM_UTF8):
+            out.write(codecs.BOM_UTF8)  # or the thread's id would lose its own, as the file's
+        begun = begun or bool(lines)
         here = bisect.bisect_left(renames, seq, done, key=lambda renamed: renamed[0])
-        out.write(_with_renames(text, seq - batch.num_rows, renames[done:here]) if here > done else text)
+        out.write(_with_renames(lines, seq - batch.num_rows, renames[done:here]) if here > done else lines)
         done = here
     for _, thread, name in renames[done:]:
         out.write(f"# thread: {thread} = {name}\n".encode())
