@@ -45,8 +45,8 @@ time.sleep(0)
 
 @every_interpreter
 def test_each_has_a_trace_of_its_own(python: str, tmp_path: Path) -> None:
-    version = subprocess.check_output([python, "-c", "import sys; print(*sys.version_info[:2])"], text=True)
-    major, minor = map(int, version.split())
+    numbers = "import sys; print('%d %d' % sys.version_info[:2])"
+    major, minor = map(int, subprocess.check_output([python, "-c", numbers], text=True).split())
     if (major, minor) < (3, 12):
         pytest.skip("all interpreters share the GIL there")
     done = record(tmp_path, script(tmp_path, PROGRAM), options=["--python", python])
