@@ -1,7 +1,7 @@
 """What recording costs servers and programs that fork: python benchmarks/programs.py [--runs 5] [--requests 2000]
 
-Each figure is the median over servers, or programs, of their own, recorded and not in turns. CPU time is that of all the
-server's processes, as the kernel counts it, from the first of these requests to the last.
+Each figure is the median over servers, or programs, of their own, recorded and not in turns. CPU time is that of all
+the server's processes, as the kernel counts it, from the first of these requests to the last.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ void tk_room_forked(tk_room *room) {
     memset(&room->device, 0, sizeof *room - offsetof(tk_room, device));
 }
 
-/* Where the file is now: whoever moved it, or a folder above it, moved what is mapped. */
+/* The file's present path: it, or a folder above it, may have been moved while mapped. */
 static int find_again(tk_room *room) {
     FILE *maps = fopen("/proc/self/maps", "re");
     char line[sizeof room->path + 256];
