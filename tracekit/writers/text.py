@@ -5,14 +5,19 @@ from __future__ import annotations
 import bisect
 import codecs
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 
 from tracekit.model.attributes import FIELDS
 from tracekit.model.header import Header
 from tracekit.writers.lines import join, texts, word
-from tracekit.writers.tablestream import TableStream
+
+if TYPE_CHECKING:
+    from tracekit.writers.tablestream import TableStream
+
+_FEW = 2000
+"""So many rows take less time than to import Arrow's compute functions."""
 
 
 def write(trace: TableStream, out: BinaryIO) -> None:
@@ -63,6 +68,8 @@ def comments(header: Header) -> Iterator[str]:
 
 def event_lines(batch: pa.RecordBatch) -> bytes:
     """Events of the table `events` as text."""
+    if batch.num_rows <= _FEW:
+        return _few_lines(batch)
     import pyarrow.compute as pc
 
     columns = [texts(batch.column(name)) for name in ("thread", "ticks", "checks", "event", "time")]
@@ -75,3 +82,20 @@ def event_lines(batch: pa.RecordBatch) -> bytes:
     # A time may be missing, and attributes.
     lines = pc.binary_join_element_wise(*columns, word(" "), null_handling="skip")
     return join([lines, "\n"])
+
+
+def _few_lines(batch: pa.RecordBatch) -> bytes:
+    """The same without Arrow's compute functions."""
+    columns: list[list[str | None]] = []
+    told = [name for name in FIELDS if name in batch.schema.names]
+    for name in ("thread", "ticks", "checks", "event", "time", *told):
+        before = f"{name}=" if name in FIELDS else ""
+        null = "-" if name in ("ticks", "checks") else None
+        values = batch.column(name).to_pylist()
+        columns.append([null if value is None else before + _word(value) for value in values])
+    rows = zip(*columns, strict=True)
+    return "".join(" ".join(word for word in row if word is not None) + "\n" for row in rows).encode()
+
+
+def _word(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
