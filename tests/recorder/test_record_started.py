@@ -151,7 +151,7 @@ for _ in range(2): subprocess.check_call([sys.executable, "-c", "pass"], env=env
 subprocess.check_call([sys.executable, "-V"], env=environment, stdout=subprocess.DEVNULL)
 subprocess.check_call(["true"])
 os.system("A=1 exec %s -I -c pass | cat" % sys.executable)
-subprocess.check_call("false && python3 -I -c pass; if true; then python3 -E x.py; fi; true", shell=True)
+subprocess.check_call("false && python3 -I -c pass; if true; then python3 -E -c pass; fi", shell=True)
 """
     done = record(tmp_path, script(tmp_path, text))
     name = Path(sys.executable).name
