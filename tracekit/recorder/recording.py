@@ -61,7 +61,8 @@ def trace_writer(trace: Path) -> Writer | FolderWriter:
 class Processes:
     """What became of the recordings of a program's processes.
 
-    written: the first process' trace, then the others'. running: raw recordings of processes that still run.
+    written: the first process' trace, then the others' and those of other interpreters. running: raw recordings of
+    processes that still run.
     missing: Pythons that were started and not recorded, `2 x python -I`.
     """
 
@@ -120,7 +121,10 @@ def write_recordings(trace: Path) -> Processes:
         )
     others = beside(trace, own.session) if own else []
     missing = not_recorded([own, *others], _reasons(trace)) if own else []
-    about = {"processes": str(len(others) + 1)} if others else {}
+    processes = sum(not part.of_interpreter for part in others)
+    about = {"processes": str(processes + 1)} if processes else {}
+    if processes < len(others):
+        about["interpreters"] = str(len(others) - processes)
     if missing:
         about["not-recorded"] = ", ".join(missing)
     writer = trace_writer(trace)
