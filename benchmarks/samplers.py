@@ -2,13 +2,14 @@
 
     python benchmarks/samplers.py [--python EXE] [--seconds 2] [--only NAME]
 
-py-spy (`pip install py-spy`) samples stacks from outside and can tell which thread has the GIL (`--gil`), with C functions
-too (`--native`). Python 3.15's `profiling.sampling --mode gil` is the same in the standard library; it is run where
-`--python` has it. giltracer gets its data from perf's probes on take_gil and drop_gil, which need root and an interpreter
-with symbols; they are recorded where `perf probe --list` has them (docs/viewers.md says how to set them). Each program
-(tests/recorder/programs/guilty.py) marks the line that keeps the GIL while another thread, `victim`, waits: told is the
-share of each tool's time that is on such a line. The cost is the CPU time of the program and the tool against the
-program alone, in the same seconds.
+py-spy (`pip install py-spy`) samples stacks from outside and can tell which thread has the GIL (`--gil`), with C
+functions too (`--native`). Python 3.15's `profiling.sampling --mode gil` is the same in the standard library; it is run
+where `--python` has it. giltracer gets its data from perf's probes on take_gil and drop_gil, which need root and an
+interpreter with symbols; they are recorded where `perf probe --list` has them (docs/viewers.md says how to set them).
+
+Each program (tests/recorder/programs/guilty.py) marks the line that keeps the GIL while another thread, `victim`,
+waits: told is the share of each tool's time that is on such a line. The cost is the CPU time of program and tool
+against the program alone, in the same seconds.
 """
 
 from __future__ import annotations
