@@ -162,8 +162,8 @@ def say_error(error: TracekitError) -> None:
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C. Of KeyboardInterrupt itself Python notes where it left code that a module in C ran, and in the end dies of
-    the signal, whatever the exit code."""
+    """Ctrl-C. Of KeyboardInterrupt itself Python notes where it left code that a module in C ran, and in the end
+    dies of the signal, whatever the exit code."""
 
 
 class Terminated(KeyboardInterrupt):
