@@ -136,7 +136,7 @@ def _table(scenario: Prediction) -> RenderableType:
         table.add_column(column, justify="right")
     shown = sorted(scenario.threads, key=_size, reverse=True)[:THREADS_SHOWN]
     for row in shown:
-        label = row.thread if row.name in (None, row.thread) else f"{row.thread} ({row.name})"
+        label = row.thread if row.name in (None, row.thread) else f"{row.name} ({row.thread})"
         cells = [
             text
             for told in (

@@ -27,9 +27,9 @@ from tracekit.words import printable
 
 THEMES = ("auto", "light", "dark")
 SCRIPTS = (
-    "words", "dom", "columns", "bins", "model", "view", "lanes", "raster", "hover", "marks", "story", "overview",
-    "gestures", "toolbar", "header", "labels", "drawing", "selection", "panel", "notes", "timeline", "link",
-    "utilisation", "figures", "causes", "flame", "tables", "glossary", "keys", "verdict", "comparison", "main",
+    "words", "dom", "columns", "bins", "model", "view", "lanes", "raster", "hover", "marks", "story", "steps",
+    "utilisation", "figures", "verdict", "causes", "flame", "overview", "gestures", "toolbar", "header", "labels",
+    "drawing", "selection", "panel", "notes", "timeline", "link", "tables", "glossary", "keys", "comparison", "main",
 )  # fmt: skip
 """The script's files, each after those which it imports."""
 FLAME_SCRIPTS = ("words", "dom", "flame", "flamepage")

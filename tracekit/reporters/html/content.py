@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tracekit.analysis import Analysis
-from tracekit.analyzers import ANALYZERS, COLLECTED
+from tracekit.analyzers import ANALYZERS, COLLECTED, convoys
 from tracekit.comparison import Comparison
 from tracekit.figures.content import CAUSES, CONTENTS, THREADS_SHOWN, Drawing, causes
 from tracekit.model import schemas
@@ -27,6 +27,7 @@ _FIRST = (*_THREADS, "name", "held", "waited", "duration")
 def content(analysis: Analysis) -> dict[str, Any]:
     """Everything that the page shows of this trace."""
     spans = {kind: _spans(analysis, kind) for kind in COLLECTED}
+    places = lines.Places(analysis)
     return {
         "path": printable(analysis.path),
         "name": printable(Path(analysis.path).name),
@@ -42,10 +43,11 @@ def content(analysis: Analysis) -> dict[str, Any]:
             (row["waiters"] for row in analysis.tables["waiting"].to_pylist() if row["duration"]), default=0
         ),
         "causes": _causes(analysis),
-        "lines": lines.content(analysis),
+        "lines": lines.content(analysis, places),
         "findings": _findings(analysis, spans),
         "healthy": None if analysis.findings else healthy(analysis),
         "kinds": {kind: {"label": analyzer.words, "colour": analyzer.colour} for kind, analyzer in ANALYZERS.items()},
+        "convoysListed": vars(analysis.totals.found[convoys.KIND]),
         "found": {kind: total.count for kind, total in analysis.totals.found.items()},
         "bands": sorted((span for kind in spans for span in spans[kind]), key=lambda span: span["begin"]),
         "complete": _completeness(analysis),
@@ -61,7 +63,7 @@ def content(analysis: Analysis) -> dict[str, Any]:
             }
             for name, drawing in CONTENTS.items()
         ],
-        "picture": payload.picture(analysis.picture),
+        "picture": payload.picture(analysis, places),
     }
 
 

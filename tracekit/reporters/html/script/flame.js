@@ -87,8 +87,7 @@ export class FlameGraph {
 }
 
 /** The costliest lines as a table. */
-export function linesTable(model) {
-  const { lines, unit } = { lines: model.about.lines, unit: model.unit };
+export function linesTable(lines, unit) {
   const body = el("tbody");
   const place = (words) => (words ? [words[0], el("small", { title: words[1] }, ` ${words[1].split("/").at(-1)}`)] : el("span", { class: "quiet" }, "unknown"));
   const fill = (most) => body.replaceChildren(...lines.rows.slice(0, most).map(([holder, waiter, cause, length, waits]) => el("tr", {}, el("td", {}, duration(length, unit)), el("td", {}, percent(length / lines.whole)), el("td", { class: "text" }, place(holder)), el("td", { class: "text" }, place(waiter)), el("td", { class: "text" }, cause), el("td", {}, integer(waits)))));

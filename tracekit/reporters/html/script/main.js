@@ -74,7 +74,7 @@ class Page {
         view.use(CLOCK);
       }
     }
-    this.timelines = models.map((model, i) => new Timeline(model, this.views[i], (text) => this.announce(text)));
+    this.timelines = models.map((model, i) => new Timeline(model, this.views[i], this.glossary, (text) => this.announce(text)));
     this.timelines.forEach((timeline, i) => { timeline.onchange = () => this.changed(i); });
     this.linked = this.alike;
   }
@@ -241,7 +241,7 @@ class Page {
     return known.map(([model, i]) => {
       const graph = new FlameGraph(model.about.lines, model.unit);
       this.graphs.push(graph);
-      return el("div", { class: "lines" }, this.several ? el("h3", {}, this.badge(i), model.about.name) : null, linesTable(model), graph.element);
+      return el("div", { class: "lines" }, this.several ? el("h3", {}, this.badge(i), model.about.name) : null, linesTable(model.about.lines, model.unit), graph.element);
     });
   }
 

@@ -31,9 +31,10 @@ export function firstAxis(model) {
 }
 
 export class Timeline {
-  constructor(model, view, announce) {
+  constructor(model, view, glossary, announce) {
     this.model = model;
     this.view = view;
+    this.glossary = glossary;
     this.announce = announce;
     this.list = new LaneList(model.lanes);
     this.marked = null;
