@@ -196,3 +196,42 @@ print([one["blocking_releases"] for one in tracekit.counters() if "p-" in one["n
     total = sum(map(int, lines[-1].strip("[]").split(",")))
     assert f'python_gil_blocking_releases_total{{threads="na\\"p-*"}} {total}' in lines
     assert "# TYPE python_gil_held_seconds_total counter" in lines
+
+
+@pytest.mark.slow
+def test_a_ring_stays_as_long_as_it_was_and_knows_whose_its_events_are(tmp_path: Path) -> None:
+    """As threads come and go, and as requests do: the numbers of what it has no event of any more are used again."""
+    out = run(
+        tmp_path,
+        """
+import glob, os, threading, time, tracekit
+flight = tracekit.flight("f-{n}.log", max_size="512K")
+def start(number):
+    with tracekit.region(f"job {number // 1000}"): time.sleep(0)
+def threads(first, end):
+    for number in range(first, end):
+        thread = threading.Thread(target=start, args=(number,), name=f"worker-{number}"); thread.start(); thread.join()
+ring, = glob.glob(".*ring*")
+threads(0, 12000)
+size = os.path.getsize(ring)
+threads(12000, 18000)
+print(os.path.getsize(ring) - size)
+for number in range(70000):
+    with tracekit.region("GET /"): pass
+with tracekit.region("a last one"): time.sleep(0.001)
+threads(18000, 18100)
+with tracekit.region("open yet"):
+    time.sleep(0.001)
+    flight.snapshot()
+""",
+    )
+    assert out == "0\n"
+    trace = good(tmp_path / "f-1.log", cut=True)
+    workers = {row["thread"]: row["name"] for row in trace.threads.to_pylist() if row["name"].startswith("worker-")}
+    assert {f"worker-{number}" for number in range(18000, 18100)} <= set(workers.values())
+    assert len(workers) == len(set(workers.values()))
+    called = {row["region"]: row["name"] for row in trace.regions.to_pylist()}
+    assert {"a last one", "open yet", "job 18"} <= set(called.values())
+    for row in trace.events.to_pylist():
+        if row["thread"] in workers and row["region"] is not None:
+            assert called[row["region"]] == f"job {int(workers[row['thread']].removeprefix('worker-')) // 1000}"

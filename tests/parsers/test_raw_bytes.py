@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 import tracekit
+from tracekit.model.definitions import REGION_LIMIT
 from tracekit.model.source import Source
 from tracekit.parsers import raw
 from tracekit.parsers.raw import RawRecording
 
 HEADER, CHUNK = 1 << 16, 1 << 12
 ENTRY, ACQUIRE, RELEASE, BUSY, RETRY, CHECK = 1, 2, 3, 4, 5, 8
-CPU, STACKS, LOCK, UNLOCKS, UNLOCKS_LATE, REGION = range(16, 22)
+CPU, STACKS, LOCK, UNLOCKS, UNLOCKS_LATE, REGION, REGION_IS = range(16, 23)
 EVENTS, THREADS, DEFINITIONS, STARTS = 1, 2, 3, 4
 NEW, NAME, SYSTEM_NAME = 1, 2, 3
 NO_TICKS = -(2**31)
@@ -50,16 +51,21 @@ def stack(parent: int, of: int, line: int) -> bytes:
     return struct.pack("<IIII", 2, parent, of, line)
 
 
-def region(number: int, name: str) -> bytes:
+def name_of_regions(number: int, name: str) -> bytes:
     return struct.pack("<IIII", 3, number, len(name), 0) + padded(name.encode())
+
+
+def region_is(region: int, name: int) -> bytes:
+    return struct.pack("<QIi", region << 8 | REGION_IS, name, 0)
 
 
 SIZES = {EVENTS: 16, THREADS: 128, DEFINITIONS: 16, STARTS: 256}
 
 
-def chunk(kind: int, *records: bytes, order: int = 0, checks: int = 0) -> bytes:
+def chunk(kind: int, *records: bytes, order: int = 0, checks: int = 0, regions_named: int = 0) -> bytes:
     content = b"".join(records)
-    head = struct.pack("<IIQQQ", kind, 0, order, checks, len(content) // SIZES.get(kind, 16)) + bytes(32)
+    head = struct.pack("<IIQQQ", kind, 0, order, checks, len(content) // SIZES.get(kind, 16))
+    head += struct.pack("<QQ16x", 0, regions_named)
     return (head + content).ljust(CHUNK, b"\0")
 
 
@@ -221,8 +227,8 @@ def test_the_most_checks_are_read(tmp_path: Path) -> None:
 
 def test_definitions_are_numbered_in_their_order(tmp_path: Path) -> None:
     told = [
-        code(3, "main", "/a.py"), stack(0, 1, 5), region(7, "GET /"), code(9, "Größe", "/b/c d.py"), stack(1, 2, 11),
-        stack(9, 1, 1),
+        code(3, "main", "/a.py"), stack(0, 1, 5), name_of_regions(0, "other"), code(9, "Größe", "/b/c d.py"),
+        stack(1, 2, 11), stack(9, 1, 1),
     ]  # fmt: skip
     path = recording(
         tmp_path / "t.raw", chunk(THREADS, thread(0, 70)), chunk(DEFINITIONS, *told[:3]),
@@ -233,9 +239,32 @@ def test_definitions_are_numbered_in_their_order(tmp_path: Path) -> None:
         (row["stack"], row["parent"], row["function"], row["file"], row["first_line"], row["line"])
         for row in trace.stacks.to_pylist()
     ] == [(1, None, "main", "/a.py", 3, 5), (2, 1, "Größe", "/b/c d.py", 9, 11)]
-    assert [(row["region"], row["name"]) for row in trace.regions.to_pylist()] == [(7, "GET /")]
     (found,) = trace.summary
     assert (found.code, found.count, found.first_line) == ("bad-definition", 1, None)  # its parent comes later
+
+
+def test_regions_are_named_where_they_end(tmp_path: Path) -> None:
+    """The last that is told counts; of an unknown name it is nothing."""
+    names = name_of_regions(1, "GET /"), name_of_regions(2, "(no route)"), name_of_regions(0, "other")
+    events = [*HOLD, region_is(7, 2), region_is(9, 3), region_is(3, 0), region_is(7, 1)]
+    chunks = chunk(THREADS, thread(0, 70)), chunk(DEFINITIONS, *names), chunk(EVENTS, *events, regions_named=4)
+    trace = tracekit.read(recording(tmp_path / "t.raw", *chunks))
+    assert [(row["region"], row["name"]) for row in trace.regions.to_pylist()] == [(3, "other"), (7, "GET /")]
+    assert trace.events.num_rows == 3
+    assert not trace.summary
+
+
+def test_of_too_many_regions_the_newest_are_named(tmp_path: Path) -> None:
+    many = REGION_LIMIT + 2
+    events = [*HOLD, *(region_is(1 + number, 1) for number in range(many))]
+    size = 1 << 21
+    chunks = [chunk(THREADS, thread(0, 70)), chunk(DEFINITIONS, name_of_regions(1, "GET /"))]
+    chunks.append(chunk(EVENTS, *events, regions_named=many))
+    path = recording(tmp_path / "t.raw", *(one.ljust(size, b"\0") for one in chunks), chunk_bytes=size)
+    trace = tracekit.read(path)
+    assert trace.regions.column("region").to_pylist() == list(range(3, many + 1))
+    (found,) = trace.summary
+    assert (found.code, found.count) == ("too-many-definitions", 2)
 
 
 def test_what_a_program_started_is_known(tmp_path: Path) -> None:

@@ -15,22 +15,23 @@ from tests.conftest import ROOT
 from tracekit import _native
 from tracekit.model.attributes import FIELDS, SPARSE
 from tracekit.model.stream import ACQUIRE, BUSY, ENTRY, RELEASE, RETRY
-from tracekit.whatif import _programs, arrivals, events_of, native, observing
+from tracekit.whatif import arrivals, native, observing
 from tracekit.whatif.observing import Events, Observed
+from tracekit.whatif.preparing import events_of, learned
 from tracekit.whatif.programs import GOES_ON, NONE, Programs
 
 US = 1000
 CPU, LOCK, UNLOCKS = (list(FIELDS).index(key) for key in ("cpu", "lock", "unlocks"))
 
 
-def learned(folder: Path, rows: str) -> Programs:
+def learned_from(folder: Path, rows: str) -> Programs:
     """Of rows of a thread, an event, a time in us, and attributes."""
     path = folder / "trace.log"
     lines = [line.split(maxsplit=3) for line in rows.strip().splitlines()]
     path.write_text("".join(f"{t} - 0 {event} {int(time) * US} {' '.join(rest)}\n" for t, event, time, *rest in lines))
     trace = tracekit.read(path)
     assert not trace.summary
-    return _programs(trace, trace.threads.num_rows)
+    return learned(trace)
 
 
 @st.composite
@@ -78,7 +79,7 @@ def test_native_observation_is_the_plain_one(events: Events) -> None:
 @pytest.mark.parametrize("name", ["queue", "echo_closed", "cpu2", "longhold"])
 def test_native_observation_of_recordings(name: str) -> None:
     trace = tracekit.read(ROOT / f"tests/data/whatif/{name}.log.gz")
-    events = events_of(trace, trace.threads.num_rows)
+    events = events_of(trace)
     plain, fast = observing.observe(events), native.observe(events)
     for field in fields(Observed):
         assert np.array_equal(getattr(plain, field.name), getattr(fast, field.name)), field.name
@@ -104,7 +105,7 @@ b RELEASE 1300 unlocks=7
 
 def test_a_waiter_needs_the_work_done_until_the_unlock(tmp_path: Path) -> None:
     """It is as long before the ENTRY as a sleeper takes to run, which is 40 us here."""
-    script = learned(tmp_path, UNLOCKED_WITHIN_A_HOLD).script
+    script = learned_from(tmp_path, UNLOCKED_WITHIN_A_HOLD).script
     assert script.first.tolist() == [0, 2, 5]
     assert (script.work // US).tolist() == [9, 10, 439, 561, 99]
     assert script.needs.tolist() == [2, NONE, NONE, NONE, NONE]
@@ -133,7 +134,7 @@ a RELEASE 610 lock=7
 
 
 def test_the_last_that_unlocked_it_is_needed_and_an_unknown_one_is_counted(tmp_path: Path) -> None:
-    programs = learned(tmp_path, UNLOCKED_BEFORE)
+    programs = learned_from(tmp_path, UNLOCKED_BEFORE)
     assert programs.script.first.tolist() == [0, 3, 4, 5]
     assert programs.script.needs.tolist() == [3, NONE, NONE, NONE, NONE]
     assert programs.script.outside[0] == (300 - 30) * US
@@ -148,18 +149,18 @@ def test_nobody_races_with_the_only_thread(second_begins: int, race: bool, tmp_p
     main += [(10 + 100 * call + 80, "a RELEASE") for call in range(40)]
     other = [(second_begins + 80 + 2 * at, f"b {event}") for at, event in enumerate(("ENTRY", "ACQUIRE", "RELEASE"))]
     rows = "\n".join(f"{what} {time}" for time, what in sorted(main + other))
-    assert arrivals.races(learned(tmp_path, rows), 0) == race
+    assert arrivals.races(learned_from(tmp_path, rows), 0) == race
 
 
 def test_a_wait_for_a_lock_is_no_forced_release(tmp_path: Path) -> None:
     rows = UNLOCKED_BEFORE.replace("a RELEASE 10", "a RELEASE 10 cpu=9000")
     path = tmp_path / "trace.log"
-    learned(tmp_path, rows)
+    learned_from(tmp_path, rows)
     text = path.read_text().splitlines()
     path.write_text(
         "\n".join(line.replace(" - 0 ", " - 1 ") if place >= 2 else line for place, line in enumerate(text))
     )
-    programs = _programs(tracekit.read(path), 3)
+    programs = learned(tracekit.read(path))
     assert programs.stops.tolist() == [0, 0, 0]
     assert programs.script.needs[0] == 3
 
@@ -181,7 +182,7 @@ def test_late_answers_of_a_thread_that_did_not_run_tell_of_no_c_code(tmp_path: P
     path = tmp_path / "trace.log"
     for cpu, atomic in (("", True), ("cpu=6900000", True), ("cpu=5000000", False)):
         path.write_text(rows(cpu))
-        programs = _programs(tracekit.read(path), 2)
+        programs = learned(tracekit.read(path))
         assert programs.stops.tolist() == [6, 0]
         assert programs.script.atomic.tolist() == [atomic, False]
         assert np.allclose(programs.behaviour.answers[0], 2_000_000, atol=1000)

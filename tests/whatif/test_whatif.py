@@ -15,6 +15,7 @@ import pytest
 import tracekit
 from tests.conftest import ROOT
 from tracekit.errors import OptionError
+from tracekit.whatif.ladder import ladder
 from tracekit.whatif.prediction import Outcome, Prediction
 
 DATA = ROOT / "tests" / "data" / "whatif"
@@ -150,6 +151,28 @@ def test_standard_scenarios() -> None:
     assert names == [
         "interval 0.1 ms", "interval 0.5 ms", "interval 20 ms", f"move {hog}", f"split {hog}", "cores 1", "no gil",
     ]  # fmt: skip
+
+
+def test_a_ladder_has_a_prediction_for_each_interval_and_each_hog() -> None:
+    trace = trace_of("echo_closed")
+    found = ladder(trace, (500_000, 20_000_000))
+    (hog,) = found.hogs
+    assert trace.to_pandas("threads").set_index("thread").name[hog] == "spinner"
+    assert list(found.rungs) == [(500_000, None), (500_000, hog), (20_000_000, None), (20_000_000, hog)]
+    assert found.rungs[500_000, None] == tracekit.what_if(trace, interval=0.0005).scenarios[0]
+    assert found.interval == 5_000_000
+    share = {
+        rung: next(t.after.waited / t.after.duration for t in told.threads if t.name == "server")
+        for rung, told in found.rungs.items()
+    }
+    assert share[500_000, None] < share[20_000_000, None] - 0.2
+    assert share[20_000_000, hog] < 0.02
+
+
+def test_nothing_stands_on_the_ladder_of_a_trace_that_cannot_be_replayed() -> None:
+    found = ladder(trace_of("prodcons"))
+    assert "waits for other threads" in (found.gate.reason or "")
+    assert (found.interval, found.hogs, found.rungs) == (None, (), {})
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,10 @@ import tracekit
 from tests.conftest import GOLDEN, ROOT, SAMPLES, trace_file
 from tests.strategies import attributed, texts
 from tracekit.cli import app
+from tracekit.files import beside
 from tracekit.model import schemas
 from tracekit.reporters.json import as_dict
 from tracekit.writers import WRITERS, FolderWriter, writer_for
-from tracekit.writers.files import beside
 from tracekit.writers.tablestream import TableStream
 
 OUTS = ["t.log", "t.parquet", "t.events.parquet", "t.arrow", "t.csv", "t.jsonl"]

@@ -85,7 +85,7 @@ def write(text: str, output: Path | None, traces: Sequence[str]) -> None:
         with standard_output():
             sys.stdout.write(text)
         return
-    from tracekit.writers.files import beside
+    from tracekit.files import beside
 
     with beside(output, traces) as file:
         file.write_text(text, encoding="utf-8")

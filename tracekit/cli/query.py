@@ -24,9 +24,9 @@ from tracekit.cli.common import (
     write,
 )
 from tracekit.errors import OptionError
+from tracekit.files import beside
 from tracekit.querying import open_database, tables_of
 from tracekit.sql import Database
-from tracekit.writers.files import beside
 from tracekit.writers.rows import ROW_FORMATS
 
 FORMATS = ("table", *ROW_FORMATS)

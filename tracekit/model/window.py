@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +14,8 @@ from tracekit.errors import NoEventsError, OptionError
 from tracekit.model.arrays import NULL, int64_values
 from tracekit.model.rows import Faults
 from tracekit.model.stream import TIME_LIMIT, EventStream
-from tracekit.words import NS_IN, duration
+from tracekit.words import duration, duration_in_ns
 
-_MOMENT = re.compile(r"(\d{1,19}(?:\.\d{1,9})?)\s*(ns|us|µs|ms|s)?", re.ASCII)
 _HINT = "Write e.g. 1.5s or 200ms, counted from the trace's first event; 20000 of a trace that counts ticks."
 
 
@@ -68,12 +66,8 @@ def _moment(name: str, told: str | int | None) -> Moment | None:
     unit = None
     value = -1
     if isinstance(told, str):
-        found = _MOMENT.fullmatch(told.strip())
-        if found and found[2]:
-            whole, _, part = found[1].partition(".")
-            value, unit = int(whole) * NS_IN[found[2]] + int(part.ljust(9, "0") or 0) * NS_IN[found[2]] // 10**9, "ns"
-        elif found and "." not in found[1]:
-            value, unit = int(found[1]), "ticks"
+        ns = duration_in_ns(told)
+        value, unit = -1 if ns is None else ns, "ticks" if told.strip().isdigit() else "ns"
     elif not isinstance(told, bool):
         value = told
     if not 0 <= value <= TIME_LIMIT:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from tracekit.errors import SourceError
 from tracekit.model.arrays import categories, optional_integers, strings
 from tracekit.model.attributes import BELONGS, FIELDS, LEAST, SPARSE, columns, with_attributes
-from tracekit.model.definitions import Code, code_words, region_words
+from tracekit.model.definitions import REGION_LIMIT, Code, code_words, region_words
 from tracekit.model.source import Source
 from tracekit.model.stream import BATCH_SCHEMA, EVENTS, THREAD_LIMIT, EventStream, event_column
 from tracekit.words import at_line
@@ -34,8 +34,11 @@ _HEADER_2 = np.dtype(
     [("first", _HEADER), ("stacks_lost", "<u8"), ("stacks_cut", "<u8"), ("stacks_missed", "<u8"), ("unused", "<u8", 5)]
 )
 _CHUNK = np.dtype(
-    [("kind", "<u4"), ("padding", "<u4"), ("order", "<u8"), ("checks", "<u8"), ("count", "<u8"), ("unused", "<u8", 4)]
-)
+    [
+        ("kind", "<u4"), ("padding", "<u4"), ("order", "<u8"), ("checks", "<u8"), ("count", "<u8"),
+        ("attributes", "<u8"), ("regions_named", "<u8"), ("unused", "<u8", 2),
+    ]
+)  # fmt: skip
 _RECORD = np.dtype([("stamp", "<u8"), ("thread", "<u4"), ("ticks", "<i4")])
 _THREAD = np.dtype([("kind", "<u4"), ("thread", "<u4"), ("tid", "<u4"), ("length", "<u4"), ("text", "V112")])
 _DEFINITION = np.dtype([("kind", "<u4"), ("first", "<u4"), ("second", "<u4"), ("third", "<u4")])
@@ -47,7 +50,7 @@ _ENTRY, _RELEASE = 1, 3
 _NEW_THREAD, _NAME, _SYSTEM_NAME = 1, 2, 3
 _CHECK = 8
 _ATTRIBUTE = 16
-_CPU, _STACKS, _LOCK, _UNLOCKS, _UNLOCKS_LATE, _REGION = 16, 17, 18, 19, 20, 21
+_CPU, _STACKS, _LOCK, _UNLOCKS, _UNLOCKS_LATE, _REGION, _REGION_IS = 16, 17, 18, 19, 20, 21, 22
 """Attributes belong to the event before them; their value stands where that has its clock, a second one in `ticks`."""
 _LATE = (_LOCK, _UNLOCKS_LATE)
 """These belong to their thread's last RELEASE: they are told when it has begun to wait, or when it ends."""
@@ -123,7 +126,7 @@ class RawRecording(EventStream):
         self._chunks = self._find_chunks()
         self._take_metadata()
         self._name_threads()
-        self._define()
+        self._name_regions(self._define())
         self._tell_stacks()
         self.starts = self._find_starts()
         """What the process and those that it forked have started by exec: pid, path and arguments."""
@@ -208,9 +211,10 @@ class RawRecording(EventStream):
                 else:
                     early[tid] = name
 
-    def _define(self) -> None:
-        """Codes and stacks are numbered from 1, in their order."""
+    def _define(self) -> dict[int, str]:
+        """Codes and stacks are numbered from 1, in their order. Returns the names that regions have, by number."""
         codes = stacks = 0
+        names: dict[int, str] = {}
         for start, head in self._chunks:
             if head["kind"] != _DEFINITIONS:
                 continue
@@ -230,13 +234,26 @@ class RawRecording(EventStream):
                     self._take_definition("code", f"{codes} = {code_words(code)}")
                     place = -(-end // rows.itemsize) * rows.itemsize
                 elif kind == _REGION_NAME and function <= len(content):
-                    name = content[place:function].decode("utf-8", "replace") or "?"
-                    self._take_definition("region", f"{first} = {region_words(name)}")
+                    names[first] = content[place:function].decode("utf-8", "replace") or "?"
                     place = -(-function // rows.itemsize) * rows.itemsize
                 elif self.truncated:
-                    return
+                    return names
                 else:
                     raise self._damaged("it has a definition that there is not")
+        return names
+
+    def _name_regions(self, names: dict[int, str]) -> None:
+        """Told where regions end, so that a ring forgets it with their events. Of too many the newest are kept."""
+        called: dict[int, int] = {}
+        for start, head in self._chunks:
+            if head["kind"] != _EVENTS or not head["regions_named"]:
+                continue
+            records = self._records(start, head, _RECORD)
+            told = records[records["stamp"] & np.uint64(255) == _REGION_IS]
+            called.update(zip((told["stamp"] >> np.uint64(8)).tolist(), told["thread"].tolist(), strict=True))
+        known = sorted((number, names[name]) for number, name in called.items() if name in names)
+        for number, name in known[-REGION_LIMIT:] + known[:-REGION_LIMIT]:
+            self._take_definition("region", f"{number} = {region_words(name)}")
 
     def _tell_stacks(self) -> None:
         """Where each thread was when a snapshot was taken: the innermost frame first."""
@@ -415,8 +432,8 @@ class _Attributes:
         own = rows[places[begin:end] - before]
         those = waiting[begin:end]
         kinds, events = (those["stamp"] & np.uint64(255)).astype(np.uint8), _EVENT_CODES[codes[own]]
-        for kind, keys in _KEYS.items():
-            for key, values in zip(keys, (those["stamp"] >> np.uint64(8), those["ticks"]), strict=True):
+        for kind in np.unique(kinds).tolist():
+            for key, values in zip(_KEYS.get(kind, ()), (those["stamp"] >> np.uint64(8), those["ticks"]), strict=False):
                 if key is None:
                     continue
                 belongs = np.isin(events, [EVENTS.index(event) for event in BELONGS[key]])

@@ -6,11 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from tracekit.analysis import Analysis
 from tracekit.analyzers import COLLECTED, KINDS
-from tracekit.comparison import Comparison
 
 if TYPE_CHECKING:
+    from tracekit.analysis import Analysis
+    from tracekit.comparison import Comparison
     from tracekit.names import Kind
 
 SCHEMA = "tracekit.analysis/1"

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from tracekit.whatif import WhatIf
 from tracekit.whatif.prediction import Outcome, Prediction, ThreadPrediction
-from tracekit.whatif.scenarios import Change, Cores, Interval, Move, Split, milliseconds
+from tracekit.whatif.scenarios import Change, Cores, Interval, Move, Split, Together, milliseconds
 from tracekit.words import count, duration, printable
 
 SCHEMA = "tracekit.whatif/1"
@@ -87,6 +87,8 @@ def _condition(change: Change) -> str:
         return f"With a switch interval of {milliseconds(change.ns)} ms"
     if isinstance(change, Move):
         return f"With {printable(change.thread)} in a process of its own"
+    if isinstance(change, Together):
+        return f"{_condition(change.interval)} and {printable(change.move.thread)} in a process of its own"
     if isinstance(change, Split):
         return f"With the C calls of {printable(change.thread)} in ten parts"
     if isinstance(change, Cores):

@@ -9,28 +9,17 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from tracekit.errors import OptionError
-from tracekit.model.arrays import int64_values, numbers
-from tracekit.model.attributes import sparse
 from tracekit.trace import Trace, read
-from tracekit.whatif.gate import Gate, checked
-from tracekit.whatif.learning import learn
-from tracekit.whatif.observing import Events
-from tracekit.whatif.prediction import Prediction, WhatIf, predict, refused
-from tracekit.whatif.programs import Programs
-from tracekit.whatif.replaying import observe
+from tracekit.whatif.prediction import Prediction, WhatIf
+from tracekit.whatif.preparing import hogs, prepare
 from tracekit.whatif.scenarios import Change, Cores, Interval, Move, NoGil, Split
 from tracekit.whatif.threads import Threads
-from tracekit.words import whole_number
 
 __all__ = ["Prediction", "WhatIf", "what_if"]
 
 STANDARD_INTERVALS = (100_000, 500_000, 20_000_000)
 """ns"""
-FEWEST_WAITS = 20
-"""Contended waits of a trace from which something can be learned."""
 
 
 def what_if(
@@ -70,74 +59,12 @@ def what_if(
         changes.append(NoGil(_at_least("slowdown", 1.0 if slowdown is None else slowdown, 1e-3)))
     rates = {threads.place(thread): _at_least("rate", often, 1e-3) for thread, often in (rate or {}).items()}
     if not changes:
-        hog = _costliest_hog(trace)
         changes += map(Interval, STANDARD_INTERVALS)
-        changes += [Move(hog), Split(hog)] if hog else []
+        changes += [change(hog) for hog in hogs(trace)[:1] for change in (Move, Split)]
         changes += [Cores(1), NoGil()]
 
-    reason = _unfit(trace)
-    if reason:
-        return WhatIf(trace.path, Gate(False, None, None, reason), tuple(refused(change, reason) for change in changes))
-    programs = _programs(trace, len(threads.ids))
-    gate, script = checked(programs, threads, rates)
-    if gate.reason:
-        return WhatIf(trace.path, gate, tuple(refused(change, gate.reason) for change in changes))
-    return WhatIf(
-        trace.path, gate, tuple(predict(change, programs, script, threads, trace.metadata, gate) for change in changes)
-    )
-
-
-def _programs(trace: Trace, threads: int) -> Programs:
-    told = whole_number(trace.metadata.get("switch-interval-us", ""), 10**9)
-    return learn(observe(events_of(trace, threads)), None if told is None else 1000 * told)
-
-
-def events_of(trace: Trace, threads: int) -> Events:
-    """The trace's rows, with what is told beside them and matters here."""
-    events = trace.events
-    columns = [events.column(name).combine_chunks() for name in ("thread", "event", "clock", "checks")]
-    beside = events.select(["cpu", "lock", "unlocks"]).combine_chunks().to_batches(max_chunksize=len(events))[0]
-    return Events(
-        threads,
-        numbers(columns[0].indices),
-        numbers(columns[1].indices).astype(np.uint8),
-        numbers(columns[2]),
-        int64_values(columns[3]),
-        sparse(beside),
-    )
-
-
-def _unfit(trace: Trace) -> str | None:
-    """Why this trace cannot be replayed at all."""
-    events = trace.events
-    if trace.unit != "ns":
-        return "The trace has no times. Record it with times: tracekit record does."
-    if trace.metadata.get("gil") == "old" or (
-        "gil" not in trace.metadata and events.column("ticks").null_count < len(events)
-    ):
-        return "The trace is one of the old GIL, whose checks a replay does not know. Record the program on Python 3."
-    if trace.metadata.get("retries") == "unknown" or events.column("checks").null_count:
-        return "The trace does not tell when a thread was made to stop. Record the program with tracekit."
-    errors = sum(diagnostic.count for diagnostic in trace.summary if diagnostic.severity == "error")
-    if errors:
-        return f"The trace has {errors:,} errors, so what its threads did is not known. Record it again."
-    if trace.threads.num_rows < 2:
-        return "The trace has one thread, which waits for nobody. Record a program of several."
-    contended = sum(trace.threads.column("contended_waits").to_pylist())
-    if not contended:
-        return "No thread waited for the GIL, so no change of it would help."
-    if contended < FEWEST_WAITS:
-        return f"Only {contended} waits were contended, fewer than the {FEWEST_WAITS} that it takes. Record longer."
-    return None
-
-
-def _costliest_hog(trace: Trace) -> str | None:
-    """The thread for which others waited most."""
-    cost: dict[str, int] = {}
-    for row in trace.blame.to_pylist():
-        if row["holder"] is not None and row["holder"] != row["waiter"]:
-            cost[row["holder"]] = cost.get(row["holder"], 0) + row["duration"]
-    return max(cost, key=lambda thread: cost[thread], default=None)
+    prepared = prepare(trace, rates)
+    return WhatIf(trace.path, prepared.gate, tuple(map(prepared.predicted, changes)))
 
 
 def _several(values: Any) -> list[Any]:

@@ -13,7 +13,7 @@ from tracekit.whatif.learning import FEW
 from tracekit.whatif.parallel import without_gil
 from tracekit.whatif.programs import Programs, Script
 from tracekit.whatif.replaying import replay
-from tracekit.whatif.scenarios import Change, Cores, Interval, NoGil, Split, changed
+from tracekit.whatif.scenarios import Change, Cores, Interval, NoGil, Split, Together, changed
 from tracekit.whatif.threads import Threads
 from tracekit.words import whole_number
 
@@ -129,7 +129,8 @@ def predict(
 
 
 def _too_few_cores(change: Change, programs: Programs, cores: int | None) -> str | None:
-    if not isinstance(change, Interval) or change.ns >= SCHEDULER_SLICE or programs.interval < SCHEDULER_SLICE:
+    interval = change.interval if isinstance(change, Together) else change
+    if not isinstance(interval, Interval) or interval.ns >= SCHEDULER_SLICE or programs.interval < SCHEDULER_SLICE:
         return None
     durations = np.maximum(1, programs.traced.durations)
     away = np.array([int((rows[:, 1] - rows[:, 0]).sum()) for rows in programs.away])

@@ -90,7 +90,23 @@ class NoGil:
         return {"no_gil": True, "slowdown": self.slowdown}
 
 
-Change = Interval | Move | Split | Cores | NoGil
+@dataclass(frozen=True)
+class Together:
+    """Another interval, and a thread in a process of its own."""
+
+    interval: Interval
+    move: Move
+
+    @property
+    def name(self) -> str:
+        return f"{self.interval.name}, {self.move.name}"
+
+    @property
+    def change(self) -> dict[str, Any]:
+        return self.interval.change | self.move.change
+
+
+Change = Interval | Move | Split | Cores | NoGil | Together
 
 
 def milliseconds(ns: int) -> str:
@@ -107,6 +123,9 @@ def changed(change: Change, programs: Programs, script: Script, threads: Threads
         free = script.free.copy()
         free[threads.place(change.thread)] = True
         return replace(script, free=free), behaviour
+    if isinstance(change, Together):
+        moved, _ = changed(change.move, programs, script, threads)
+        return changed(change.interval, programs, moved, threads)
     if isinstance(change, Split):
         return _split(script, threads.place(change.thread)), behaviour
     if isinstance(change, NoGil):

@@ -20,6 +20,7 @@
 #include "old_gil.h"
 #include "regions.h"
 #include "rights.h"
+#include "roster.h"
 #include "stacks.h"
 #include "state.h"
 #include "threads.h"
@@ -41,6 +42,11 @@ static void let_go_and_take_back(void) {
     } else {
         restore_thread(save_thread());
     }
+}
+
+static void forks(void) {
+    if (TK_LOAD(tk_the_gil.on))
+        tk_raw_forks();
 }
 
 static void in_forked_child(void) {
@@ -117,7 +123,7 @@ static const char *prepare(int old) {
 static void change_later(int next) {
     static int prepared;
     if (!prepared) {
-        pthread_atfork(NULL, NULL, in_forked_child);
+        pthread_atfork(NULL, forks, in_forked_child);
         atexit(tk_finish);
         prepared = 1;
     }
@@ -153,7 +159,10 @@ static target ring;
 static int in_ring;
 
 static void end_file(void) {
-    tk_regions_define();
+    if (!pthread_mutex_lock(tk_the_gil.guard)) {
+        tk_regions_define();
+        pthread_mutex_unlock(tk_the_gil.guard);
+    }
     change(tk_the_gil.on & ~TK_WRITING);
     tk_stacks_end();
     tk_raw_close(1);
@@ -234,7 +243,7 @@ TK_PUBLIC const char *tk_record_join(const char *base, const char *metadata, uin
         char *name;
         uint32_t tid = (uint32_t)strtoul(names, &name, 10);
         if (*name == ' ' && ++name < end)
-            tk_raw_thread(TK_NAME, UINT32_MAX, tid, name, (size_t)(end - name));
+            tk_roster_name(TK_NAME, UINT32_MAX, tid, name, (size_t)(end - name));
     }
     return NULL;
 }
@@ -253,6 +262,7 @@ void tk_record_halt(void) {
     if (joined && tk_is_writing()) {
         if (tk_the_gil.holder)
             tk_event(tk_the_gil.holder, TK_RELEASE, tk_now(), TK_NO_TICKS);
+        tk_regions_define();
         TK_STORE(tk_the_gil.on, tk_the_gil.on & ~TK_WRITING);
         tk_raw_close(1);
     }

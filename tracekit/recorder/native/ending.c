@@ -4,6 +4,7 @@
 
 #include "cpu.h"
 #include "ending.h"
+#include "regions.h"
 
 /* The process ends, or this part of it. */
 void tk_finish(void) {
@@ -20,8 +21,12 @@ void tk_finish(void) {
     if (tk_the_gil.on && tk_the_gil.pid == (uint32_t)getpid()) {
         if (tk_the_gil.holder == &tk_self)
             tk_release_event(&tk_self, 0, tk_the_gil.ticker ? *tk_the_gil.ticker : TK_NO_TICKS);
+        tk_regions_define();
         TK_STORE(tk_the_gil.on, 0);
-        tk_raw_close(1);
+        if (tk_raw_is_idle())
+            tk_raw_discard();
+        else
+            tk_raw_close(1);
     }
     pthread_mutex_unlock(guard);
 }

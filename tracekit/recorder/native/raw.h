@@ -11,10 +11,13 @@
 enum { TK_RAW_VERSION = 2, TK_HEADER_BYTES = 1 << 16, TK_CHUNK_BYTES = 1 << 18, TK_NAME_BYTES = 112 };
 enum { TK_ENTRY = 1, TK_ACQUIRE, TK_RELEASE, TK_BUSY, TK_RETRY, TK_CHECK = 8 };  /* TK_CHECK: a bit of a RELEASE */
 /* From version 2 on: attributes of the event before them, by the same thread; the value stands where events have the clock. */
-enum { TK_ATTRIBUTE = 16, TK_CPU = TK_ATTRIBUTE, TK_STACKS, TK_LOCK, TK_UNLOCKS, TK_UNLOCKS_LATE, TK_REGION };
+enum { TK_ATTRIBUTE = 16, TK_CPU = TK_ATTRIBUTE, TK_STACKS, TK_LOCK, TK_UNLOCKS, TK_UNLOCKS_LATE, TK_REGION, TK_REGION_IS };
 /* TK_STACKS: its own, and in `ticks` the holder's. TK_UNLOCKS: one lock each. TK_LOCK, TK_UNLOCKS_LATE: of its last RELEASE.
-   TK_REGION: of a RELEASE; an ENTRY of the new GIL has it in `ticks`. */
+   TK_REGION: of a RELEASE; an ENTRY of the new GIL has it in `ticks`. TK_REGION_IS belongs to no event: what the region of
+   this number is called, by the number of that name instead of a thread. So it leaves a ring with the region's events; where
+   it is told twice the last counts. */
 enum { TK_EVENTS = 1, TK_THREADS, TK_DEFINITIONS, TK_STARTS };
+/* In a ring the record of a thread that ended long ago becomes that of another, of the same number. */
 enum { TK_NEW_THREAD = 1, TK_NAME = 2, TK_SYSTEM_NAME = 3 };
 enum { TK_CODE = 1, TK_STACK = 2, TK_REGION_NAME = 3 };
 enum { TK_STOPPED = 1, TK_REPLACED };
@@ -46,7 +49,8 @@ typedef struct {
     uint64_t checks;           /* before its first record */
     uint64_t count;
     uint64_t attributes;       /* so many of its records are no events; of TK_STARTS: so many more had no room */
-    uint64_t unused[3];
+    uint64_t regions_named;    /* so many of its records are TK_REGION_IS */
+    uint64_t unused[2];
 } tk_chunk;
 
 typedef struct {

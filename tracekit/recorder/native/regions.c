@@ -12,7 +12,7 @@ enum {
     BLOCK = 1024, MOST_BLOCKS = 1024, SERIALS = 1 << 11,
     MOST_NAMES = 1 << 14,
     BUCKETS = 1 << 12,
-    MOST_TOLD = (1 << 16) - 1, /* of one file */
+    MOST_TOLD = INT32_MAX,     /* of one file */
 };
 enum { ASKED = 1, ASKED_ONCE };
 enum { YIELDED = 1 };          /* what PyIter_Send returns then */
@@ -57,6 +57,7 @@ static task *buckets[BUCKETS];
 static tk_region_sum *sums[MOST_NAMES];
 static uint32_t name_count;
 static uint32_t told_file, told_count;
+static uint32_t names_told[MOST_NAMES];  /* the last file that has each name */
 
 static totals totals_of(const task *of, uint64_t now) {
     totals is = of->sum;
@@ -114,20 +115,35 @@ static uint32_t number_of(region *which) {
     return which->told;
 }
 
+/* Under the guard. */
+static void tell_name(uint32_t told, uint32_t name) {
+    if (names_told[name] != tk_the_gil.file &&
+        tk_raw_name_regions(name, sums[name]->name, (size_t)sums[name]->length))
+        names_told[name] = tk_the_gil.file;
+    tk_raw_region_is(told, name);
+}
+
 /* What its number means: known when it ends, for a request has its route late. */
 static void define(const region *which) {
     if (!which->told || which->file != tk_the_gil.file || !tk_is_writing() || pthread_mutex_lock(tk_the_gil.guard))
         return;
-    const tk_region_sum *sum = sums[which->name];
-    tk_raw_define_region(which->told, sum->name, (size_t)sum->length);
+    if (tk_is_writing())
+        tell_name(which->told, which->name);
     pthread_mutex_unlock(tk_the_gil.guard);
 }
 
-/* The recording is about to end. With the GIL held. */
+/* Under the guard, perhaps without the GIL: those that are open, as they are called so far. */
 void tk_regions_define(void) {
-    for (uint32_t i = 0; i < block_count * BLOCK; i++)
-        if (blocks[i / BLOCK][i % BLOCK].of)
-            define(&blocks[i / BLOCK][i % BLOCK]);
+    for (uint32_t i = 0; i < TK_LOAD(block_count) * BLOCK && tk_is_writing(); i++) {
+        const region *which = &blocks[i / BLOCK][i % BLOCK];
+        uint32_t serial = __atomic_load_n(&which->serial, __ATOMIC_ACQUIRE);
+        if (!__atomic_load_n(&which->of, __ATOMIC_ACQUIRE))
+            continue;
+        uint32_t told = TK_LOAD(which->told), name = TK_LOAD(which->name), number = TK_LOAD(which->file);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (told && number == tk_the_gil.file && TK_LOAD(which->of) && TK_LOAD(which->serial) == serial)
+            tell_name(told, name);
+    }
 }
 
 static void tell_current(tk_thread *self, uint64_t now) {
@@ -331,10 +347,10 @@ TK_PUBLIC int32_t tk_region_open(int32_t name) {
     which->began = tk_now();
     which->name = (uint32_t)name;
     which->outer = of->innermost;
-    which->of = of;
     which->at = totals_of(of, which->began);
-    which->file = 0;
+    which->file = which->told = 0;
     which->mixed = which->is_over = 0;
+    __atomic_store_n(&which->of, of, __ATOMIC_RELEASE);  /* from now on tk_regions_define sees it */
     of->innermost = which;
     if (tk_is_writing())
         tell_current(self, which->began);

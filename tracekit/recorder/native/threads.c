@@ -9,19 +9,19 @@
 #include "attributes.h"
 #include "counters.h"
 #include "regions.h"
+#include "roster.h"
 #include "threads.h"
 #include "writer.h"
 
 enum { COMM_BYTES = 16 };
 
-static uint32_t numbers;
 static pthread_key_t at_end;
 static char process_comm[COMM_BYTES];
 
 /* There is another file. */
 void tk_threads_anew(void) {
     tk_the_gil.file++;
-    numbers = 0;
+    tk_roster_anew();
 }
 
 /* The thread has its first event since the GIL is followed. */
@@ -44,7 +44,7 @@ void tk_thread_number(tk_thread *self) {
     self->last_unlocked = NULL;
     TK_STORE(self->late, 0);
     self->region = self->long_region = 0;
-    self->number = numbers++;
+    self->number = tk_roster_number();
     if (!self->name_length && self->count && self->count->named) {  /* another thread told it, for an earlier file */
         memcpy(self->name, self->count->name, self->count->length);
         self->name_length = self->count->length;
@@ -53,7 +53,7 @@ void tk_thread_number(tk_thread *self) {
 }
 
 void tk_thread_tell(const tk_thread *self) {
-    tk_raw_thread(TK_NEW_THREAD, self->number, self->tid, self->name, self->name_length);
+    tk_roster_tell(self->number, self->tid, self->name, self->name_length);
 }
 
 /* A thread that the program gave no name, but perhaps told the system one. */
@@ -75,8 +75,11 @@ static void thread_ends(void *ending) {
         return;
     if (tk_the_gil.on && self->recording == tk_the_gil.recording) {
         size_t length = strnlen(comm, COMM_BYTES);
-        if (length && tk_the_gil.on & TK_WRITING && self->file == tk_the_gil.file)
-            tk_raw_thread(TK_SYSTEM_NAME, self->number, self->tid, comm, length);
+        if (tk_the_gil.on & TK_WRITING && self->file == tk_the_gil.file) {
+            if (length)
+                tk_roster_name(TK_SYSTEM_NAME, self->number, self->tid, comm, length);
+            tk_roster_end(self->number);
+        }
         tk_regions_thread_ends(self);
         tk_count_ended(self, comm, length);
     }
@@ -114,7 +117,7 @@ TK_PUBLIC int32_t tk_name_thread(int32_t tid, const char *name, int32_t length) 
             if (tid == (int32_t)self->tid && self->file != tk_the_gil.file)
                 tk_thread_number(self);
             else
-                tk_raw_thread(TK_NAME, UINT32_MAX, (uint32_t)tid, name, (size_t)length);
+                tk_roster_name(TK_NAME, UINT32_MAX, (uint32_t)tid, name, (size_t)length);
         }
     }
     pthread_mutex_unlock(tk_the_gil.guard);

@@ -94,7 +94,13 @@ static int copy_chunks(int from, int to, uint32_t first, uint32_t end, int event
         tk_chunk head, after;
         if (pread(from, &head, sizeof head, at) != sizeof head || (head.kind == TK_EVENTS) != events)
             continue;
-        if (pread(from, chunk, TK_CHUNK_BYTES, at) != TK_CHUNK_BYTES || pread(from, &after, sizeof after, at) != sizeof after)
+        pthread_mutex_t *guard = head.kind == TK_THREADS ? TK_LOAD(tk_the_gil.guard) : NULL;
+        int locked = guard && !pthread_mutex_lock(guard);  /* a record of it may become another thread's */
+        int whole = pread(from, chunk, TK_CHUNK_BYTES, at) == TK_CHUNK_BYTES &&
+                    pread(from, &after, sizeof after, at) == sizeof after;
+        if (locked)
+            pthread_mutex_unlock(guard);
+        if (!whole)
             continue;
         if (after.order != head.order || after.count < head.count)
             continue;          /* it has just been used again, for newer events */
@@ -146,6 +152,7 @@ static int snapshot(const char *reason) {
     if (fine) {
         uint64_t now = tk_now();
         snprintf(from_path, sizeof from_path, "%s", tk_room_path);
+        tk_regions_define();
         add_note("snapshot: %s\n", reason);
         note_threads(now);
         name_snapshot(watch.path, sizeof watch.path, watch.flight.number);

@@ -17,10 +17,15 @@ typedef struct {
 extern tk_raw tk_out;
 const char *tk_raw_open(const char *base, const char *metadata, size_t metadata_bytes, uint64_t max_bytes, int old_gil);
 int tk_raw_advance(void);
-void tk_raw_thread(uint32_t kind, uint32_t number, uint32_t tid, const char *text, size_t length);
-int tk_raw_define_region(uint32_t number, const char *name, size_t length);
+tk_thread_record *tk_raw_thread(uint32_t kind, uint32_t number, uint32_t tid, const char *text, size_t length);
+uint64_t tk_raw_ring_chunks(void);
+uint64_t tk_raw_event_chunks(void);
+int tk_raw_name_regions(uint32_t number, const char *name, size_t length);
+void tk_raw_region_is(uint32_t region, uint32_t name);
 int tk_raw_define(const tk_definition *definition, const char *function, const char *file);
+void tk_raw_forks(void);
 void tk_raw_forked(void);
+int tk_raw_is_idle(void);
 void tk_raw_belongs(uint64_t session, int own, int starts);
 uint32_t tk_raw_owner(void);
 tk_start_record *tk_raw_started(uint32_t pid, const char *text, size_t length);

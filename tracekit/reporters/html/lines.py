@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tracekit.analysis import Analysis
 from tracekit.model.arrays import int64_values
 from tracekit.model.rows import NO_STACK
 from tracekit.timeline.flame import SIDES, Flame
 from tracekit.words import printable
+
+if TYPE_CHECKING:
+    from tracekit.analysis import Analysis
 
 ROWS = 100  # of lines
 FRAMES = 4000  # of a flame graph, the costliest

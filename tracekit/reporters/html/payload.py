@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import base64
 import zlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tracekit.analysis import Analysis
 from tracekit.analyzers import convoys
 from tracekit.model.rows import BLOCKING
 from tracekit.reporters.html.lines import Places
 from tracekit.timeline.causes import PREEMPTED_FROM
+
+if TYPE_CHECKING:
+    from tracekit.analysis import Analysis
 
 LEVEL = 6  # of deflate
 _INTEGERS = ("u1", "i1", "u2", "i2", "u4", "i4", "i8")
