@@ -17,9 +17,12 @@ from tracekit.errors import OptionError
 from tracekit.words import printable
 
 if TYPE_CHECKING:
+    from tracekit.analysis import Analysis
     from tracekit.model.window import Window
 
 DEFAULT = Path("report.html")
+MOST_REPLAYED = 100_000
+"""Events of a trace that is replayed under other GILs for its page: more would take longer than the page."""
 EXAMPLES = """\
 tracekit report app.gil.log --open
 tracekit report before.log after.log -o both.html
@@ -86,10 +89,23 @@ def write_report(
                 )
             )
     comparison = tracekit.compare(*analyses) if len(analyses) == 2 else None
-    text = html.render(analyses, title=title, theme=theme, comparison=comparison)
+    replayed = [_replayed(path, analysis, window) for path, analysis in zip(paths, analyses, strict=True)]
+    text = html.render(analyses, title=title, theme=theme, comparison=comparison, whatifs=replayed)
     write(text, output, paths)
     for analysis in analyses:
         say_faults(analysis)
     if output:
         size = f"{len(text.encode()) / 1e6:.1f} MB"
         say(printable(f"{output}: {size}. It opens in any browser, without a network."))
+
+
+def _replayed(path: str, analysis: Analysis, window: Window | None) -> dict[str, Any]:
+    """What other switch intervals would change, as the page takes it."""
+    from tracekit.reporters import predictions
+    from tracekit.trace import read_window
+    from tracekit.whatif.ladder import ladder
+
+    if path == "-" or analysis.events > MOST_REPLAYED:
+        why = "It was read from standard input" if path == "-" else f"It has {analysis.events:,} events"
+        return {"reason": f"{why}, so the page was made without a replay. tracekit whatif TRACE does it."}
+    return predictions.for_page(ladder(read_window(path, window)))

@@ -13,6 +13,7 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from html import escape
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,8 @@ THEMES = ("auto", "light", "dark")
 SCRIPTS = (
     "words", "dom", "columns", "bins", "model", "view", "lanes", "raster", "hover", "marks", "story", "steps",
     "utilisation", "figures", "verdict", "causes", "flame", "overview", "gestures", "toolbar", "header", "labels",
-    "drawing", "selection", "panel", "notes", "timeline", "link", "tables", "glossary", "keys", "comparison", "main",
+    "drawing", "selection", "panel", "notes", "timeline", "link", "tables", "glossary", "keys", "comparison", "whatif",
+    "main",
 )  # fmt: skip
 """The script's files, each after those which it imports."""
 FLAME_SCRIPTS = ("words", "dom", "flame", "flamepage")
@@ -47,8 +49,10 @@ def render(
     title: str | None = None,
     theme: str = "auto",
     comparison: Comparison | None = None,
+    whatifs: Sequence[dict[str, Any] | None] = (),
 ) -> str:
     """The page. title: its heading, else the traces' names. theme: one of `THEMES`. comparison: of its two analyses.
+    whatifs: of each, what other switch intervals would change (`reporters.predictions.for_page`).
 
     Raises OptionError for an unknown theme, and what `Analysis.picture` raises.
     """
@@ -57,7 +61,7 @@ def render(
     shown = title or " and ".join(Path(analysis.path).name for analysis in analyses)
     data = {
         "title": title,
-        "traces": [content(analysis) for analysis in analyses],
+        "traces": [content(analysis) | {"whatif": whatif} for analysis, whatif in zip_longest(analyses, whatifs)],
         "comparison": comparison_content(comparison) if comparison else None,
         "terms": json.loads((_FOLDER / "terms.json").read_text(encoding="utf-8")),
     }

@@ -6,12 +6,14 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracekit.analyzers import ANALYZERS, COLLECTED, convoys
+from tracekit.analyzers import ANALYZERS, COLLECTED
 from tracekit.figures.content import CAUSES, CONTENTS, THREADS_SHOWN, Drawing, causes
 from tracekit.model import schemas
+from tracekit.model.rows import CAUSES as tried_causes
 from tracekit.model.rows import Options
 from tracekit.reporters.html import lines, payload
 from tracekit.reporters.sentences import facts, healthy, locks_behind_the_gil, not_observed, not_running
+from tracekit.timeline.causes import FROM_TABLE
 from tracekit.words import count, duration, printable
 
 if TYPE_CHECKING:
@@ -49,7 +51,6 @@ def content(analysis: Analysis) -> dict[str, Any]:
         "findings": _findings(analysis, spans),
         "healthy": None if analysis.findings else healthy(analysis),
         "kinds": {kind: {"label": analyzer.words, "colour": analyzer.colour} for kind, analyzer in ANALYZERS.items()},
-        "convoysListed": vars(analysis.totals.found[convoys.KIND]),
         "found": {kind: total.count for kind, total in analysis.totals.found.items()},
         "bands": sorted((span for kind in spans for span in spans[kind]), key=lambda span: span["begin"]),
         "complete": _completeness(analysis),
@@ -70,10 +71,19 @@ def content(analysis: Analysis) -> dict[str, Any]:
 
 
 def _causes(analysis: Analysis) -> dict[str, Any]:
-    """Why the threads waited, each cause with its words; durations by thread and cause, and by cause and holder."""
+    """Why the threads waited, each cause with its words; durations by thread and cause, and by cause and holder. tried:
+    the causes in the order in which they are; cut: what is to be said of those of a part of the trace."""
     rows = causes(analysis)
     words = [{"name": cause, "label": label, "about": about} for cause, (label, about) in CAUSES.items()]
-    return {"words": words, "threads": rows.threads, "holders": rows.holders}
+    tried = [list(CAUSES).index(cause) for cause in tried_causes]
+    found = analysis.totals.found[FROM_TABLE]
+    cut = None
+    if found.kept < found.count:
+        cut = (
+            f"Of {found.count:,} {ANALYZERS[FROM_TABLE].words} the page has the {found.kept:,} costliest: waits in the "
+            "others have the cause here that they would have without."
+        )
+    return {"words": words, "tried": tried, "threads": rows.threads, "holders": rows.holders, "cut": cut}
 
 
 def _about(analysis: Analysis, name: str) -> str:

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tracekit.analyzers import convoys
-from tracekit.model.rows import BLOCKING
 from tracekit.reporters.html.lines import Places
-from tracekit.timeline.causes import PREEMPTED_FROM
+from tracekit.timeline.causes import in_convoys, preempted
 
 if TYPE_CHECKING:
     from tracekit.analysis import Analysis
@@ -66,9 +64,7 @@ def picture(analysis: Analysis, places: Places) -> dict[str, Any]:
 def _holds(analysis: Analysis, places: Places) -> list[Column]:
     drawn = analysis.picture
     rows = drawn.holds[np.lexsort((drawn.holds["start"], drawn.holds["thread"]))]
-    held, told = rows["end"] - rows["start"], rows["cpu"] >= 0
-    timed = analysis.totals.timed
-    preempted = told & (held >= PREEMPTED_FROM) & (rows["cpu"] < held - np.where(told, rows["cpu"], 0)) & timed
+    held = rows["end"] - rows["start"]
     uncontended = (rows["waited"] >= 0) & ~np.isin(rows["start_seq"], drawn.waits["end_seq"])
     return [
         ("thread", rows["thread"], "delta"),
@@ -79,7 +75,17 @@ def _holds(analysis: Analysis, places: Places) -> list[Column]:
         ("asked", np.where(uncontended, rows["waited"], -1), "plain"),
         ("kind", rows["kind"], "plain"),
         ("stack", places.of(rows["stack"]), "plain"),
-        ("flags", _flags(rows["open"], rows["truncated"], rows["after_check"], rows["long"], preempted), "plain"),
+        (
+            "flags",
+            _flags(
+                rows["open"],
+                rows["truncated"],
+                rows["after_check"],
+                rows["long"],
+                preempted(rows, analysis.totals.timed),
+            ),
+            "plain",
+        ),
     ]
 
 
@@ -87,7 +93,8 @@ def _waits(analysis: Analysis, places: Places) -> list[Column]:
     rows = analysis.picture.waits
     rows = rows[np.lexsort((rows["entry"], rows["thread"]))]
     battle = rows["lost_rounds"] >= analysis.options.min_rounds
-    convoy = _in_convoys(analysis, rows)
+    codes = analysis.threads["thread"].to_pylist()
+    convoy = in_convoys(rows, analysis.picture.holds, analysis.tables, codes, analysis.options)
     start, start_seq = rows["entry"], np.where(rows["entry_seq"] >= 0, rows["entry_seq"], rows["busy_seq"])
     return [
         ("thread", rows["thread"], "delta"),
@@ -107,30 +114,6 @@ def _waits(analysis: Analysis, places: Places) -> list[Column]:
         ("sample", places.of(rows["sample"]), "plain"),
         ("flags", _flags(rows["open"], rows["truncated"], rows["after_check"], battle, convoy), "plain"),
     ]
-
-
-def _in_convoys(analysis: Analysis, waits: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Which of these waits are the delayed ones of a convoy, of those that are listed."""
-    holds, options = analysis.picture.holds, analysis.options
-    found = analysis.tables[convoys.KIND].to_pylist()
-    delayed = np.zeros(len(waits), np.bool_)
-    if not found or not len(holds):
-        return delayed
-    place = np.minimum(np.searchsorted(holds["start_seq"], waits["end_seq"]), len(holds) - 1)
-    after = holds[place]
-    waited, held = waits["end"] - waits["entry"], after["end"] - after["start"]
-    delayed = (after["start_seq"] == waits["end_seq"]) & (after["kind"] == BLOCKING) & (waited > 0)
-    delayed &= waited >= options.ratio * held
-    codes = {thread: code for code, thread in enumerate(analysis.threads["thread"].to_pylist())}
-    begins = np.where(waits["entry_seq"] >= 0, waits["entry_seq"], waits["busy_seq"])
-    within = np.zeros(len(waits), np.bool_)
-    for code in np.unique(waits["thread"]).tolist():
-        mine = sorted((row["start_seq"], row["end_seq"]) for row in found if codes[row["thread"]] == code)
-        ends = np.array([end for _, end in mine] or [-1])
-        of_thread = waits["thread"] == code
-        last = np.searchsorted([start for start, _ in mine], begins[of_thread], "right") - 1
-        within[of_thread] = (last >= 0) & (after["end_seq"][of_thread] <= ends[last])
-    return np.asarray(delayed & within, np.bool_)
 
 
 def _retries(rows: npt.NDArray[Any], places: Places) -> list[Column]:

@@ -12,6 +12,7 @@ import { ORDER, CLOCK, TraceModel } from "./model.js";
 import { Tables } from "./tables.js";
 import { Timeline, firstAxis } from "./timeline.js";
 import { verdict } from "./verdict.js";
+import { WhatIf } from "./whatif.js";
 import { View, readFragment, writeFragment } from "./view.js";
 
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -146,6 +147,7 @@ class Page {
       this.section("Timeline", el("div", { id: "timeline" }, this.timelineParts())),
       data.comparison ? this.section("What changed", comparison(data.comparison, this.glossary)) : null,
       models.some((model) => model.about.lines) ? this.section("At which lines", ...this.lines()) : null,
+      models.some((model) => model.about.whatif) ? this.section("What if", ...this.whatIfs()) : null,
       this.section("Who, how long, how often", this.figures()),
       this.section("Tables", ...this.slots.map(({ element }) => element)),
     );
@@ -243,6 +245,11 @@ class Page {
       this.graphs.push(graph);
       return el("div", { class: "lines" }, this.several ? el("h3", {}, this.badge(i), model.about.name) : null, linesTable(model.about.lines, model.unit), graph.element);
     });
+  }
+
+  whatIfs() {
+    const known = this.models.map((model, i) => [model, i]).filter(([model]) => model.about.whatif);
+    return known.map(([model, i]) => el("div", {}, this.several ? el("h3", {}, this.badge(i), model.about.name) : null, new WhatIf(model, this.glossary).element));
   }
 
   footer() {

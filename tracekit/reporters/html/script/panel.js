@@ -131,8 +131,7 @@ export class Panel {
       causes.set(cause, (causes.get(cause) ?? 0) + length);
       if (held > 0) stacks.set(held, (stacks.get(held) ?? 0) + length);
     });
-    const labels = new Map(model.about.causes.words.map(({ name, label }) => [name, label]));
-    const parts = [...causes].sort(([, a], [, b]) => b - a).map(([cause, length]) => `${labels.get(cause)} ${this.size(length, to - from)}`);
+    const parts = [...causes].sort(([, a], [, b]) => b - a).map(([cause, length]) => `${model.about.causes.words[cause].label} ${this.size(length, to - from)}`);
     const why = ["cause", glossary.explain(parts.join("; ")), parts.join("; ")];
     const own = stack[row] > 0 ? [["waits at", ...this.stack(stack[row]), true]] : [];
     return [why, ...own, ...this.stacks("while this ran", stacks, to - from)];

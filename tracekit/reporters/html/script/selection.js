@@ -83,8 +83,7 @@ export class Selection {
       control.addEventListener("click", () => graph.draw());
       parts.push(control, all);
     }
-    const listed = model.about.convoysListed;
-    if (listed.kept < listed.count) parts.push(el("p", { class: "quiet" }, `Of ${integer(listed.count)} convoys the page has the ${integer(listed.kept)} costliest: waits in the others count as queueing or saturation here.`));
+    if (model.about.causes.cut) parts.push(el("p", { class: "quiet" }, model.about.causes.cut));
     this.why.replaceChildren(...parts.filter(Boolean));
   }
 

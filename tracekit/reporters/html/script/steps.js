@@ -45,13 +45,13 @@ export function stacksIn(model, { lane, row }, from, to, take) {
   }
 }
 
-/** The names of the causes, as the trace orders them. */
+/** Why a wait's steps in a hold were waited: a place among the causes in the order in which they are tried. */
 function causeOf(wait, hold) {
-  if (hold & PREEMPTED) return "preemption";
-  if (wait & BATTLE) return "battle";
-  if (hold & LONG) return "long_hold";
-  if (wait & CONVOY) return "convoy";
-  return wait & AFTER_CHECK ? "saturation" : "queueing";
+  if (hold & PREEMPTED) return 1;
+  if (wait & BATTLE) return 2;
+  if (hold & LONG) return 3;
+  if (wait & CONVOY) return 4;
+  return wait & AFTER_CHECK ? 5 : 6;
 }
 
 /** Each wait of a lane, contended or not: `{begin, end, flags, stack, row}`; a row of -1 has none in the lane's table. */
@@ -67,9 +67,13 @@ export function allWaits(lane) {
   });
 }
 
-/** The steps of a wait between two clocks: `take(cause, holder, stack, length)`; the holder is a thread or NOBODY. */
+/**
+ * The steps of a wait between two clocks: `take(cause, holder, stack, length)`; the cause is a place among the trace's
+ * causes, the holder a thread or NOBODY.
+ */
 export function stepsOf(model, wait, from, to, take) {
   const holds = model.allHolds();
+  const { tried } = model.about.causes;
   const [begin, end] = [Math.max(wait.begin, from), Math.min(wait.end, to)];
   let free = end - begin;
   let steps = 1;
@@ -77,12 +81,12 @@ export function stepsOf(model, wait, from, to, take) {
     const [first, last] = [Math.max(holds.begin[h], begin), Math.min(holds.end[h], end)];
     if (last <= first) continue;
     const lane = model.lanes[holds.lane[h]];
-    const cause = causeOf(wait.flags, lane.holds.flags[holds.row[h]]);
+    const cause = tried[causeOf(wait.flags, lane.holds.flags[holds.row[h]])];
     free -= last - first;
     if (model.about.lines) stacksIn(model, { lane, row: holds.row[h] }, first, last, (stack, length) => take(cause, lane.thread, Math.max(0, stack), length));
     else take(cause, lane.thread, 0, last - first);
   }
-  if (free > 0) take("scheduling", NOBODY, 0, free);
+  if (free > 0) take(tried[0], NOBODY, 0, free);
   return steps;
 }
 
@@ -116,7 +120,6 @@ class Turns {
  */
 export async function waitedIn(model, from, to, cancelled) {
   const sums = { byHolder: new Map(), holderStacks: new Map(), waiterStacks: new Map(), lines: new Map(), whole: 0, held: 0 };
-  const places = new Map(model.about.causes.words.map(({ name }, place) => [name, place]));
   const turns = new Turns();
   const line = lineNumbers(model);
   for (const lane of model.lanes) {
@@ -124,8 +127,7 @@ export async function waitedIn(model, from, to, cancelled) {
     for (let i = firstReaching(waits, from); i < waits.length && waits[i].begin < to; i++) {
       const wait = waits[i];
       if (wait.end <= from) continue;
-      const steps = stepsOf(model, wait, from, to, (cause, holder, stack, length) => {
-        const place = places.get(cause);
+      const steps = stepsOf(model, wait, from, to, (place, holder, stack, length) => {
         add(sums.byHolder, `${lane.thread} ${holder} ${place}`, length);
         sums.whole += length;
         if (holder === NOBODY) return;
