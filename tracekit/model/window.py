@@ -54,7 +54,7 @@ def window_of(
     first, last = (_moment(name, value) for name, value in zip(names, (start, end), strict=True))
     if first and last:
         if first.unit != last.unit:
-            raise OptionError(f"{names[0]} is {start} and {names[1]} is {end}: of one is the unit missing.", _HINT)
+            raise OptionError(f"{names[0]} is {start} and {names[1]} is {end}: one of them has no unit.", _HINT)
         if first.value >= last.value:
             raise OptionError(f"{names[0]} is {start}, which is not before {names[1]}, {end}.", _HINT)
     return Window(first, last)
@@ -71,7 +71,7 @@ def _moment(name: str, told: str | int | None) -> Moment | None:
     elif not isinstance(told, bool):
         value = told
     if not 0 <= value <= TIME_LIMIT:
-        raise OptionError(f"{name} is {told!r}, which is no time in a trace.", _HINT)
+        raise OptionError(f"{name} is {told!r}, which is not a time in a trace.", _HINT)
     return Moment(value, unit)
 
 
@@ -142,7 +142,7 @@ class WindowStream(EventStream):
         for moment in (self._window.start, self._window.end):
             if moment and moment.unit not in (unit, None):
                 counted = "counts ticks, so a time in it is a plain number" if unit == "ticks" else "has times"
-                raise OptionError(f"{self.path}: {moment} is no time in this trace, which {counted}.", _HINT)
+                raise OptionError(f"{self.path}: {moment} is not a time in this trace, which {counted}.", _HINT)
 
 
 class _Clock:
