@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from tracekit.model import schemas
 from tracekit.model.rows import CAUSES as tried_causes
 from tracekit.model.rows import Options
 from tracekit.reporters.html import lines, payload
+from tracekit.reporters.matter import SHOWN, began, told, verdict
 from tracekit.reporters.sentences import facts, healthy, locks_behind_the_gil, not_observed, not_running
 from tracekit.timeline.causes import FROM_TABLE
 from tracekit.words import count, duration, printable
@@ -285,4 +287,23 @@ def comparison_content(comparison: Comparison) -> dict[str, Any]:
             for change in comparison.findings
         ],
         "lines": [[printable(line.where), line.before, line.after] for line in comparison.lines],
+    }
+
+
+def processes_content(ranked: Sequence[Analysis]) -> dict[str, Any]:
+    """rows: of each process pid, the one it is of, duration, threads, cost, command, finding.
+
+    offsets: when the clock of each was 0, counted from the first; None where a trace does not tell.
+    """
+    begins = [began(analysis) for analysis in ranked[:SHOWN]]
+    known = [begin for begin in begins if begin is not None]
+    told_of = [told(analysis) for analysis in ranked[:SHOWN]]
+    return {
+        "verdict": verdict(ranked),
+        "rows": [
+            [each.pid, each.of, analysis.duration, analysis.threads.num_rows, each.cost, each.command, each.finding]
+            for each, analysis in zip(told_of, ranked, strict=False)
+        ],
+        "hidden": len(ranked) - len(told_of),
+        "offsets": [begin - min(known) for begin in known] if len(known) == len(begins) else None,
     }

@@ -64,7 +64,7 @@ export class InView {
     const order = view.axis === ORDER;
     const stretch = order
       ? `events ${integer(Math.round(view.from))} – ${integer(Math.round(view.to))} of ${integer(model.events)}`
-      : `${duration(view.span, unit)} from ${exact(view.from, step, unit, view.to)} on, of ${duration(model.duration, unit)}`;
+      : `${duration(view.span, unit)} from ${exact(view.from - view.begin, step, unit, view.to - view.begin)} on, of ${duration(model.duration, unit)}`;
     const parts = [`In view: ${stretch}.`];
     for (const [name, found] of Object.entries(this.timeline.drawing.longest)) {
       if (!found || found.length <= 0) continue;

@@ -9,6 +9,7 @@ import { Glossary } from "./glossary.js";
 import { KEYS, keysDialog } from "./keys.js";
 import { restore, stateOf } from "./link.js";
 import { ORDER, CLOCK, TraceModel } from "./model.js";
+import { processName, processesTable } from "./processes.js";
 import { Tables } from "./tables.js";
 import { Timeline, firstAxis } from "./timeline.js";
 import { verdict } from "./verdict.js";
@@ -67,9 +68,9 @@ class Page {
     const { models } = this;
     const extents = (axis) => (model) => model.extent(axis);
     this.alike = this.several && models.every((model) => model.unit === models[0].unit && model.duration > 0);
-    this.views = models.map((model) => new View({ [CLOCK]: extents(CLOCK)(model), [ORDER]: extents(ORDER)(model) }, firstAxis(model)));
+    this.views = models.map((model) => new View({ [CLOCK]: extents(CLOCK)(model), [ORDER]: extents(ORDER)(model) }, firstAxis(model), { [CLOCK]: -model.offset }));
     if (this.alike) {
-      const most = Math.max(...models.map((model) => model.duration));
+      const most = Math.max(...models.map((model) => model.offset + model.duration));
       for (const view of this.views) {
         view.extents[CLOCK] = most;
         view.use(CLOCK);
@@ -84,7 +85,10 @@ class Page {
     const view = this.views[place];
     if (this.linked && !this.following && view.axis === CLOCK) {
       this.following = true;
-      for (const other of this.views) if (other !== view && other.axis === CLOCK && (other.from !== view.from || other.to !== view.to)) other.set(view.from, view.to);
+      for (const other of this.views) {
+        const [from, to] = [view.from, view.to].map((at) => at - view.begin + other.begin);
+        if (other !== view && other.axis === CLOCK && (other.from !== from || other.to !== to)) other.set(from, to);
+      }
       this.following = false;
     }
     clearTimeout(this.writing);
@@ -138,18 +142,18 @@ class Page {
   parts() {
     const { models, data } = this;
     const sides = (children) => el("div", { class: this.several ? "sides two" : "sides" }, children);
-    this.slots = models.map((model, i) => this.tablesSlot(model, i));
+    this.slots = data.processes ? [] : models.map((model, i) => this.tablesSlot(model, i));
     this.keys = keysDialog();
     const main = el(
       "main",
       {},
-      this.section("Verdict", sides(models.map((model, i) => this.verdict(model, i)))),
-      this.section("Timeline", el("div", { id: "timeline" }, this.timelineParts())),
+      this.section("Verdict", data.processes ? processesTable(data.processes, models, (i) => this.timelines[i]) : sides(models.map((model, i) => this.verdict(model, i)))),
+      this.section("Timeline", el("div", { id: "timeline", class: data.processes ? "many" : null }, this.timelineParts())),
       data.comparison ? this.section("What changed", comparison(data.comparison, this.glossary)) : null,
       models.some((model) => model.about.lines) ? this.section("At which lines", ...this.lines()) : null,
       models.some((model) => model.about.whatif) ? this.section("What if", ...this.whatIfs()) : null,
-      this.section("Who, how long, how often", this.figures()),
-      this.section("Tables", ...this.slots.map(({ element }) => element)),
+      data.processes ? null : this.section("Who, how long, how often", this.figures()),
+      data.processes ? null : this.section("Tables", ...this.slots.map(({ element }) => element)),
     );
     return [this.masthead(), main, this.footer(), this.keys, this.glossary.note, this.live];
   }
@@ -185,7 +189,7 @@ class Page {
         one ? this.heading("h1", models[0], 0) : el("h1", {}, data.title ?? models.map((model) => model.about.name).join(" and ")),
         el("span", { class: "buttons" }, button("keys ?", () => this.keys.showModal(), { class: "plain" }), theme),
       ),
-      el("div", { class: this.several ? "sides two" : "sides" }, models.map((model, i) => el("div", { class: "about" }, one ? null : this.heading("h2", model, i), this.facts(model)))),
+      el("div", { class: this.several ? "sides two" : "sides" }, data.processes ? null : models.map((model, i) => el("div", { class: "about" }, one ? null : this.heading("h2", model, i), this.facts(model)))),
     );
   }
 
@@ -219,11 +223,11 @@ class Page {
   }
 
   timelineParts() {
-    const parts = this.timelines.flatMap((timeline, i) => [this.several ? el("h3", {}, this.badge(i), this.models[i].about.name) : null, timeline.element]);
+    const parts = this.timelines.flatMap((timeline, i) => [this.data.processes ? el("h3", {}, processName(this.data.processes.rows[i])) : this.several ? el("h3", {}, this.badge(i), this.models[i].about.name) : null, timeline.element]);
     if (this.alike) {
       const box = el("input", { type: "checkbox", onchange: () => { this.linked = box.checked; if (this.linked) this.changed(0); } });
       box.checked = true;
-      parts.unshift(el("label", { class: "linked" }, box, " move both together, on one scale"));
+      parts.unshift(el("label", { class: "linked" }, box, this.data.processes ? " move all together, on one clock" : " move both together, on one scale"));
     }
     parts.push(el("p", { id: "keys-hint", class: "visually-hidden" }, KEYS.map(([keys, what]) => `${keys}: ${what}`).join("; ")));
     return parts.filter(Boolean);
@@ -259,6 +263,6 @@ class Page {
 
 root.dataset.scheme = scheme(root.dataset.theme);
 const data = JSON.parse(document.getElementById("data").textContent);
-const models = await Promise.all(data.traces.map((about) => TraceModel.decode(about)));
+const models = await Promise.all(data.traces.map((about, i) => TraceModel.decode(about, data.processes?.offsets?.[i])));
 // For tests, benchmarks, and whoever is curious in the console.
 globalThis.tracekit = new Page(data, models);

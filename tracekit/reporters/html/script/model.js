@@ -132,8 +132,11 @@ export class Lane {
 
 /** A trace of the page: what the report says of it (`about`) and its lanes. */
 export class TraceModel {
-  constructor(about, tables) {
+  /** `offset`: when its clock began on the one that several processes share; else null. */
+  constructor(about, tables, offset = null) {
     this.about = about;
+    this.shared = offset !== null;
+    this.offset = offset ?? 0;
     this.unit = about.unit;
     this.events = about.events;
     const { picture } = about;
@@ -152,10 +155,10 @@ export class TraceModel {
     });
   }
 
-  static async decode(about) {
+  static async decode(about, offset) {
     const packed = Object.entries(about.picture.tables);
     const tables = await Promise.all(packed.map(async ([name, table]) => [name, await unpack(table)]));
-    return new TraceModel(about, Object.fromEntries(tables));
+    return new TraceModel(about, Object.fromEntries(tables), offset);
   }
 
   kept(name, make) {

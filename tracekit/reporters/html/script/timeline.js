@@ -98,7 +98,7 @@ export class Timeline {
   axes() {
     const { unit, whole, duration: length } = this.model;
     const axes = length ? [[CLOCK, unit === "ns" ? "time" : "ticks", unit === "ns" ? "The time column" : "The tick clock, about one bytecode each"]] : [];
-    if (whole) axes.push([ORDER, "event order", "One step an event: what happens at the same instant stands side by side"]);
+    if (whole && !this.model.shared) axes.push([ORDER, "event order", "One step an event: what happens at the same instant stands side by side"]);
     return axes;
   }
 
