@@ -144,15 +144,19 @@ class Page {
     const sides = (children) => el("div", { class: this.several ? "sides two" : "sides" }, children);
     this.slots = data.processes ? [] : models.map((model, i) => this.tablesSlot(model, i));
     this.keys = keysDialog();
+    const predicted = models.some(({ about: { whatif } }) => whatif && !whatif.reason);
+    const verdicts = this.section("Verdict", data.processes ? processesTable(data.processes, models, (i) => this.timelines[i]) : sides(models.map((model, i) => this.verdict(model, i))));
     const main = el(
       "main",
       {},
-      this.section("Verdict", data.processes ? processesTable(data.processes, models, (i) => this.timelines[i]) : sides(models.map((model, i) => this.verdict(model, i)))),
+      data.comparison ? null : verdicts,
       this.section("Timeline", el("div", { id: "timeline", class: data.processes ? "many" : null }, this.timelineParts())),
       data.comparison ? this.section("What changed", comparison(data.comparison, this.glossary)) : null,
+      data.comparison ? verdicts : null,
       models.some((model) => model.about.lines) ? this.section("At which lines", ...this.lines()) : null,
-      models.some((model) => model.about.whatif) ? this.section("What if", ...this.whatIfs()) : null,
+      predicted ? this.whatIfs() : null,
       data.processes ? null : this.section("Who, how long, how often", this.figures()),
+      predicted ? null : this.whatIfs(),
       data.processes ? null : this.section("Tables", ...this.slots.map(({ element }) => element)),
     );
     return [this.masthead(), main, this.footer(), this.keys, this.glossary.note, this.live];
@@ -253,7 +257,8 @@ class Page {
 
   whatIfs() {
     const known = this.models.map((model, i) => [model, i]).filter(([model]) => model.about.whatif);
-    return known.map(([model, i]) => el("div", {}, this.several ? el("h3", {}, this.badge(i), model.about.name) : null, new WhatIf(model, this.glossary).element));
+    const parts = known.map(([model, i]) => el("div", {}, this.several ? el("h3", {}, this.badge(i), model.about.name) : null, new WhatIf(model, this.glossary).element));
+    return parts.length ? this.section("What if", ...parts) : null;
   }
 
   footer() {
