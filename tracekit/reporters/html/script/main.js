@@ -153,7 +153,7 @@ class Page {
       this.section("Timeline", el("div", { id: "timeline", class: data.processes ? "many" : null }, this.timelineParts())),
       data.comparison ? this.section("What changed", comparison(data.comparison, this.glossary)) : null,
       data.comparison ? verdicts : null,
-      models.some((model) => model.about.lines) ? this.section("At which lines", ...this.lines()) : null,
+      !data.processes && models.some((model) => model.about.lines) ? this.section("At which lines", ...this.lines()) : null,
       predicted ? this.whatIfs() : null,
       data.processes ? null : this.section("Who, how long, how often", this.figures()),
       predicted ? null : this.whatIfs(),
