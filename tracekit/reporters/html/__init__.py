@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 THEMES = ("auto", "light", "dark")
 SCRIPTS = (
-    "words", "dom", "columns", "bins", "model", "view", "lanes", "raster", "hover", "marks", "story", "steps",
+    "words", "dom", "columns", "bins", "model", "view", "lanes", "raster", "hover", "marks", "story", "steps", "about",
     "utilisation", "figures", "verdict", "causes", "flame", "overview", "gestures", "toolbar", "header", "labels",
     "drawing", "selection", "panel", "notes", "timeline", "link", "tables", "glossary", "keys", "comparison",
     "processes", "whatif", "main",

@@ -67,9 +67,10 @@ export class InView {
     const { unit } = model;
     const step = Math.max(1, view.span / 1000);
     const order = view.axis === ORDER;
+    const [from, to] = [Math.max(0, view.from), Math.min(model.duration, view.to)]; // another trace may reach further
     const stretch = order
       ? `events ${integer(Math.round(view.from))} – ${integer(Math.round(view.to))} of ${integer(model.events)}`
-      : `${duration(view.span, unit)} from ${exact(view.from - view.begin, step, unit, view.to - view.begin)} on, of ${duration(model.duration, unit)}`;
+      : to > from ? `${duration(to - from, unit)} from ${exact(from - view.begin, step, unit, to - view.begin)} on, of ${duration(model.duration, unit)}` : "nothing of it";
     const parts = [`In view: ${stretch}.`];
     for (const [name, found] of Object.entries(this.timeline.drawing.longest)) {
       if (!found || found.length <= 0) continue;

@@ -119,14 +119,25 @@ class Page {
     });
   }
 
-  /** On paper: light, everything unfolded, all lanes, every figure. */
+  /** On paper: light, all lanes, every figure, all findings on the first page and their reasons on the last. */
   print(now) {
     for (const box of [...this.graphs, ...this.boxes]) box.draw();
     for (const slot of this.slots) slot.fill();
-    if (now) this.folded = [...document.querySelectorAll("section[aria-label=Verdict] .disclosed[hidden], section[aria-label='What changed'] .disclosed[hidden]")];
+    if (now) this.folded = [...document.querySelectorAll("section[aria-label=Verdict] .disclosed[hidden]:not(.why), section[aria-label='What changed'] .disclosed[hidden]")];
     for (const content of this.folded) content.hidden = !now;
+    this.reasons(now);
     for (const timeline of this.timelines) timeline.print(now);
     this.applyTheme(now ? "light" : undefined);
+  }
+
+  /** The findings again with all that is said of them, for paper. */
+  reasons(now) {
+    this.told?.remove();
+    const lists = [...document.querySelectorAll("section[aria-label=Verdict] ol.findings")];
+    if (!now || !lists.length) return;
+    this.told = this.section("Why, and what to do", ...lists.map((list) => list.cloneNode(true)));
+    for (const why of this.told.querySelectorAll(".why")) why.hidden = false;
+    document.querySelector("main").append(this.told);
   }
 
   applyTheme(now = scheme(root.dataset.theme)) {

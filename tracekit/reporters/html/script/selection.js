@@ -1,5 +1,6 @@
 // A selected stretch of a timeline, and what each thread did in it.
 
+import { aboutBlame } from "./about.js";
 import { causesBar } from "./causes.js";
 import { button, copy, el } from "./dom.js";
 import { FlameGraph, linesTable } from "./flame.js";
@@ -63,8 +64,15 @@ export class Selection {
     const { stretch, timeline: { model } } = this;
     if (!stretch) return;
     const [from, to] = this.clocks();
-    if (to <= from || !model.exact(from, to)) return;
-    const waited = await waitedIn(model, from, to, () => this.stretch !== stretch);
+    const cancelled = () => this.stretch !== stretch;
+    if (to <= from) return;
+    if (!model.exact(from, to)) {
+      this.behind = await aboutBlame(model, from, to, cancelled);
+      if (this.behind) this.tell();
+      if (this.behind) this.why.replaceChildren(el("p", { class: "quiet" }, `This trace is too large to carry whole: who waited behind whom is about right here, to the nearest ${duration(model.width, model.unit)}, and in each such piece shared out by how long each thread held the GIL. The first command below tells exactly, with the causes and lines.`));
+      return;
+    }
+    const waited = await waitedIn(model, from, to, cancelled);
     if (!waited) return;
     this.behind = holdersOf(waited);
     this.waited = waited;
@@ -78,7 +86,7 @@ export class Selection {
     const parts = [causesBar(model, asCauses(model, waited), "Why it was waited here")];
     if (lines) {
       const graph = new FlameGraph(lines, model.unit);
-      const all = el("div", { class: "lines" }, linesTable(lines, model.unit), graph.element);
+      const all = el("div", { class: "lines" }, linesTable(lines, model.unit, "Lines of what is selected"), graph.element);
       const control = disclosure("at which lines", "fewer details", all);
       control.addEventListener("click", () => graph.draw());
       parts.push(control, all);

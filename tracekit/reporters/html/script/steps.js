@@ -95,7 +95,7 @@ function add(sums, key, length) {
 }
 
 /** Gives the page a chance to do something else, where it has not had one for long. */
-class Turns {
+export class Turns {
   constructor() {
     this.began = performance.now();
     this.steps = 0;
