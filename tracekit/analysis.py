@@ -18,7 +18,7 @@ from tracekit.analyzers.finding import Finding, Group, Loss, Story, Waited
 from tracekit.analyzers.places import Places
 from tracekit.errors import NotObservedError, OptionError, SourceError
 from tracekit.model import schemas
-from tracekit.model.arrays import NULL, int64_values
+from tracekit.model.arrays import NULL, int64_values, numbers
 from tracekit.model.observed import hide_all, unobserved
 from tracekit.model.rows import CAUSES, Options, PictureLimits, Totals
 from tracekit.model.stream import EVENTS, EventStream, OnProgress
@@ -248,17 +248,23 @@ class Analysis:
     @cached_property
     def waited(self) -> dict[str, dict[str, Waited]]:
         """The table `causes` by cause and thread, those first that waited longest."""
-        by_cause: dict[str, dict[str, Waited]] = {cause: {} for cause in CAUSES}
-        names = ("thread", "cause", "holder", "duration", "waits")
-        columns = (self.causes.column(name).to_pylist() for name in names)
-        for thread, cause, holder, spent, waits in zip(*columns, strict=True):
-            waited = by_cause[cause].setdefault(thread, Waited())
-            waited.duration += spent
-            waited.waits += waits
-            waited.holders[holder] += spent
+        columns = {name: self.causes.column(name).combine_chunks() for name in self.causes.column_names}
+        threads, causes = (columns[name].dictionary.to_pylist() for name in ("thread", "cause"))
+        names = columns["holder"].dictionary.to_pylist()
+        thread, cause = (numbers(columns[name].indices) for name in ("thread", "cause"))
+        order = np.lexsort((thread, cause)).astype(np.int32)  # of one thread and cause together, the costliest first
+        thread, cause = thread[order], cause[order]
+        holder = np.maximum(int64_values(columns["holder"].indices)[order], -1).astype(np.int32)
+        duration, waits = (int64_values(columns[name])[order] for name in ("duration", "waits"))
+        begins = np.flatnonzero(np.diff(thread, prepend=-1) | np.diff(cause, prepend=-1))
+        by_cause: dict[str, dict[str, Waited]] = {each: {} for each in CAUSES}
+        for first, end in zip(begins.tolist(), np.append(begins, len(order))[1:].tolist(), strict=True):
+            rows = slice(first, end)
+            by_cause[causes[cause[first]]][threads[thread[first]]] = Waited(
+                int(duration[rows].sum()), int(waits[rows].sum()), holder[rows], duration[rows], names
+            )
         return {
-            cause: dict(sorted(threads.items(), key=lambda item: -item[1].duration))
-            for cause, threads in by_cause.items()
+            each: dict(sorted(waited.items(), key=lambda item: -item[1].duration)) for each, waited in by_cause.items()
         }
 
     def _hogs(self) -> dict[str, str]:

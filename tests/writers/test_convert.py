@@ -95,6 +95,15 @@ def test_the_analysis_is_the_same(name: str, out: str, tmp_path: Path, core: str
     assert analysis_of(there) == analysis_of(trace_file(name))
 
 
+def test_an_id_that_begins_as_a_file_may(tmp_path: Path) -> None:
+    """U+FEFF before a file's first line is no part of it; in an id it is."""
+    (tmp_path / "a").write_bytes(b"# code: 0\n\xef\xbb\xbft2 - - ENTRY\n")
+    there = converted(tmp_path / "a", tmp_path / "t.log")
+    (tmp_path / "b").write_bytes(b"\n\xef\xbb\xbft2 - - ENTRY\n")
+    for path in (there, converted(tmp_path / "b", tmp_path / "u.log")):
+        assert tracekit.read(path).threads["thread"].to_pylist() == ["\ufefft2"]
+
+
 @settings(max_examples=examples(60))
 @given(text=st.one_of(texts(), attributed(texts())))
 def test_any_trace_keeps_its_events(text: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:

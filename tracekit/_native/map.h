@@ -141,6 +141,12 @@ static inline void map_clear(map *m) {
     m->count = 0;
 }
 
+static inline void map_swap(map *m, map *other) {
+    map kept = *m;
+    *m = *other;
+    *other = kept;
+}
+
 static inline void map_free(map *m) {
     if (budget) budget->slots -= m->room;
     free(m->sums);

@@ -180,7 +180,7 @@ def drawn_hold(hold: Hold, end_seq: int, end: int, kind: int, truncated: bool) -
 def drawn_wait(wait: Wait, end_seq: int, end: int) -> DrawnWait:
     return DrawnWait(
         wait.entry_seq, wait.busy_seq, end_seq, wait.start, wait.busy, end,
-        wait.failed_retries, wait.lost_rounds, wait.timeouts, wait.hand_overs, wait.passes.total(),
+        wait.failed_retries, wait.lost_rounds, wait.timeouts, wait.hand_overs, wait.passes,
         wait.thread, wait.rival, wait.contended, end_seq == NO_SEQ, wait.entry_seq == NO_SEQ, wait.after_check,
         wait.retry, wait.stack, wait.sample,
     )  # fmt: skip
