@@ -12,11 +12,12 @@
 enum {
     GAP_NS = 100000,
     PAGE = 4096,
-    NEAR = 1024,               /* what lies no farther apart is read as one part: a part costs more than bytes do */
+    NEAR = 1024,               /* what lies no farther apart is read as one part: another place costs more than bytes do */
     MOST_UNKNOWN = 10,         /* so many are read one by one; what lies further out is cut, and known next time */
     ABOVE = 1024,              /* where frames lie in one piece, the next ones lie here */
     MOST_PARTS = TK_MOST_ADDRESSES + 3 + MOST_UNKNOWN,
     TRIES = 3,
+    KEPT_LOOKS = 8,
     EXPECTED_BYTES = 1 << 15,
     BUFFER_BYTES = EXPECTED_BYTES + 2 * ABOVE + 2 * MOST_UNKNOWN * PAGE,
 };
@@ -209,8 +210,17 @@ static size_t known(const tk_trail *trail, size_t count) {
     return same;
 }
 
-/* Where the thread has its frames now it will have some again. */
+/* Where the thread has its frames now it will have some again. Each place makes each look longer: those are forgotten at
+   which none was for some time. */
 static void remember(tk_trail *trail, size_t count) {
+    size_t kept = 0;
+    trail->looks++;
+    for (size_t i = 0; i < trail->address_count; i++)
+        if (trail->looks - trail->seen[i] <= KEPT_LOOKS) {
+            trail->addresses[kept] = trail->addresses[i];
+            trail->seen[kept++] = trail->seen[i];
+        }
+    trail->address_count = (uint32_t)kept;
     for (size_t i = 0; i < count; i++) {
         size_t low = 0, high = trail->address_count;
         while (low < high) {
@@ -220,16 +230,15 @@ static void remember(tk_trail *trail, size_t count) {
             else
                 high = middle;
         }
-        if (low < trail->address_count && trail->addresses[low] == seen[i].frame)
-            continue;
-        if (trail->address_count == TK_MOST_ADDRESSES) {
-            trail->address_count = 0;
-            remember(trail, count);
-            return;
+        if (low == trail->address_count || trail->addresses[low] != seen[i].frame) {
+            if (trail->address_count == TK_MOST_ADDRESSES)
+                continue;
+            size_t behind = trail->address_count++ - low;
+            memmove(&trail->addresses[low + 1], &trail->addresses[low], behind * sizeof *trail->addresses);
+            memmove(&trail->seen[low + 1], &trail->seen[low], behind * sizeof *trail->seen);
+            trail->addresses[low] = seen[i].frame;
         }
-        memmove(&trail->addresses[low + 1], &trail->addresses[low], (trail->address_count - low) * sizeof(uintptr_t));
-        trail->addresses[low] = seen[i].frame;
-        trail->address_count++;
+        trail->seen[low] = trail->looks;
     }
 }
 
@@ -337,6 +346,7 @@ void tk_stacks_begin(void) {
     if (!wanted)
         return;
     tk_stacks.gap = (uint64_t)(GAP_NS / tk_clock_rate());
+    tk_memory_begin();
     tk_nodes_begin();
     TK_STORE(tk_stacks.on, 1);
 }
