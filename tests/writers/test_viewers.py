@@ -24,7 +24,8 @@ from tests.conftest import trace_file
 from tests.writers.test_convert import converted as convert
 
 HERE = Path(__file__).parent
-TRACES = ["py311-echo-convoy.log", "py27-cpu2.log", "py311-longhold.log", "slide-battle.log"]
+RECORDED = ("py311-echo-convoy.log", "py27-cpu2.log", "py311-longhold.log")
+TRACES = ["slide-battle.log", *(pytest.param(name, marks=pytest.mark.slow) for name in RECORDED)]
 STORY = """\
 # pid: 811
 # thread: t2 = a "<b>wörker"

@@ -40,8 +40,9 @@ def _lost(analysis: Analysis) -> tuple[float, int]:
 def told(analysis: Analysis) -> Process:
     about, findings = analysis.metadata, analysis.findings
     command = about.get("command", analysis.path)
+    interpreter = f", interpreter {about['interpreter']}" if "interpreter" in about else ""
     return Process(
-        printable(about.get("pid", analysis.path)),
+        printable(about.get("pid", analysis.path) + interpreter),
         printable(about.get("forked-by", about.get("started-by", "-"))),
         printable(command if len(command) <= _COMMAND else command[: _COMMAND - 1] + "…"),
         findings[0].cost if findings else None,

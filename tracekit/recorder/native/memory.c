@@ -49,7 +49,7 @@ static int can_read(pid_t pid) {
     return process_vm_writev(pid, &from, 1, &into, 1, 0) == (ssize_t)sizeof copy && copy == value;
 }
 
-/* A child tries, which nobody is told of when it ends. */
+/* A child tries. It ends without SIGCHLD, so the program does not notice it. */
 static int can_read_in_a_child(void) {
     int status = 0;
     pid_t child = (pid_t)syscall(SYS_clone, 0, NULL, NULL, NULL, NULL);

@@ -95,7 +95,7 @@ static const char *held(uintptr_t start, size_t bytes, size_t *near) {
     return NULL;
 }
 
-/* Reads a frame that nobody expected, with the rest of its page: its callers are often there, or just below. */
+/* Reads an unexpected frame, with the rest of its page: its callers are often there, or just below. */
 static const char *read_unknown(uintptr_t frame) {
     uintptr_t start = frame + tk_the_layout.low, end = frame + tk_the_layout.high;
     uintptr_t from = start & ~(uintptr_t)(PAGE - 1), to = (end + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
@@ -167,7 +167,7 @@ static size_t walk(uintptr_t state, tk_trail *trail, int *cut) {
     return count;
 }
 
-/* Whether the innermost frames, which nobody knew, read the same again. */
+/* Whether the innermost frames, which were not known, read the same again. */
 static int is_so(uintptr_t state, tk_trail *trail, size_t count, size_t total) {
     uintptr_t addresses[TK_MOST_FRAMES];
     size_t near = 0, bytes = tk_the_layout.high - tk_the_layout.low;
@@ -260,7 +260,7 @@ static uint32_t sample(tk_thread *holder) {
     return 0;
 }
 
-/* The calling thread's own stack: nobody else changes it. */
+/* The calling thread's own stack: no other thread changes it. */
 static uint32_t own_stack(tk_thread *self) {
     const tk_layout *layout = &tk_the_layout;
     uintptr_t state = (uintptr_t)tk_stacks.thread_state();
