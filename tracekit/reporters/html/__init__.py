@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracekit.errors import OptionError
+from tracekit.figures.content import CAUSES
 from tracekit.reporters.flame import heading
 from tracekit.reporters.html.content import comparison_content, content, processes_content
 from tracekit.reporters.html.lines import flames
@@ -38,6 +39,8 @@ SCRIPTS = (
 )  # fmt: skip
 """The script's files, each after those which it imports."""
 FLAME_SCRIPTS = ("words", "dom", "flame", "flamepage")
+CAUSE_TERMS = {label: f"Why a thread waited. {about}" for label, about in CAUSES.values()}
+"""What the causes mean, by what they are called."""
 _FOLDER = Path(__file__).parent
 _IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./(\w+)\.js";', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=\w)", re.MULTILINE)
@@ -68,7 +71,7 @@ def render(
         "traces": [content(each) | {"whatif": whatif} for each, whatif in zip_longest(drawn, whatifs)],
         "comparison": comparison_content(comparison) if comparison else None,
         "processes": None if folder is None else processes_content(analyses),
-        "terms": json.loads((_FOLDER / "terms.json").read_text(encoding="utf-8")),
+        "terms": CAUSE_TERMS | json.loads((_FOLDER / "terms.json").read_text(encoding="utf-8")),
     }
     return _page(shown, theme, data, _script(SCRIPTS))
 

@@ -21,6 +21,10 @@ const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const root = document.documentElement;
 
+function pause() {
+  return new Promise((done) => { setTimeout(done, 0); });
+}
+
 function scheme(theme) {
   return theme === "auto" ? (dark.matches ? "dark" : "light") : theme;
 }
@@ -35,7 +39,12 @@ class Page {
     this.makeTimelines();
     this.boxes = [];
     this.graphs = [];
+  }
+
+  /** In steps, between which the browser gets to do something else. */
+  async open() {
     document.getElementById("page").append(...this.parts());
+    await pause();
     this.listen();
     this.restore(); // which draws them
     this.ready = this.fillIn();
@@ -45,7 +54,7 @@ class Page {
   async fillIn() {
     await drawAll([...this.graphs, ...this.boxes]);
     for (const slot of this.slots) {
-      await new Promise((done) => { setTimeout(done, 0); });
+      await pause();
       slot.fill();
     }
   }
@@ -279,6 +288,11 @@ class Page {
 
 root.dataset.scheme = scheme(root.dataset.theme);
 const data = JSON.parse(document.getElementById("data").textContent);
+await pause();
 const models = await Promise.all(data.traces.map((about, i) => TraceModel.decode(about, data.processes?.offsets?.[i])));
 // For tests, benchmarks, and whoever is curious in the console.
-globalThis.tracekit = new Page(data, models);
+await pause();
+const page = new Page(data, models);
+await pause();
+await page.open();
+globalThis.tracekit = page;
