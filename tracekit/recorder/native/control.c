@@ -21,6 +21,7 @@
 #include "others.h"
 #include "regions.h"
 #include "rights.h"
+#include "room.h"
 #include "roster.h"
 #include "stacks.h"
 #include "state.h"
@@ -235,6 +236,11 @@ TK_PUBLIC const char *tk_record_start(const char *base, const char *metadata, ui
     if (!tk_the_gil.on)
         forget();
     return "the interpreter's GIL could not be followed";
+}
+
+/* The file into which this process' events go; NULL: there is none, or it is a ring's. */
+TK_PUBLIC const char *tk_record_file(void) {
+    return tk_is_writing() && !in_ring ? tk_room_path : NULL;
 }
 
 /* In mid-run, from a thread that is none of the program's: all but tk_record_go. names: lines `TID NAME` of the threads that
