@@ -1,4 +1,4 @@
-"""CPython's GIL replayed in plain Python: the one to read, and the oracle of `_native/whatif.c`.
+"""CPython's GIL replayed in plain Python: the one to read, and the oracle of `_native/replay.c`.
 
 It follows `take_gil` and `drop_gil` of CPython's Python/ceval_gil.c: each waiter's own timer, the switch number that
 tells whether somebody got the GIL meanwhile, the request to drop it, one sleeper woken by each release, and the
