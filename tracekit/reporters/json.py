@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from tracekit.analysis import Analysis
 from tracekit.analyzers import COLLECTED, KINDS
 from tracekit.comparison import Comparison
+from tracekit.reporters import requests
 
 if TYPE_CHECKING:
     from tracekit.names import Kind
@@ -48,6 +49,9 @@ def as_dict(analysis: Analysis, kinds: Sequence[str] = KINDS) -> dict[str, Any]:
         "lines": analysis.lines.slice(0, LINES).to_pylist(),
         "lines_known": analysis.lines_known,
         "locks": analysis.locks.slice(0, LINES).to_pylist(),
+        "regions": [named.as_dict() for named in requests.by_name(analysis)[:LINES]],
+        "requests": [request.as_dict() for request in requests.slowest(analysis)],
+        "requests_left_out": analysis.totals.regions_dropped,
         **{kind: analysis.tables[kind].to_pylist() if kind in kinds else [] for kind in COLLECTED},
         **{table: analysis.tables[table].to_pylist() for table in _TABLES},
         "found": {kind: _found(analysis, kind) for kind in KINDS},

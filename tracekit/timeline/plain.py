@@ -6,7 +6,7 @@ It is the oracle of the native core's tests; it charges every clock step to ever
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,10 +18,7 @@ from tracekit.analyzers.battles import battle
 from tracekit.analyzers.convoys import Convoys
 from tracekit.analyzers.frozen_signals import FrozenSignals
 from tracekit.analyzers.long_holds import long_hold
-from tracekit.model.arrays import (
-    NULL,
-    int64_values,
-)
+from tracekit.model.arrays import NULL, int64_values
 from tracekit.model.attributes import NO_ATTRIBUTES, of_rows
 from tracekit.model.rows import (
     BLOCKING,
@@ -31,6 +28,7 @@ from tracekit.model.rows import (
     FINDING_ROW,
     GROUP_ROW,
     LAYOUTS,
+    NO_REGION,
     NO_SEQ,
     NO_STACK,
     NOBODY,
@@ -50,8 +48,10 @@ from tracekit.model.rows import (
 from tracekit.model.stream import ACQUIRE, BUSY, ENTRY, RELEASE, RETRY
 from tracekit.timeline.causes import PREEMPTED_FROM, Causes
 from tracekit.timeline.distributions import buckets, quantile
+from tracekit.timeline.grouping import group_rows
 from tracekit.timeline.locks import LockWaits
 from tracekit.timeline.picture import DrawnHold, DrawnRetry, DrawnWait, PlainPicture
+from tracekit.timeline.regions import RegionTimes
 
 ALONE, LOST_ROUND, TIMEOUT, HAND_OVER = range(4)
 WAIT_TIME, CONTENDED_WAIT_TIME, HOLD_TIME, SWITCH_LATENCY = range(4)
@@ -118,7 +118,9 @@ class PlainMachine:
         self._locks = LockWaits()
         self._summed = {"causes": self._causes.rows, "stack_blame": self._causes.stack_rows}
         self._summed |= {"shared_waits": self._causes.shared_rows, "locks": self._locks.rows}
-        self._convoys = Convoys(options, self._causes.settle)
+        self._regions = RegionTimes()
+        self._summed |= {"regions": self._regions.rows, "region_blame": self._regions.blame_rows}
+        self._convoys = Convoys(options, self._settle)
         self._frozen = FrozenSignals(options)
         self._found: dict[str, list[FoundRow]] = {kind: [] for kind in COLLECTED}
         self._forgotten = dict.fromkeys(COLLECTED, 0)
@@ -209,6 +211,8 @@ class PlainMachine:
                 totals.forced_at = self._clock if totals.last_release == CHECK else None
                 self._hold.cpu, self._hold.stack = self._told.cpu, self._told.stack or NO_STACK
                 self._locks.release(self._told, self._hold, self._seq, self._clock)
+                if self._told.region:
+                    self._regions.held(self._told.region, thread, self._hold.start, self._clock)
                 self._close_hold(self._seq, totals.last_release, ticks)
             else:
                 self._fault("release-without-acquire", error, thread)
@@ -239,7 +243,10 @@ class PlainMachine:
 
     def _new_wait(self, thread: int, entry_seq: int) -> Wait:
         after_check = self._threads[thread].last_release == CHECK
-        return Wait(thread, entry_seq, self._clock, self._ticks.now, after_check=after_check)
+        region = self._told.region or NO_REGION
+        if region != NO_REGION:
+            self._regions.see(region, thread, self._clock, self._clock)
+        return Wait(thread, entry_seq, self._clock, self._ticks.now, after_check=after_check, region=region)
 
     def _tick_clock(self, ticks: int) -> int:
         return self._last_checks * self._interval + self._interval - min(max(ticks, 0), self._interval)
@@ -345,6 +352,7 @@ class PlainMachine:
         totals = self._threads[wait.thread]
         waited = self._clock - wait.start
         totals.waited += waited
+        self._regions.waited(wait, self._clock)
         totals.contended_waits += wait.contended
         totals.retried_waited += waited if wait.failed_retries else 0
         totals.blame.update(wait.blame)
@@ -367,6 +375,10 @@ class PlainMachine:
         wait.battle = fought is not None
         self._find("battles", fought)
         return waited
+
+    def _settle(self, wait: Wait, convoy: bool) -> None:
+        self._causes.settle(wait, convoy)
+        self._regions.settle(wait)
 
     def _drawn_hold(self, hold: Hold, end_seq: int, kind: int, truncated: bool) -> DrawnHold:
         is_open = end_seq == NO_SEQ
@@ -403,7 +415,7 @@ class PlainMachine:
         for thread in range(len(self._threads)):
             if wait := self._waits.get(thread):
                 self._close_wait(wait, NO_SEQ)
-                self._causes.settle(wait, convoy=False)
+                self._settle(wait, convoy=False)
             self._find("convoys", self._convoys.end(thread))
         self._find("frozen_signals", self._frozen.end())
 
@@ -417,6 +429,7 @@ class PlainMachine:
             switches=self._switches,
             held=sum(thread.held for thread in self._threads),
             free_wanted=self._free_wanted,
+            regions_dropped=self._regions.dropped,
             exact=True,
             has_ticks=self._has_ticks,
             found={kind: Found(len(rows), min(len(rows), self._options.worst)) for kind, rows in self._found.items()},
@@ -466,16 +479,7 @@ class PlainMachine:
         return np.array(rows, LAYOUTS[table])
 
     def groups(self, kind: str) -> Rows:
-        rows = []
-        for (thread, other), summed in grouped(self._found[kind]).items():
-            worst = min(summed, key=lambda row: (-row.cost, row.start_seq))
-            sums = tuple(sum(row.more[place] for row in summed) for place in range(3))
-            span = sum(row.end_clock - row.start_clock for row in summed)
-            cost = sum(row.cost for row in summed)
-            rows.append(
-                (len(summed), cost, span, sums, worst.cost, worst.start_seq, worst.end_seq, thread, other)
-            )  # fmt: skip
-        return np.array(rows, GROUP_ROW)
+        return np.array(group_rows(self._found[kind]), GROUP_ROW)
 
     def findings(self, kind: str) -> Rows:
         costliest = sorted(self._found[kind][self._forgotten[kind] :], key=lambda row: (-row.cost, row.start_seq))
@@ -489,11 +493,3 @@ class PlainMachine:
         for rows in self._rows.values():
             rows.clear()
         self._forgotten = {kind: len(rows) for kind, rows in self._found.items()}
-
-
-def grouped(rows: Sequence[FoundRow]) -> dict[tuple[int, int], list[FoundRow]]:
-    """By their threads."""
-    groups: dict[tuple[int, int], list[FoundRow]] = {}
-    for row in rows:
-        groups.setdefault((row.thread, row.other), []).append(row)
-    return groups
