@@ -70,7 +70,7 @@ recorder = Extension(
     sorted(glob.glob(f"{RECORDER}/*.c")),
     depends=glob.glob(f"{RECORDER}/*.h"),
     extra_compile_args=["-std=gnu11", "-O2", "-fvisibility=hidden", "-pthread"],
-    extra_link_args=["-pthread", "-ldl"],
+    extra_link_args=["-pthread", "-ldl", "-Wl,-z,now"],
     optional=not os.environ.get("TRACEKIT_REQUIRE_NATIVE"),
 )
 recordable = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")

@@ -8,21 +8,33 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tracekit import _native
 
 # Started in the background, a shell ignores Ctrl-C, and so would all that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+def examples(many: int) -> int:
+    """How many of them a property tries: all in CI, a fifth while one edits."""
+    return many if "CI" in os.environ else many // 5
+
+
+settings.register_profile(
+    "tracekit", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=examples(100)
+)
+settings.load_profile("tracekit")
+
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "sample_traces"
 GOLDEN = ROOT / "tests" / "data" / "golden"
+TRACES = (SAMPLES, GOLDEN, GOLDEN / "edge", GOLDEN / "attributes")
 
 
 def trace_file(name: str) -> Path:
     """A trace by its name, wherever it lies."""
-    folders = (SAMPLES, GOLDEN, GOLDEN / "edge", GOLDEN / "attributes")
-    return next(path for folder in folders if (path := folder / name).exists())
+    return next(path for folder in TRACES if (path := folder / name).exists())
 
 
 @pytest.fixture(params=["native", "python"])
@@ -33,6 +45,21 @@ def core(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     else:
         require_native()
     return str(request.param)
+
+
+LARGE = 200_000
+"""Bytes of a trace from which on a test of the plain-Python core, `core`, is slow."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        given = getattr(getattr(item, "callspec", None), "params", {})
+        name = str(given.get("name"))
+        if given.get("core") == "python" and name.endswith(".log"):
+            path = next((path for folder in TRACES if (path := folder / name).exists()), None)
+            if path and path.stat().st_size > LARGE:
+                item.add_marker("slow")
 
 
 def require_native() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import tracekit as public
 from tests.conftest import ROOT
 from tracekit.analyzers import KINDS
 from tracekit.model.rows import CAUSES
@@ -17,18 +18,19 @@ from tracekit.model.rows import CAUSES
 PACKAGE = ROOT / "tracekit"
 ROOMS = [
     ["errors", "version", "words", "zstd"],
-    ["_native"],
+    ["_native", "files"],
     ["model"],
     ["analyzers", "parsers"],
     ["timeline", "sql"],
     ["frames", "figures"],
     ["trace"],
+    ["whatif"],
+    ["reporters"],
     ["analysis"],
-    ["checks", "comparison", "whatif"],
-    ["writers"],
+    ["checks", "comparison", "writers"],
     ["querying", "recorder"],
     ["live"],
-    ["magic", "opentelemetry", "pandas", "prometheus", "pytest_plugin", "reporters"],
+    ["magic", "opentelemetry", "pandas", "prometheus", "pytest_plugin"],
     ["fleet"],
     [""],
     ["cli"],
@@ -81,7 +83,27 @@ def imports(module: str) -> set[str]:
             }
         elif isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names if room(alias.name) == "tracekit"}
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in BY_NAME:
+            names |= imported_by_name(module, node.args[0])
     return {name.removeprefix("tracekit").removeprefix(".") for name in names}
+
+
+BY_NAME = {"__import__", "import_module", "importlib.import_module"}
+
+
+def imported_by_name(module: str, name: ast.expr) -> set[str]:
+    """What the argument of such a call names: all of it, or at least the room."""
+    if module == "" and ast.unparse(name).startswith("f'{__name__}."):
+        return {f"tracekit.{each}" for each in (*public._MODULES.values(), *public._EXTRAS)}
+    start = name.values[0] if isinstance(name, ast.JoinedStr) else name
+    if isinstance(start, ast.FormattedValue) and ast.unparse(start.value) == "__name__":
+        return {f"tracekit.{module}"}
+    assert isinstance(start, ast.Constant), f"{module} imports {ast.unparse(name)}: say at least the room"
+    told = str(start.value)
+    if room(told) != "tracekit":
+        return set()
+    assert start is name or told.count(".") > 1, f"{module} imports {ast.unparse(name)}: say at least the room"
+    return {told.rstrip(".")}
 
 
 IMPORTS = {module: imports(module) for module in MODULES}
@@ -99,6 +121,27 @@ def test_rooms_import_only_rooms_below() -> None:
         if room(imported) != room(module) and LEVEL[room(imported)] >= LEVEL[room(module)]
     ]
     assert not upward
+
+
+@pytest.mark.parametrize(
+    ("module", "call", "named"),
+    [
+        ("analysis", "import_module('tracekit.cli.report')", {"tracekit.cli.report"}),
+        ("analysis", "import_module('pandas')", set()),
+        ("cli", "import_module(f'tracekit.cli.{name}')", {"tracekit.cli"}),
+        ("writers", "import_module(f'{__name__}.{module}')", {"tracekit.writers"}),
+        ("analysis", "import_module(f'tracekit.{module}')", None),
+        ("analysis", "import_module(module)", None),
+    ],
+)
+def test_an_import_by_name_is_one_too(module: str, call: str, named: set[str] | None) -> None:
+    """Else a room could reach those above it, and nobody would see."""
+    argument = ast.parse(call, mode="eval").body.args[0]  # type: ignore[attr-defined]
+    if named is None:
+        with pytest.raises(AssertionError, match="say at least the room"):
+            imported_by_name(module, argument)
+    else:
+        assert imported_by_name(module, argument) == named
 
 
 def test_modules_of_a_room_do_not_import_in_a_circle() -> None:

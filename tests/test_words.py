@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tracekit.words import whole_number
+from tracekit.words import duration_in_ns, whole_number
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,25 @@ from tracekit.words import whole_number
 )
 def test_only_plain_digits_up_to_the_limit_are_a_whole_number(text: str, expected: int | None) -> None:
     assert whole_number(text, 100) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("10ms", 10_000_000),
+        (" 1.5 s ", 1_500_000_000),
+        ("0.000000001s", 1),
+        ("4611686018.427387904s", 2**62),  # a float has no room for these
+        ("9007199254740993", 2**53 + 1),
+        ("2µs", 2000),
+        ("1.5", None),  # of what?
+        ("99999999999s", None),
+        ("9" * 25, None),
+        ("٣ms", None),
+        ("-1ms", None),
+        ("1e3ms", None),
+        ("ms", None),
+    ],
+)
+def test_a_duration_is_exact_or_none(text: str, expected: int | None) -> None:
+    assert duration_in_ns(text) == expected

@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Unpack, overload
 
@@ -325,14 +324,18 @@ class Analysis:
 
     def report(self, path: str | os.PathLike[str], *, title: str | None = None, theme: Theme = "auto") -> None:
         """Writes the page of `tracekit report`. Raises OptionError, and what `picture` raises; else TracekitError."""
-        page: str = _above("reporters.html").render([self], title=title, theme=theme)
-        with _above("writers.files").beside(Path(path), [self.path]) as file:
+        from tracekit.files import beside
+        from tracekit.reporters import html
+
+        page = html.render([self], title=title, theme=theme)
+        with beside(Path(path), [self.path]) as file:
             file.write_text(page, encoding="utf-8")
 
     def to_json(self) -> str:
         """What `tracekit analyze --json` prints: docs/json.md."""
-        text: str = _above("reporters.json").render([self])
-        return text
+        from tracekit.reporters import json
+
+        return json.render([self])
 
     @overload
     def sql(self, query: str, *, arrow: Literal[False] = False) -> pd.DataFrame: ...
@@ -473,11 +476,6 @@ def _analysis(
         path, result.unit, result.totals, metadata, result.tables, result.groups, diagnostics, bad_lines, options,
         source, result.picture,
     )  # fmt: skip
-
-
-def _above(module: str) -> Any:
-    """A module of a room above this one, which an analysis only hands itself to."""
-    return import_module(f"tracekit.{module}")
 
 
 def options_of(thresholds: Mapping[str, Any]) -> Options:

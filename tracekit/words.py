@@ -57,7 +57,7 @@ def at_line(function: str, file: str, line: int | None) -> str:
 
 
 def size_in_bytes(text: str) -> int | None:
-    """`100M`, `2G`, or bytes; None for what is no size."""
+    """`100M`, `2G`, or bytes; None for what is not a size."""
     match = re.fullmatch(r"(\d{1,15})\s*([KMG]?)i?B?", text.strip(), re.IGNORECASE)
     return int(match[1]) * 1024 ** ("", "K", "M", "G").index(match[2].upper()) if match else None
 
@@ -67,8 +67,10 @@ NS_IN = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}
 
 
 def duration_in_ns(text: str) -> int | None:
-    """`10ms`, `500us`, `1.5s`, or ns; None for what is no duration."""
-    found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?)\s*(ns|us|µs|ms|s)?", text.strip())
-    if not found:
+    """`10ms`, `500us`, `1.5s`, or whole ns; None for what is not a duration, or one that 64 bits cannot hold."""
+    found = re.fullmatch(r"(\d{1,19})(?:\.(\d{1,9}))?\s*(ns|us|µs|ms|s)?", text.strip(), re.ASCII)
+    if not found or (found[2] and not found[3]):
         return None
-    return round(float(found[1]) * NS_IN[found[2] or "ns"])
+    unit = NS_IN[found[3] or "ns"]
+    ns = int(found[1]) * unit + int((found[2] or "").ljust(9, "0")) * unit // 10**9
+    return ns if ns < 2**63 else None

@@ -51,7 +51,7 @@ def test_what_else_is_in_a_folder(tmp_path: Path) -> None:
     (folder / ".hidden").write_text("x")
     done = run("analyze", str(folder))
     assert done.returncode == 0
-    assert done.stderr == f"{folder}: 1 file is no trace: app.py.\n"
+    assert done.stderr == f"{folder}: 1 file is not a trace: app.py.\n"
     (tmp_path / "empty").mkdir()
     done = run("analyze", str(tmp_path / "empty"))
     assert done.returncode == 2

@@ -113,7 +113,7 @@ def test_memory_has_a_limit(row_format: str, tmp_path: Path) -> None:
 
 def test_memory_is_told() -> None:
     code, _, said = run("select 1", "--memory", "much")
-    assert (code, said) == (2, "--memory: 'much' is no size. Write e.g. 100M, 2G, or bytes.\n")
+    assert (code, said) == (2, "--memory: 'much' is not a size. Write e.g. 100M, 2G, or bytes.\n")
     free = default_memory()
     if sys.platform == "linux":
         assert free

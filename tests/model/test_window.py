@@ -105,16 +105,16 @@ def test_two_halves_are_the_whole(name: str, core: str) -> None:
 @pytest.mark.parametrize(
     ("start", "end", "says"),
     [
-        ("soon", None, "start is 'soon', which is no time in a trace"),
-        ("-1s", None, "no time in a trace"),
-        ("1.5", None, "no time in a trace"),
-        (-1, None, "no time in a trace"),
+        ("soon", None, "start is 'soon', which is not a time in a trace"),
+        ("-1s", None, "not a time in a trace"),
+        ("1.5", None, "not a time in a trace"),
+        (-1, None, "not a time in a trace"),
         ("2s", "1s", "start is 2s, which is not before end, 1s"),
         ("1s", "1s", "not before"),
-        ("1s", "20", "of one is the unit missing"),
-        ("5", None, "5 ticks is no time in this trace, which has times"),
-        ("1h", None, "no time in a trace"),
-        ("99999999999s", None, "no time in a trace"),
+        ("1s", "20", "one of them has no unit"),
+        ("5", None, "5 ticks is not a time in this trace, which has times"),
+        ("1h", None, "not a time in a trace"),
+        ("99999999999s", None, "not a time in a trace"),
     ],
 )
 def test_nonsense_is_refused(start: Any, end: Any, says: str, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tracekit
-from tests.conftest import require_native
+from tests.conftest import examples, require_native
 from tests.timeline.test_properties import flat, outcome
 from tracekit.parsers.native_text import NativeText
 from tracekit.parsers.text import PlainText
@@ -43,7 +43,7 @@ parts = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.lists(st.lists(parts, min_size=1, max_size=4).map(b"".join), min_size=1, max_size=5))
 def test_both_cores_take_the_same_bytes(words: list[bytes]) -> None:
     require_native()

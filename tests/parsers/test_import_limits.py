@@ -159,5 +159,5 @@ def test_what_is_no_record_of_perf_is_counted_with_its_line(tmp_path: Path) -> N
         (6, "bad-record"), (8, "bad-record"), (9, "bad-record"),
     ]  # fmt: skip
     assert trace.events.num_rows == 2
-    with pytest.raises(tracekit.BadLineError, match=":6: the line is no record"):
+    with pytest.raises(tracekit.BadLineError, match=":6: the line is not a record"):
         tracekit.analyze(path, strict=True)

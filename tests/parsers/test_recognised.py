@@ -24,7 +24,7 @@ def test_whatever_it_is_called(written: str, name: str, tmp_path: Path) -> None:
 
 def test_a_program_is_told_to_be_recorded(tmp_path: Path) -> None:
     (tmp_path / "t.PY").write_text("import threading\nprint(1)\n")
-    with pytest.raises(tracekit.SourceError, match="this is a program, and no trace"):
+    with pytest.raises(tracekit.SourceError, match="this is a program, not a trace"):
         tracekit.read(tmp_path / "t.PY")
 
 

@@ -31,10 +31,19 @@ def _numbers(version: str) -> list[int]:
 
 
 INTERPRETERS = interpreters()
+NEWEST = next((path for path in reversed(INTERPRETERS) if "versions" in path.parts), None)
 every_interpreter = pytest.mark.parametrize(
     "python",
-    [pytest.param(str(path), id=path.parts[-3] if "versions" in path.parts else path.name) for path in INTERPRETERS],
+    [
+        pytest.param(
+            str(path),
+            id=path.parts[-3] if "versions" in path.parts else path.name,
+            marks=() if path in (INTERPRETERS[0], NEWEST) else pytest.mark.slow,
+        )
+        for path in INTERPRETERS
+    ],
 )
+"""The oldest and the newest of pyenv's while you edit, all of them in CI."""
 
 
 def need_recorder() -> None:

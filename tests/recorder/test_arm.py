@@ -21,6 +21,7 @@ def no_debugger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
 
 
+@pytest.mark.slow
 def test_an_armed_program_is_recorded_without_a_debugger(tmp_path: Path) -> None:
     with running(sys.executable, "-c", ARMS.format(str(PROGRAMS / "running.py"))) as program:
         for turn in range(2):
@@ -30,6 +31,7 @@ def test_an_armed_program_is_recorded_without_a_debugger(tmp_path: Path) -> None
         ends_well(program)
 
 
+@pytest.mark.slow
 def test_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file that an installation puts beside the package."""
     (tmp_path / "tracekit_arm.pth").write_text((ROOT / "tracekit_arm.pth").read_text())

@@ -172,7 +172,7 @@ def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need_gdb()
     refused(2**30, "there is no such process")
     with subprocess.Popen(["sleep", "60"]) as other:
-        refused(other.pid, "it is no Python program (sleep 60)")
+        refused(other.pid, "this is not Python (sleep 60)")
         other.kill()
     with running(ATTACHABLE[0], str(PROGRAMS / "running.py")) as program:
         refused(program.pid, "/proc/nowhere.raw: cannot be written")
@@ -251,4 +251,4 @@ def test_words_that_do_not_fit(tmp_path: Path) -> None:
 
     wrong(["--pid", "1", "app.py"], "--pid records a program that runs already")
     wrong(["--duration", "3s", "app.py"], "--duration goes with --pid")
-    wrong(["--pid", "1", "--duration", "soon"], "--duration: 'soon' is no duration")
+    wrong(["--pid", "1", "--duration", "soon"], "--duration: 'soon' is not a duration")

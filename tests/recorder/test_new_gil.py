@@ -13,6 +13,8 @@ import pytest
 from tests.recorder.recorded import good, need_recorder
 from tests.recorder.test_record_native import HERE, NATIVE, shared_library
 
+pytestmark = pytest.mark.slow  # it builds the recorder
+
 
 class Threads:
     """Threads by name, each with storage of its own in the recorder: `threads("t1", "want")` calls that there."""

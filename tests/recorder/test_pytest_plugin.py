@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.recorder.recorded import good, need_recorder
 
 TESTS = """
@@ -47,6 +49,7 @@ def test_unmarked(): pass
 """
 
 
+@pytest.mark.slow
 def test_marked_tests_are_recorded_and_checked(tmp_path: Path) -> None:
     need_recorder()
     (tmp_path / "test_marked.py").write_text(TESTS)

@@ -60,6 +60,37 @@ def test_forked_children_on_every_interpreter(python: str, tmp_path: Path) -> No
     check_forks(tmp_path, python)
 
 
+IDLE = """
+import os, time
+def child(does):
+    pid = os.fork()
+    if not pid:
+        does()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return pid
+def naps():
+    for _ in range(3000): time.sleep(0)
+for _ in range(20): child(lambda: None)
+print(child(naps), child(lambda: child(naps)))
+"""
+
+
+def test_a_child_that_does_nothing_leaves_no_file(tmp_path: Path) -> None:
+    """Unless it has forked one that does something, which names it."""
+    done = record(tmp_path, script(tmp_path, IDLE))
+    busy, between = done.stdout.split()
+    traces = {path.name.rpartition(".")[2]: good(path) for path in tmp_path.glob("out.log.*")}
+    first = tracekit.read(tmp_path / "out.log").metadata["pid"]
+    assert {pid: trace.metadata["forked-by"] for pid, trace in traces.items() if pid in (busy, between)} == {
+        busy: first,
+        between: first,
+    }
+    (grandchild,) = traces.keys() - {busy, between}
+    assert traces[grandchild].metadata["forked-by"] == between
+    assert all(len(traces[pid].events) >= 9000 for pid in (busy, grandchild)), done.stderr
+
+
 PREFORK = """
 import os, signal, socket, sys, time
 server = socket.socket(); server.bind(("127.0.0.1", 0)); server.listen(16)

@@ -47,6 +47,7 @@ def strangers(core: int, count: int = 3) -> Iterator[None]:
             process.wait()
 
 
+@pytest.mark.slow
 @every_interpreter
 def test_a_sort_computes(python: str, tmp_path: Path) -> None:
     found, used = run(tmp_path, python)
@@ -54,6 +55,7 @@ def test_a_sort_computes(python: str, tmp_path: Path) -> None:
     assert used <= nearest <= used * 1.1 + 1_000_000  # a hold begins before the sort, and ends behind it
 
 
+@pytest.mark.slow
 @every_interpreter
 def test_two_that_count_beside_strangers_do_not_run(python: str, tmp_path: Path) -> None:
     core = min(os.sched_getaffinity(0))

@@ -50,6 +50,7 @@ before.join()
     assert [path.name for path in tmp_path.glob("out*")] == ["out.log"]
 
 
+@pytest.mark.slow
 def test_start_and_stop_again_and_again(tmp_path: Path) -> None:
     """Slots, page protections and what was patched in `threading` are put back each time, with threads running."""
     run(

@@ -66,6 +66,7 @@ def without_addresses(text: str) -> str:
     return re.sub(r"0x[0-9a-f]+", "0x", text)
 
 
+@pytest.mark.slow
 def test_modules_folders_and_console_scripts(tmp_path: Path) -> None:
     package = tmp_path / "package"
     package.mkdir()
@@ -124,6 +125,7 @@ threading.Thread(name="a greenlet, to gevent")._set_ident()
     assert len(long.encode()) == 112
 
 
+@pytest.mark.slow
 def test_thousands_of_short_threads(tmp_path: Path) -> None:
     text = """
 import os, threading
@@ -267,6 +269,7 @@ def test_the_recording_outlives_the_recorder(tmp_path: Path) -> None:
     assert trace.threads["blocking_releases"][0].as_py() >= 100
 
 
+@pytest.mark.slow
 def test_ring(tmp_path: Path) -> None:
     path = script(tmp_path, "import os\nr, w = os.pipe()\nfor _ in range(200000): os.write(w, b'x'); os.read(r, 1)")
     whole, ring = record(tmp_path, path), record(tmp_path, path, options=["--max-size", "4M", "-o", "ring.log"])

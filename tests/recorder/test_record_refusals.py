@@ -48,7 +48,7 @@ def test_no_such_place(tmp_path: Path) -> None:
     refused(record(tmp_path, path, options=["-o", "out.pftrace"]), "Perfetto")
     refused(record(tmp_path, path, options=["-o", path]), "-o names the program itself")
     for size in ("0", "many", "-1"):
-        refused(record(tmp_path, path, options=["--max-size", size]), "is no size")
+        refused(record(tmp_path, path, options=["--max-size", size]), "is not a size")
     assert Path(path).read_text() == RUNS
     nothing_left(tmp_path)
 

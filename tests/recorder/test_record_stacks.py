@@ -63,6 +63,7 @@ def check_guilty(folder: Path, python: str, name: str, seconds: str, least: floa
     assert own.count(sleeping) >= 0.9 * len(own)
 
 
+@pytest.mark.slow
 @every_interpreter
 def test_the_guilty_line(python: str, tmp_path: Path) -> None:
     for name in QUICK:

@@ -119,6 +119,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_pools_of_spawned_processes(tmp_path: Path) -> None:
     run_twice(tmp_path, POOLS)
     commands = [good(path).metadata["command"] for path in tmp_path.glob("out.log.*")]

@@ -11,7 +11,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tracekit
@@ -30,9 +30,6 @@ from tracekit.timeline.native import NativeMachine
 from tracekit.timeline.picture import Picture, picture
 from tracekit.timeline.plain import PlainMachine
 from tracekit.timeline.tables import Tables
-
-settings.register_profile("tracekit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("tracekit")
 
 Open = Callable[[Source], EventStream]
 

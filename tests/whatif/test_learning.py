@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tracekit
-from tests.conftest import ROOT
+from tests.conftest import ROOT, examples
 from tracekit import _native
 from tracekit.model.attributes import FIELDS, SPARSE
 from tracekit.model.stream import ACQUIRE, BUSY, ENTRY, RELEASE, RETRY
@@ -68,7 +68,7 @@ def traces(draw: st.DrawFn) -> Events:
 
 @pytest.mark.skipif(not _native.library, reason="there is no native core here")
 @given(traces())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 def test_native_observation_is_the_plain_one(events: Events) -> None:
     plain, fast = observing.observe(events), native.observe(events)
     for field in fields(Observed):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import examples
 from tracekit import _native
 from tracekit.whatif import native, plain
 from tracekit.whatif.parallel import without_gil
@@ -60,7 +61,7 @@ def same(one: Run, other: Run) -> bool:
 
 @pytest.mark.skipif(not _native.library, reason="there is no native core here")
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 def test_native_replay_is_the_plain_one(data: st.DataObject) -> None:
     script = data.draw(scripts())
     behaviour = data.draw(behaviours(len(script.start)))
@@ -69,7 +70,7 @@ def test_native_replay_is_the_plain_one(data: st.DataObject) -> None:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 def test_every_piece_is_run_and_the_gil_has_one_holder(data: st.DataObject) -> None:
     script = data.draw(scripts())
     script = replace(script, free=np.zeros(len(script.start), bool))
@@ -87,7 +88,7 @@ def test_every_piece_is_run_and_the_gil_has_one_holder(data: st.DataObject) -> N
 
 
 @given(scripts(), st.integers(1, 3))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 def test_without_gil_more_cores_are_never_worse(script: Script, cores: int) -> None:
     alone = without_gil(script, len(script.start))
     run = without_gil(script, cores)

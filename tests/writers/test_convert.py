@@ -13,18 +13,18 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import tracekit
-from tests.conftest import GOLDEN, ROOT, SAMPLES, trace_file
+from tests.conftest import GOLDEN, ROOT, SAMPLES, examples, trace_file
 from tests.strategies import attributed, texts
 from tracekit.cli import app
+from tracekit.files import beside
 from tracekit.model import schemas
 from tracekit.reporters.json import as_dict
 from tracekit.writers import WRITERS, FolderWriter, writer_for
-from tracekit.writers.files import beside
 from tracekit.writers.tablestream import TableStream
 
 OUTS = ["t.log", "t.parquet", "t.events.parquet", "t.arrow", "t.csv", "t.jsonl"]
@@ -95,7 +95,7 @@ def test_the_analysis_is_the_same(name: str, out: str, tmp_path: Path, core: str
     assert analysis_of(there) == analysis_of(trace_file(name))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60))
 @given(text=st.one_of(texts(), attributed(texts())))
 def test_any_trace_keeps_its_events(text: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("any")
@@ -204,7 +204,7 @@ def test_a_folder_is_replaced_only_by_another(tmp_path: Path) -> None:
     assert tracekit.read(folder).events.num_rows == 22
     (folder / "letter.txt").write_text("dear")
     code, said = run("convert", str(SAMPLES / "slide-battle.log"), "-o", str(folder))
-    assert (code, "is no folder of tables" in said) == (2, True)
+    assert (code, "is not a folder of tables" in said) == (2, True)
     assert (folder / "letter.txt").read_text() == "dear"
 
 

@@ -18,7 +18,7 @@ import pytest
 import tracekit
 from tests.conftest import SAMPLES
 from tracekit.errors import TracekitError
-from tracekit.writers.files import beside
+from tracekit.files import beside
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and locks")
 TRACEKIT = [sys.executable, "-m", "tracekit"]

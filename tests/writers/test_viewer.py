@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tracekit
-from tests.conftest import GOLDEN, SAMPLES
+from tests.conftest import GOLDEN, SAMPLES, examples
 from tests.strategies import histories, stories
 from tracekit.errors import TracekitError
 from tracekit.writers import viewer
@@ -44,9 +44,7 @@ def test_slices_of_a_thread_do_not_overlap(path: Path) -> None:
     check(path)
 
 
-@settings(
-    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], max_examples=150
-)
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], max_examples=examples(150))
 @given(st.one_of(histories(), stories()))
 def test_nor_do_those_of_any_trace(tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "t.log"

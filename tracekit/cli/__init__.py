@@ -18,9 +18,9 @@ from tracekit.cli.common import ending_by_signals, say
 
 COMMANDS = {
     "analyze": ("Traces", "Find GIL problems in traces."),
-    "report": ("Traces", "Draw it: a timeline in one HTML file."),
-    "query": ("Traces", "Ask a trace in SQL."),
-    "flame": ("Traces", "Tell what was waited for by stack"),
+    "report": ("Traces", "Draw a trace: a timeline in one HTML file."),
+    "query": ("Traces", "Query a trace with SQL."),
+    "flame": ("Traces", "Show which stacks held the GIL while others waited"),
     "compare": ("Traces", "Compare two traces of the same program."),
     "whatif": ("Traces", "Predict what each thread would wait under another GIL."),
     "convert": (
@@ -29,18 +29,18 @@ COMMANDS = {
     ),
     "record": ("Programs", "Record the GIL of a program."),
     "top": ("Programs", "Watch what a program's threads hold and wait for, once a second."),
-    "snapshot": ("Programs", "Have a running program write what its flight recorder has."),
+    "snapshot": ("Programs", "Make a running program write what its flight recorder holds."),
     "fleet": (
         "Many traces",
         "Analyze thousands of traces with Dask",
     ),
-    "doctor": ("Help", "Tell what works here."),
+    "doctor": ("Help", "Check what works on this machine."),
 }
 """Each command's panel, and the first sentence of its help."""
 EPILOG = """\
 tracekit record app.py            record a program: app.gil.log
 tracekit analyze app.gil.log      what is wrong, and who waited for whom
-tracekit report app.gil.log       the same to look at: report.html
+tracekit report app.gil.log       the same as a page: report.html
 """
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
 

@@ -40,14 +40,14 @@ Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write to th
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad line, with exit code 1.")]
 From = Annotated[
     str | None,
-    typer.Option("--from", metavar="TIME", help="Only from here on: 1.5s, 200ms; 20000 where the clock counts ticks."),
+    typer.Option("--from", metavar="TIME", help="Leave out what came before: 1.5s, 200ms; 20000 of a clock in ticks."),
 ]
-To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Only up to here.")]
-Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only up to here.")]
+To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Leave out what came after.")]
+Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Leave out what came after.")]
 """The same where `--to` is another option."""
 StripPrefix = Annotated[
     list[str] | None,
-    typer.Option(metavar="FOLDER", help="Leave this folder out of the names of files in stacks. Repeatable."),
+    typer.Option(metavar="FOLDER", help="Remove this folder from the names of files in stacks. Repeatable."),
 ]
 
 
@@ -85,7 +85,7 @@ def write(text: str, output: Path | None, traces: Sequence[str]) -> None:
         with standard_output():
             sys.stdout.write(text)
         return
-    from tracekit.writers.files import beside
+    from tracekit.files import beside
 
     with beside(output, traces) as file:
         file.write_text(text, encoding="utf-8")
@@ -239,7 +239,7 @@ def size_of(option: str, text: str | None) -> int | None:
         return None
     size = size_in_bytes(text)
     if not size:
-        raise OptionError(f"{option}: {text!r} is no size.", "Write e.g. 100M, 2G, or bytes.")
+        raise OptionError(f"{option}: {text!r} is not a size.", "Write e.g. 100M, 2G, or bytes.")
     return size
 
 

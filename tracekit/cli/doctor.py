@@ -21,7 +21,7 @@ Check = tuple[str, bool, str]
 
 
 def doctor() -> None:
-    """Tell what works here. A line each: the core, the recorder, interpreters to record on, SQL, Dask, a browser."""
+    """Check what works on this machine. A line each: core, recorder, interpreters to record on, SQL, Dask, browser."""
     with outcome():
         checks = [*_checks()]
         with standard_output():

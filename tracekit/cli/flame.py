@@ -30,8 +30,8 @@ def flame(
     strict: Strict = False,
     strip_prefix: StripPrefix = None,
 ) -> None:
-    """Tell what was waited for by stack: a tree on the terminal, or with -o a flame graph: .svg, .html,
-    .speedscope.json or .collapsed."""
+    """Show which stacks held the GIL while others waited: a tree on the terminal, or with -o a flame graph: .svg,
+    .html, .speedscope.json or .collapsed."""
     with outcome():
         ending = _ending(output)
         with progress_of(trace) as progress:

@@ -47,5 +47,5 @@ def _traces_of(folder: str) -> list[str]:
         raise OptionError(f"{folder}: has no traces in it.", "Name a trace, or the folder that one was recorded into.")
     if others:
         shown = ", ".join(path.name for path in others[:3]) + (", ..." if len(others) > 3 else "")
-        say(printable(f"{folder}: {count(len(others), 'file is no trace', 'files are no traces')}: {shown}."))
+        say(printable(f"{folder}: {count(len(others), 'file is not a trace', 'files are not traces')}: {shown}."))
     return [str(path) for path in traces]

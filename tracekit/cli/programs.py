@@ -49,7 +49,7 @@ def _command(name: str) -> str:
     """The file that a shell would run, behind pyenv's shim for it."""
     command = shutil.which(name)
     if os.sep in name or not command:
-        raise OptionError(f"{name}: there is no such script, nor such a command.", "Check the path.")
+        raise OptionError(f"{name}: there is no such script or command.", "Check the path.")
     shim = _SHIM.search(_head(command))
     if not shim:
         return command

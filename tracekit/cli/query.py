@@ -24,9 +24,9 @@ from tracekit.cli.common import (
     write,
 )
 from tracekit.errors import OptionError
+from tracekit.files import beside
 from tracekit.querying import open_database, tables_of
 from tracekit.sql import Database
-from tracekit.writers.files import beside
 from tracekit.writers.rows import ROW_FORMATS
 
 FORMATS = ("table", *ROW_FORMATS)
@@ -40,23 +40,22 @@ tracekit query app.gil.log                          asks for SQL at a prompt
 
 def query(
     trace: Annotated[str, typer.Argument(metavar="TRACE", help="A trace, or a fleet's folder; `-` is standard input.")],
-    sql: Annotated[
-        str | None, typer.Argument(metavar="SQL", help="One SELECT; without it, a prompt on a terminal.")
-    ] = None,
+    sql: Annotated[str | None, typer.Argument(metavar="SQL", help="One SELECT; without it, a prompt opens.")] = None,
     row_format: Annotated[
         str | None,
         typer.Option("--format", metavar="FORMAT", help=f"One of {', '.join(FORMATS)}; else by -o's ending."),
     ] = None,
     output: Output = None,
-    tables: Annotated[bool, typer.Option("--tables", help="Show the tables that there are.")] = False,
+    tables: Annotated[bool, typer.Option("--tables", help="List the tables.")] = False,
     schema: Annotated[str | None, typer.Option(metavar="TABLE", help="Show the columns of a table.")] = None,
     memory: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Take no more memory, e.g. 2G; by default half of what is free.")
+        str | None,
+        typer.Option(metavar="SIZE", help="Use no more memory than this, e.g. 2G; by default half of what is free."),
     ] = None,
     start: From = None,
     end: To = None,
 ) -> None:
-    """Ask a trace in SQL. SELECT over its tables (docs/tables.md), by DuckDB; it only reads."""
+    """Query a trace with SQL. SELECT from its tables (docs/tables.md), run by DuckDB; nothing is changed."""
     with outcome():
         if tables or schema is not None:
             _about(schema, output, trace)

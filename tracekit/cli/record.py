@@ -53,41 +53,48 @@ def record(
     program: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="SCRIPT [ARGS]", help="A script, or a command like pytest that is one.", show_default=False
+            metavar="SCRIPT [ARGS]",
+            help="A script, or a Python command such as pytest.",
+            show_default=False,
         ),
     ] = None,
     module: Annotated[str | None, typer.Option("-m", metavar="MODULE", help="Run this module instead.")] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="The trace, gzip if its name ends in .gz; otherwise NAME.gil.log here."),
+        typer.Option(
+            "-o",
+            "--output",
+            help="Write to this file, with gzip if it ends in .gz; by default NAME.gil.log.",
+        ),
     ] = None,
     python: Annotated[
         str | None, typer.Option(metavar="EXE", help="Run it on this Python, 2.7 or 3.6 to 3.15.")
     ] = None,
-    pid: Annotated[int | None, typer.Option(metavar="PID", help="Record a Python program that runs already.")] = None,
+    pid: Annotated[int | None, typer.Option(metavar="PID", help="Record a program that is already running.")] = None,
     duration: Annotated[
         str | None,
-        typer.Option(metavar="DURATION", help="With --pid: for so long, e.g. 30s; without it, until Ctrl-C."),
+        typer.Option(metavar="DURATION", help="With --pid: stop after this time, e.g. 30s; by default at Ctrl-C."),
     ] = None,
     max_size: Annotated[
         str | None,
         typer.Option(metavar="SIZE", help="Keep only the newest events, up to this size, e.g. 100M."),
     ] = None,
     no_stacks: Annotated[
-        bool, typer.Option("--no-stacks", help="Without the lines of code that wait, and that others wait for.")
+        bool, typer.Option("--no-stacks", help="Do not record stacks: the trace names no lines of code.")
     ] = False,
     follow: Annotated[
         str,
         typer.Option(
-            metavar="|".join(FOLLOW), help="Also record what it starts and forks; only what it forks; neither."
+            metavar="|".join(FOLLOW),
+            help="Also record its forks and what it starts; its forks only; neither.",
         ),
     ] = FOLLOW[0],
-    analyze_it: Annotated[bool, typer.Option("--analyze", help="Analyze the trace right after.")] = False,
+    analyze_it: Annotated[bool, typer.Option("--analyze", help="Analyze the trace afterwards.")] = False,
     report: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write its HTML report into this file right after.")
+        Path | None, typer.Option(metavar="FILE", help="Write an HTML report to this file afterwards.")
     ] = None,
 ) -> None:
-    """Record the GIL of a program. It runs as ever; what its threads do with the GIL becomes a trace."""
+    """Record the GIL of a program. The program runs as usual; a trace shows what its threads did with the GIL."""
     with outcome():
         from tracekit.recorder.recording import alone, trace_writer, write_recordings
         from tracekit.version import VERSION

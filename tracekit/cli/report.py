@@ -30,16 +30,17 @@ tracekit report before.log after.log -o both.html
 def report(
     trace: Annotated[str, typer.Argument(metavar="TRACE", help="A trace; `-` is standard input.")],
     after: Annotated[
-        str | None, typer.Argument(metavar="AFTER", help="One of the same program, after a change: both on one page.")
+        str | None,
+        typer.Argument(metavar="AFTER", help="A trace of the same program after a change: both on one page."),
     ] = None,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Write into this file; `-` is standard output.")
+        Path, typer.Option("-o", "--output", help="Write to this file; `-` is standard output.")
     ] = DEFAULT,
     title: Annotated[str | None, typer.Option(help="The page's title instead of the trace's name.")] = None,
     theme: Annotated[
-        Literal["auto", "light", "dark"], typer.Option(help="Colours; auto is what the reader's browser prefers.")
+        Literal["auto", "light", "dark"], typer.Option(help="Colours; auto follows the reader's browser.")
     ] = "auto",
-    open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    open_it: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     strict: Strict = False,
     strip_prefix: StripPrefix = None,
     start: From = None,
@@ -47,13 +48,13 @@ def report(
     *,
     thresholds: Any,
 ) -> None:
-    """Draw it: a timeline in one HTML file. It opens anywhere, without a network."""
+    """Draw a trace: a timeline in one HTML file. It opens anywhere, without a network."""
     with outcome():
         to_stdout = str(output) == "-"
         if to_stdout and open_it:
             raise OptionError("--open needs a file, and -o - is standard output.", "Name a file with -o.")
         if to_stdout and sys.stdout and sys.stdout.isatty():
-            raise OptionError("A report is no text for a terminal.", "Name a file with -o.")
+            raise OptionError("A report is a page, not text for a terminal.", "Name a file with -o.")
         paths = [trace] if after is None else [trace, after]
         write_report(paths, None if to_stdout else output, title, theme, strict, strip_prefix or (), thresholds,
                      cli_window(start, end))  # fmt: skip

@@ -18,7 +18,7 @@ tracekit analyze $(tracekit snapshot 4711)
 def snapshot(
     pid: Annotated[int, typer.Argument(metavar="PID", help="A process that called tracekit.flight(...).")],
 ) -> None:
-    """Have a running program write what its flight recorder has. Prints the path of the trace; the program goes on."""
+    """Make a running program write what its flight recorder holds. Prints the trace's path; the program goes on."""
     with outcome():
         from tracekit.live.asking import snapshot_of
 

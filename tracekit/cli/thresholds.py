@@ -19,10 +19,10 @@ _HELP = {
     "ratio": "How many times longer than itself a short hold must wait to count as delayed.",
     "min_cycles": "Delayed short holds that make a convoy.",
     "max_gap": "Undelayed short holds in a row that do not end a convoy.",
-    "min_frozen": "Checks at 0 ticks in a row: frozen signals.",
-    "min_timeouts": "Timeouts of one waiter: a long hold.",
-    "long_hold": "A hold this long, with somebody waiting at its end: e.g. 500us, 10ms, or ns.",
-    "worst": "Findings kept of each kind, the costliest; all are counted.",
+    "min_frozen": "Checks at 0 ticks in a row that count as frozen signals.",
+    "min_timeouts": "Timeouts of one waiter that make a hold long.",
+    "long_hold": "A hold this long is one too if a thread waits at its end: 500us, 10ms, or ns.",
+    "worst": "List only so many findings of each kind, the costliest; totals count all.",
 }
 
 
@@ -53,5 +53,5 @@ def nanoseconds(option: str, text: str) -> int:
     """What a duration like `500us` is in ns. Raises OptionError."""
     ns = duration_in_ns(text)
     if ns is None:
-        raise OptionError(f"{option}: {text!r} is no duration.", "Write e.g. 10ms, 500us, or nanoseconds.")
+        raise OptionError(f"{option}: {text!r} is not a duration.", "Write e.g. 10ms, 500us, or nanoseconds.")
     return ns

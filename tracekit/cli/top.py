@@ -53,10 +53,10 @@ def top(
     program: Annotated[
         list[str],
         typer.Argument(
-            metavar="PID | SCRIPT [ARGS]", help="A process that runs, or a program to run.", show_default=False
+            metavar="PID | SCRIPT [ARGS]", help="A running process, or a program to start.", show_default=False
         ),
     ],
-    once: Annotated[bool, typer.Option("--once", help="Tell once, after a second, and not on a screen.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Print one table after a second, and end.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Watch what a program's threads hold and wait for, once a second. s sorts, f freezes, w writes a trace, q ends."""

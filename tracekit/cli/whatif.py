@@ -21,24 +21,25 @@ tracekit whatif server.gil.log --no-gil --slowdown 1.1
 def whatif(
     trace: Annotated[str, typer.Argument(metavar="TRACE", help="A trace of the new GIL, with times.")],
     interval: Annotated[
-        list[str] | None, typer.Option(metavar="DURATION", help="Another switch interval, e.g. 0.5ms. Repeatable.")
+        list[str] | None,
+        typer.Option(metavar="DURATION", help="Change the switch interval: 0.5ms. Repeatable."),
     ] = None,
     move: Annotated[
-        list[str] | None, typer.Option(metavar="THREAD", help="This thread in a process of its own. Repeatable.")
+        list[str] | None, typer.Option(metavar="THREAD", help="Move this thread to a process of its own. Repeatable.")
     ] = None,
     split: Annotated[
         list[str] | None,
-        typer.Option(metavar="THREAD", help="This thread's C calls that keep the GIL in ten parts. Repeatable."),
+        typer.Option(metavar="THREAD", help="Split this thread's C calls that hold the GIL in ten. Repeatable."),
     ] = None,
-    cores: Annotated[int | None, typer.Option(metavar="N", help="Another number of cores.")] = None,
-    no_gil: Annotated[bool, typer.Option("--no-gil", help="A free-threaded build.")] = False,
+    cores: Annotated[int | None, typer.Option(metavar="N", help="Change the number of cores.")] = None,
+    no_gil: Annotated[bool, typer.Option("--no-gil", help="Assume a free-threaded build.")] = False,
     slowdown: Annotated[
         float | None,
-        typer.Option(metavar="FACTOR", help="With --no-gil: how many times as long a thread alone takes, e.g. 1.1."),
+        typer.Option(metavar="FACTOR", help="With --no-gil: how many times longer a single thread takes, e.g. 1.1."),
     ] = None,
     rate: Annotated[
         list[str] | None,
-        typer.Option(metavar="THREAD=N/s", help="So many requests a second come for this thread, whatever it does."),
+        typer.Option(metavar="THREAD=N/s", help="Assume N requests a second for this thread, however fast it answers."),
     ] = None,
     as_json: AsJson = False,
     output: Output = None,
@@ -63,4 +64,4 @@ def _rate(text: str) -> tuple[str, float]:
     try:
         return thread, float(often.removesuffix("/s"))
     except ValueError:
-        raise OptionError(f"--rate: {text!r} is no rate.", "Write e.g. --rate server=40/s.") from None
+        raise OptionError(f"--rate: {text!r} is not a rate.", "Write e.g. --rate server=40/s.") from None

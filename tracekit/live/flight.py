@@ -111,7 +111,7 @@ def flight(
     for name, limit in named:
         ns = 0 if limit is None else duration_in_ns(limit)
         if ns is None or (limit is not None and ns < 1):
-            raise OptionError(f"{name}: {limit!r} is no duration above 0.", "Write e.g. 100ms, or 1s.")
+            raise OptionError(f"{name}: {limit!r} is not a duration above 0.", "Write e.g. 100ms, or 1s.")
         limits.append(ns)
     if _RUNNING:
         raise RecordError("a flight recorder is already running in this process.", "Stop that one first.")

@@ -301,7 +301,7 @@ def _open(path: str) -> int:
     except OSError as error:
         raise SourceError(f"{path}: cannot be opened: {error.strerror}.", hint) from None
     except ValueError:
-        raise SourceError(f"{path!r}: is no file name.", hint) from None
+        raise SourceError(f"{path!r}: is not a file name.", hint) from None
     if stat.S_ISDIR(os.fstat(fd).st_mode):
         os.close(fd)
         raise SourceError(f"{path}: is a directory.", "Name the trace files in it.")

@@ -153,7 +153,7 @@ SENTENCES = {
     "bad-checks": "the third column, checks, is neither an integer nor `-`",
     "unknown-event": "the fourth column is none of ENTRY, ACQUIRE, RELEASE, BUSY, RETRY",
     "integer-range": "an integer is out of range (ticks, checks: 10^12 either way; time: 0 to 2^62)",
-    "bad-record": "the line is no record of the tracer that wrote the file",
+    "bad-record": "the line is not a record of the tracer that wrote the file",
 }
 STRICT_HINT = "Mend the line, or leave out --strict to count and skip bad lines."
 

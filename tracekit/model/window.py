@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +14,8 @@ from tracekit.errors import NoEventsError, OptionError
 from tracekit.model.arrays import NULL, int64_values
 from tracekit.model.rows import Faults
 from tracekit.model.stream import TIME_LIMIT, EventStream
-from tracekit.words import NS_IN, duration
+from tracekit.words import duration, duration_in_ns
 
-_MOMENT = re.compile(r"(\d{1,19}(?:\.\d{1,9})?)\s*(ns|us|µs|ms|s)?", re.ASCII)
 _HINT = "Write e.g. 1.5s or 200ms, counted from the trace's first event; 20000 of a trace that counts ticks."
 
 
@@ -56,7 +54,7 @@ def window_of(
     first, last = (_moment(name, value) for name, value in zip(names, (start, end), strict=True))
     if first and last:
         if first.unit != last.unit:
-            raise OptionError(f"{names[0]} is {start} and {names[1]} is {end}: of one is the unit missing.", _HINT)
+            raise OptionError(f"{names[0]} is {start} and {names[1]} is {end}: one of them has no unit.", _HINT)
         if first.value >= last.value:
             raise OptionError(f"{names[0]} is {start}, which is not before {names[1]}, {end}.", _HINT)
     return Window(first, last)
@@ -68,16 +66,12 @@ def _moment(name: str, told: str | int | None) -> Moment | None:
     unit = None
     value = -1
     if isinstance(told, str):
-        found = _MOMENT.fullmatch(told.strip())
-        if found and found[2]:
-            whole, _, part = found[1].partition(".")
-            value, unit = int(whole) * NS_IN[found[2]] + int(part.ljust(9, "0") or 0) * NS_IN[found[2]] // 10**9, "ns"
-        elif found and "." not in found[1]:
-            value, unit = int(found[1]), "ticks"
+        ns = duration_in_ns(told)
+        value, unit = -1 if ns is None else ns, "ticks" if told.strip().isdigit() else "ns"
     elif not isinstance(told, bool):
         value = told
     if not 0 <= value <= TIME_LIMIT:
-        raise OptionError(f"{name} is {told!r}, which is no time in a trace.", _HINT)
+        raise OptionError(f"{name} is {told!r}, which is not a time in a trace.", _HINT)
     return Moment(value, unit)
 
 
@@ -148,7 +142,7 @@ class WindowStream(EventStream):
         for moment in (self._window.start, self._window.end):
             if moment and moment.unit not in (unit, None):
                 counted = "counts ticks, so a time in it is a plain number" if unit == "ticks" else "has times"
-                raise OptionError(f"{self.path}: {moment} is no time in this trace, which {counted}.", _HINT)
+                raise OptionError(f"{self.path}: {moment} is not a time in this trace, which {counted}.", _HINT)
 
 
 class _Clock:

@@ -293,7 +293,7 @@ def line_of(reader: io.BufferedReader, path: str, limit: int = LINE_LIMIT) -> by
     """The rest of the line. Raises SourceError: it is longer than any that is written."""
     line = reader.readline(limit + 1)
     if len(line) > limit:
-        raise SourceError(f"{path}: a line is longer than {limit >> 20} MiB.", "It is no table of events.")
+        raise SourceError(f"{path}: a line is longer than {limit >> 20} MiB.", "It is not a table of events.")
     return line
 
 

@@ -432,8 +432,8 @@ class _Attributes:
         own = rows[places[begin:end] - before]
         those = waiting[begin:end]
         kinds, events = (those["stamp"] & np.uint64(255)).astype(np.uint8), _EVENT_CODES[codes[own]]
-        for kind, keys in _KEYS.items():
-            for key, values in zip(keys, (those["stamp"] >> np.uint64(8), those["ticks"]), strict=True):
+        for kind in np.unique(kinds).tolist():
+            for key, values in zip(_KEYS.get(kind, ()), (those["stamp"] >> np.uint64(8), those["ticks"]), strict=False):
                 if key is None:
                     continue
                 belongs = np.isin(events, [EVENTS.index(event) for event in BELONGS[key]])

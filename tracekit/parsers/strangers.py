@@ -15,19 +15,19 @@ def refuse(head: bytes, path: str) -> None:
     begin = head[:_BEGIN].lstrip(b"\xef\xbb\xbf \t\r\n")
     if begin.startswith((b"{", b"[")):
         if b'"schema": "tracekit.' in begin:
-            raise SourceError(f"{path}: this is what tracekit printed with --json, and no trace.", _ITS_TRACE)
+            raise SourceError(f"{path}: this is what tracekit printed with --json, not a trace.", _ITS_TRACE)
         if begin.startswith(b'{"displayTimeUnit":"ns","otherData":{"source":'):
             raise SourceError(
                 f"{path}: tracekit wrote this for Chrome's viewer, and it leaves out too much to be read again.",
                 _ITS_TRACE,
             )
         if b'"importedFrom": "tracekit"' in head[:_PROFILE]:
-            raise SourceError(f"{path}: tracekit wrote this for the Firefox Profiler; it is no trace.", _ITS_TRACE)
+            raise SourceError(f"{path}: tracekit wrote this for the Firefox Profiler; it is not a trace.", _ITS_TRACE)
     elif begin[:15].lower().startswith((b"<!doctype html", b"<html")):
-        raise SourceError(f"{path}: this is a page, and no trace.", "Open it in a browser, and name the trace here.")
+        raise SourceError(f"{path}: this is a page, not a trace.", "Open it in a browser, and name the trace here.")
 
 
 def refuse_program(path: str) -> None:
     """Raises SourceError where the name is that of a program, once nothing else could be made of it."""
     if path.lower().endswith(_PROGRAMS):
-        raise SourceError(f"{path}: this is a program, and no trace.", f"Record it first: tracekit record {path}")
+        raise SourceError(f"{path}: this is a program, not a trace.", f"Record it first: tracekit record {path}")

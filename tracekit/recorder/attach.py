@@ -190,7 +190,7 @@ class Attachment:
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             self._process.go_on()
-            raise RecordError(f"{self._pid}: gdb did not come to an end.", _AGAIN) from None
+            raise RecordError(f"{self._pid}: gdb did not finish.", _AGAIN) from None
         lines = done.stdout.strip().splitlines()
         try:
             answer = json.loads(lines[-1])

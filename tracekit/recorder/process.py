@@ -169,7 +169,7 @@ class Process:
             raise RecordError(
                 f"{self.pid}: {gone.removesuffix(' (deleted)')} was replaced since it started.", "Start it again."
             )
-        raise RecordError(f"{self.pid}: it is no Python program ({self.command() or 'kernel'}).", "Name another one.")
+        raise RecordError(f"{self.pid}: this is not Python ({self.command() or 'kernel'}).", "Name another one.")
 
 
 def _first_address(path: str) -> int:

@@ -13,7 +13,6 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tracekit.analysis import Analysis
 from tracekit.analyzers import ANALYZERS, KINDS
 from tracekit.model.arrays import numbers
 from tracekit.reporters import requests
@@ -29,6 +28,7 @@ from tracekit.reporters.sentences import (
 from tracekit.words import count, duration, percent, printable, share
 
 if TYPE_CHECKING:
+    from tracekit.analysis import Analysis
     from tracekit.comparison import Comparison
 
 GLOSSARY = "What the words mean: docs/glossary.md; `tracekit report` explains them where they stand."

@@ -6,12 +6,12 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from tracekit.analysis import Analysis
 from tracekit.analyzers import COLLECTED, KINDS
-from tracekit.comparison import Comparison
 from tracekit.reporters import requests
 
 if TYPE_CHECKING:
+    from tracekit.analysis import Analysis
+    from tracekit.comparison import Comparison
     from tracekit.names import Kind
 
 SCHEMA = "tracekit.analysis/1"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tracekit.analysis import Analysis
 from tracekit.words import count, duration, percent, printable
+
+if TYPE_CHECKING:
+    from tracekit.analysis import Analysis
 
 SHOWN = 20
 _COMMAND = 60  # characters

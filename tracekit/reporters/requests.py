@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tracekit.analysis import Analysis
 from tracekit.model.arrays import NULL, int64_values
 from tracekit.words import count, duration, fold, printable, share
+
+if TYPE_CHECKING:
+    from tracekit.analysis import Analysis
 
 SLOWEST = 100
 """Requests that are told one by one."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from tracekit.analysis import Analysis
 from tracekit.analyzers import ANALYZERS
 from tracekit.words import count, duration, share, whole_number
+
+if TYPE_CHECKING:
+    from tracekit.analysis import Analysis
 
 LEAST_WAITED = 0.001
 """Shares below this are not told."""

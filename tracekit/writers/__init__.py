@@ -119,7 +119,7 @@ def _pack(writer: Writer, packing: str, trace: TableStream, out: BinaryIO) -> No
 
 def write_trace(trace: TableStream, output: Path, writer: Writer | FolderWriter) -> None:
     """Into a file or folder that is there whole or not at all. Raises OptionError, SourceError, TracekitError."""
-    from tracekit.writers.files import beside
+    from tracekit.files import beside
 
     with beside(output, [trace.path], folder=isinstance(writer, FolderWriter)) as path:
         if isinstance(writer, FolderWriter):

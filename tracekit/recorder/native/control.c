@@ -44,6 +44,11 @@ static void let_go_and_take_back(void) {
     }
 }
 
+static void forks(void) {
+    if (TK_LOAD(tk_the_gil.on))
+        tk_raw_forks();
+}
+
 static void in_forked_child(void) {
     if (!tk_the_gil.on)
         return;
@@ -118,7 +123,7 @@ static const char *prepare(int old) {
 static void change_later(int next) {
     static int prepared;
     if (!prepared) {
-        pthread_atfork(NULL, NULL, in_forked_child);
+        pthread_atfork(NULL, forks, in_forked_child);
         atexit(tk_finish);
         prepared = 1;
     }

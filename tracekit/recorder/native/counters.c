@@ -278,6 +278,8 @@ void tk_counts_begin(void) {
 
 /* In a forked child, whose counts are its own. The threads that it has no more have left theirs. */
 void tk_counts_forked(void) {
+    if (!all.running && !all.ended && !all.folded)
+        return;
     forget(all.running);
     forget(all.ended);
     forget(all.folded);

@@ -23,7 +23,10 @@ void tk_finish(void) {
             tk_release_event(&tk_self, 0, tk_the_gil.ticker ? *tk_the_gil.ticker : TK_NO_TICKS);
         tk_regions_define();
         TK_STORE(tk_the_gil.on, 0);
-        tk_raw_close(1);
+        if (tk_raw_is_idle())
+            tk_raw_discard();
+        else
+            tk_raw_close(1);
     }
     pthread_mutex_unlock(guard);
 }

@@ -40,6 +40,7 @@ static uint64_t texts[MOST_CODES];
 static uint32_t next_text[MOST_CODES], text_buckets[CODE_BUCKETS];
 static uint32_t code_buckets[CODE_BUCKETS], stack_buckets[STACK_BUCKETS], spot_buckets[STACK_BUCKETS];
 static uint32_t code_entries, code_numbers, serials, free_entry, stack_count, spot_count;
+static int stale;              /* they are of the process that forked this one */
 static uint64_t epoch = 1;     /* codes that a trail of an older one knows may be gone */
 static uintptr_t hidden_files[MOST_HIDDEN];
 static size_t hidden_count;
@@ -90,17 +91,23 @@ const char *tk_codes_can_be_followed(void) {
     return NULL;
 }
 
-void tk_nodes_anew(void) {
+static void anew(void) {
     memset(code_buckets, 0, sizeof code_buckets);
     memset(text_buckets, 0, sizeof text_buckets);
     memset(stack_buckets, 0, sizeof stack_buckets);
     memset(spot_buckets, 0, sizeof spot_buckets);
+    stale = 0;
     code_entries = code_numbers = serials = free_entry = stack_count = spot_count = 0;
     epoch++;
 }
 
+/* In a forked child: most never take a stack, and to clear the tables copies them. */
+void tk_nodes_forked(void) {
+    stale = 1;
+}
+
 void tk_nodes_begin(void) {
-    tk_nodes_anew();
+    anew();
     if (*free_slot() != (void *)hook_free) {
         free_code = (void (*)(void *))*free_slot();
         TK_STORE(*free_slot(), (void *)hook_free);
@@ -236,6 +243,8 @@ static uint32_t stack_called(uint32_t parent, const code_entry *code, int32_t in
 /* The stack of these frames, the innermost first. 0: they are none, or there is no room. */
 uint32_t tk_stack_number(tk_trail *trail, const tk_frame *frames, size_t count) {
     uint32_t stack = 0;
+    if (TK_RARE(stale))
+        anew();
     int same = trail->epoch == epoch;
     for (size_t i = 0; i < count; i++) {
         const tk_frame *frame = &frames[count - 1 - i];

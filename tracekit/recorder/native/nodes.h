@@ -28,7 +28,7 @@ typedef struct tk_trail {
 
 const char *tk_codes_can_be_followed(void);
 void tk_nodes_begin(void);
-void tk_nodes_anew(void);
+void tk_nodes_forked(void);
 void tk_nodes_end(void);
 uint32_t tk_stack_number(tk_trail *trail, const tk_frame *frames, size_t count);
 

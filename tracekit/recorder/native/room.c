@@ -35,7 +35,8 @@ static const char zeros[TK_ROOM_PIECE];
 static struct {
     dev_t device;
     ino_t inode;
-    void *first;               /* a part that is mapped throughout */
+    char *first;               /* what it began with: its first part is mapped throughout */
+    size_t first_bytes;
     char *window;
     off_t window_bytes, filled;
 } room;
@@ -87,16 +88,19 @@ static int is_allowed(off_t end) {
 
 /* Takes room from the disk. Returns 0 or why there is none. */
 static int fill(int descriptor, off_t offset, size_t bytes) {
-    int error;
+    int error = 0;
     if (!is_allowed(offset + (off_t)bytes))
         return EFBIG;
-    /* Before it is mapped: a write into a hole that the disk cannot fill would kill the program. */
-    while ((error = posix_fallocate(descriptor, offset, (off_t)bytes)) == EINTR) {
+    /* Before it is mapped: a write into a hole that the disk cannot fill would kill the program. For what fits into one
+       write that is enough by itself, and asks nothing of the file system's journal. */
+    while (bytes > sizeof zeros && (error = posix_fallocate(descriptor, offset, (off_t)bytes)) == EINTR) {
     }
     /* Pages that the file system knows already cost a fraction when they are first written through the mapping. */
-    for (size_t done = 0; !error && done < bytes; done += sizeof zeros)
-        if (pwrite(descriptor, zeros, sizeof zeros, offset + (off_t)done) != (ssize_t)sizeof zeros)
+    for (size_t done = 0, piece; !error && done < bytes; done += piece) {
+        piece = bytes - done < sizeof zeros ? bytes - done : sizeof zeros;
+        if (pwrite(descriptor, zeros, piece, offset + (off_t)done) != (ssize_t)piece)
             error = ENOSPC;
+    }
     return error;
 }
 
@@ -111,14 +115,18 @@ static void *map(int descriptor, off_t offset, size_t bytes) {
 /* Makes the file, with its first part. NULL and errno: it cannot be had. */
 void *tk_room_first(size_t bytes) {
     struct stat status;
-    unlink(tk_room_path);      /* never an older file: another process may still have it mapped */
-    int descriptor = open(tk_room_path, O_RDWR | O_CLOEXEC | O_CREAT | O_EXCL, 0666);
+    int flags = O_RDWR | O_CLOEXEC | O_CREAT | O_EXCL, descriptor = open(tk_room_path, flags, 0666);
+    if (descriptor < 0 && errno == EEXIST) {
+        unlink(tk_room_path);  /* never an older file: another process may still have it mapped */
+        descriptor = open(tk_room_path, flags, 0666);
+    }
     if (descriptor < 0)
         return NULL;
     int error = fstat(descriptor, &status) ? errno : fill(descriptor, 0, bytes);
     memset(&room, 0, sizeof room);
     room.device = status.st_dev;
     room.inode = status.st_ino;
+    room.first_bytes = bytes;
     if (!error && !(room.first = map(descriptor, 0, bytes)))
         error = errno;
     close(descriptor);
@@ -141,6 +149,8 @@ static void *part_of_window(off_t offset, size_t bytes, int new) {
 void *tk_room_part(off_t offset, size_t bytes, int new) {
     if (room.window && offset + (off_t)bytes <= room.window_bytes)
         return part_of_window(offset, bytes, new);
+    if (new && (size_t)offset + bytes <= room.first_bytes)
+        return room.first + offset;
     int descriptor = open_again();
     if (descriptor < 0)
         return NULL;

@@ -354,5 +354,5 @@ TK_PUBLIC void tk_stacks_end(void) {
 void tk_stacks_forked(void) {
     tk_memory_forked();
     if (tk_stacks.on)
-        tk_nodes_anew();
+        tk_nodes_forked();
 }

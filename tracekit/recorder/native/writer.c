@@ -21,6 +21,10 @@
 enum {
     READY_BYTES = TK_ROOM_PIECE,  /* memory is got ready in such pieces */
     FEW_EVENTS = 128,          /* a forked child with no more of them that becomes another program leaves no file */
+    NO_EVENTS = 3,             /* of a forked child that only takes the GIL, as each must, and ends */
+    NO_CPU_MS = 5,             /* and has not used more than that */
+    PAGE_BYTES = 1 << 12,
+    SMALL_CHUNK_BYTES = 1 << 14,  /* of a forked child: most do little, and a pool has hundreds of them */
     MOST_NAMES = 1000,
 };
 
@@ -31,7 +35,8 @@ static struct {
     char *metadata;
     size_t metadata_bytes;
     uint64_t session;
-    int old_gil, forked, full, removed;
+    uint32_t header_bytes, chunk_bytes;
+    int old_gil, forked, full, removed, needed;
     uint32_t parent;
     uint32_t *ring;            /* the numbers of the event chunks, when they are used again */
     uint64_t ring_size, event_chunks, thread_chunks, definition_chunks;
@@ -53,11 +58,21 @@ static void note_clock(tk_header *header) {
 }
 
 static off_t place_of(uint32_t chunk) {
-    return (off_t)TK_HEADER_BYTES + (off_t)chunk * TK_CHUNK_BYTES;
+    return (off_t)file.header_bytes + (off_t)chunk * file.chunk_bytes;
 }
 
 static tk_chunk *map_chunk(uint32_t number, int new) {
-    return tk_room_part(place_of(number), TK_CHUNK_BYTES, new);
+    return tk_room_part(place_of(number), file.chunk_bytes, new);
+}
+
+static void leave_chunk(tk_chunk *chunk) {
+    if (chunk)
+        tk_room_leave(chunk, file.chunk_bytes);
+}
+
+/* How many records of this size a chunk has room for. */
+static uint64_t most_in_chunk(size_t bytes) {
+    return (file.chunk_bytes - sizeof(tk_chunk)) / bytes;
 }
 
 static tk_chunk *new_chunk(uint32_t kind, uint64_t order) {
@@ -111,16 +126,26 @@ static void name_by_pid(void) {
         snprintf(tk_room_path, sizeof tk_room_path, "%s.%d-%d.raw", file.base, (int)getpid(), number);
 }
 
+/* Few and small parts for a forked child, so that a fork stays cheap. A ring is copied as a whole, with room in its header. */
+static void choose_sizes(void) {
+    uint32_t head = (uint32_t)(sizeof(tk_header) + file.metadata_bytes);
+    int small = file.forked && !file.ring_size && sysconf(_SC_PAGESIZE) == PAGE_BYTES;
+    file.header_bytes = small ? (head + PAGE_BYTES - 1) & ~(uint32_t)(PAGE_BYTES - 1) : TK_HEADER_BYTES;
+    file.chunk_bytes = small ? SMALL_CHUNK_BYTES : TK_CHUNK_BYTES;
+}
+
 static int open_file(void) {
-    tk_header *header = tk_room_first(TK_HEADER_BYTES);
+    choose_sizes();
+    int starts = belongs.starts && !file.forked;
+    tk_header *header = tk_room_first((size_t)place_of(starts ? 3 : 2));  /* what it needs at once */
     if (!header)
         return 0;
     tk_out = (tk_raw){.header = header, .zero = tk_now()};
     file.event_chunks = file.thread_chunks = file.definition_chunks = 0;
     file.threads = file.definitions = NULL;
     header->version = TK_RAW_VERSION;
-    header->header_bytes = TK_HEADER_BYTES;
-    header->chunk_bytes = TK_CHUNK_BYTES;
+    header->header_bytes = file.header_bytes;
+    header->chunk_bytes = file.chunk_bytes;
     header->old_gil = (uint32_t)file.old_gil;
     header->pid = (uint32_t)getpid();
     header->parent = file.parent;
@@ -133,10 +158,10 @@ static int open_file(void) {
     note_clock(header);
     if (!(file.threads = new_chunk(TK_THREADS, file.thread_chunks++)))
         return 0;
-    if (belongs.starts && !file.forked) {
+    if (starts) {
         if (!(file.starts = new_chunk(TK_STARTS, 0)))
             return 0;
-        madvise(file.starts, TK_CHUNK_BYTES, MADV_DOFORK);  /* what children start belongs here, too */
+        madvise(file.starts, file.chunk_bytes, MADV_DOFORK);  /* what children start belongs here, too */
     }
     memcpy(header->magic, TK_MAGIC, sizeof header->magic);
     return 1;
@@ -146,8 +171,7 @@ static int next_events(void) {
     tk_chunk *chunk = next_chunk();
     if (!chunk)
         return 0;
-    if (tk_out.chunk)
-        tk_room_leave(tk_out.chunk, TK_CHUNK_BYTES);
+    leave_chunk(tk_out.chunk);
     file.event_chunks++;
     tk_out.chunk = chunk;
     tk_out.next = tk_out.ready = (tk_record *)(chunk + 1);
@@ -170,16 +194,17 @@ int tk_raw_advance(void) {
         if (file.full)
             tell_fork(strerror(errno));
     }
-    if (!file.full && (!tk_out.chunk || (char *)tk_out.next == (char *)tk_out.chunk + TK_CHUNK_BYTES) && !next_events()) {
+    if (!file.full && (!tk_out.chunk || (char *)tk_out.next == (char *)tk_out.chunk + file.chunk_bytes) && !next_events()) {
         file.full = 1;
         tk_out.header->lost_why = (uint32_t)errno;
     }
     if (!file.full) {
         /* Faults one page at a time would take several times as long. Older kernels cannot do it at once: no harm. */
-        size_t done = (size_t)((char *)tk_out.next - (char *)tk_out.chunk) / READY_BYTES * READY_BYTES;
+        size_t piece = file.chunk_bytes < READY_BYTES ? file.chunk_bytes : READY_BYTES;
+        size_t done = (size_t)((char *)tk_out.next - (char *)tk_out.chunk) / piece * piece;
         char *start = (char *)tk_out.chunk + done;
-        madvise(start, READY_BYTES, MADV_POPULATE_WRITE);
-        tk_out.ready = (tk_record *)(start + READY_BYTES);
+        madvise(start, piece, MADV_POPULATE_WRITE);
+        tk_out.ready = (tk_record *)(start + piece);
         note_clock(tk_out.header);
     }
     errno = before;
@@ -202,14 +227,14 @@ static void leave_threads(void) {
         file.kept = kept;
         kept[file.kept_count++] = file.threads;
     } else if (!file.ring_size) {
-        tk_room_leave(file.threads, TK_CHUNK_BYTES);
+        leave_chunk(file.threads);
     }
 }
 
 static void forget_kept(int mapped) {
     while (file.kept_count--)
         if (mapped)
-            tk_room_leave(file.kept[file.kept_count], TK_CHUNK_BYTES);
+            leave_chunk(file.kept[file.kept_count]);
     free(file.kept);
     file.kept = NULL;
     file.kept_count = 0;
@@ -217,12 +242,12 @@ static void forget_kept(int mapped) {
 
 /* Its record; NULL: there is no room. */
 tk_thread_record *tk_raw_thread(uint32_t kind, uint32_t number, uint32_t tid, const char *text, size_t length) {
-    enum { MOST = (TK_CHUNK_BYTES - sizeof(tk_chunk)) / sizeof(tk_thread_record) };
+    uint64_t most = most_in_chunk(sizeof(tk_thread_record));
     int before = errno;
     tk_thread_record *record = NULL;
     if (!tk_out.header || !file.threads)
         return NULL;           /* a forked child whose file is not open yet tells its thread when it is */
-    if (file.threads->count == MOST) {
+    if (file.threads->count == most) {
         tk_chunk *chunk = new_chunk(TK_THREADS, file.thread_chunks);
         if (chunk) {
             leave_threads();
@@ -234,7 +259,7 @@ tk_thread_record *tk_raw_thread(uint32_t kind, uint32_t number, uint32_t tid, co
             tk_out.ready = tk_out.next;
         }
     }
-    if (file.threads->count < MOST) {
+    if (file.threads->count < most) {
         record = (tk_thread_record *)(file.threads + 1) + file.threads->count;
         if (length > TK_NAME_BYTES)
             length = TK_NAME_BYTES;
@@ -248,20 +273,18 @@ tk_thread_record *tk_raw_thread(uint32_t kind, uint32_t number, uint32_t tid, co
 
 /* The first of a recording comes after its first event. 0: no room, and there will be none. */
 int tk_raw_define(const tk_definition *definition, const char *function, const char *file_name) {
-    enum { MOST = (TK_CHUNK_BYTES - sizeof(tk_chunk)) / sizeof *definition };
     int before = errno;
     int has_text = definition->code.kind != TK_STACK;
     size_t text = has_text ? definition->code.function_bytes + definition->code.file_bytes : 0;
     size_t count = 1 + (text + sizeof *definition - 1) / sizeof *definition;
     if (!tk_out.header || file.full)
         return 0;
-    if (!file.definitions || file.definitions->count + count > MOST) {
+    if (!file.definitions || file.definitions->count + count > most_in_chunk(sizeof *definition)) {
         tk_chunk *chunk = new_chunk(TK_DEFINITIONS, file.definition_chunks);
         errno = before;
         if (!chunk)
             return 0;
-        if (file.definitions)
-            tk_room_leave(file.definitions, TK_CHUNK_BYTES);
+        leave_chunk(file.definitions);
         file.definitions = chunk;
         file.definition_chunks++;
     }
@@ -283,7 +306,7 @@ void tk_raw_forked(void) {
     file.threads = file.definitions = NULL;
     forget_kept(0);
     file.forked = 1;
-    file.full = 0;
+    file.full = file.needed = 0;
     file.parent = (uint32_t)getppid();
 }
 
@@ -299,10 +322,24 @@ uint32_t tk_raw_owner(void) {
     return tk_out.header && !file.removed ? tk_out.header->pid : file.parent;
 }
 
+/* This process forks, so that others name it as theirs. */
+void tk_raw_forks(void) {
+    file.needed = 1;
+}
+
+/* Whether this is a forked child that has done nothing with the GIL. */
+int tk_raw_is_idle(void) {
+    const tk_chunk *events = tk_out.chunk;
+    return file.forked && !file.needed && events && file.event_chunks == 1 &&
+           events->count - events->attributes <= NO_EVENTS &&
+           tk_nanoseconds(CLOCK_PROCESS_CPUTIME_ID) < NO_CPU_MS * 1000000u;
+}
+
 /* NULL: not noted. */
 tk_start_record *tk_raw_started(uint32_t pid, const char *text, size_t length) {
     enum { MOST = (TK_CHUNK_BYTES - sizeof(tk_chunk)) / sizeof(tk_start_record) };
     tk_chunk *starts = file.starts;
+    file.needed = 1;
     if (!starts)
         return NULL;
     uint64_t place = __atomic_fetch_add(&starts->count, 1, __ATOMIC_RELAXED);
@@ -401,20 +438,17 @@ void tk_raw_close(int stopped) {
     old.header->stopped = stopped ? TK_STOPPED : 0;
     tk_out = (tk_raw){0};
     if (file.starts && !file.forked) {
-        tk_room_leave(file.starts, TK_CHUNK_BYTES);
+        leave_chunk(file.starts);
         file.starts = NULL;
     }
     file.threads = file.definitions = NULL;
     forget_kept(1);
     file.full = 1;
-    if (old.chunk)
-        tk_room_leave(old.chunk, TK_CHUNK_BYTES);
-    if (threads)
-        tk_room_leave(threads, TK_CHUNK_BYTES);
-    if (definitions)
-        tk_room_leave(definitions, TK_CHUNK_BYTES);
+    leave_chunk(old.chunk);
+    leave_chunk(threads);
+    leave_chunk(definitions);
     tk_room_end(place_of(old.header->chunks));
-    munmap(old.header, TK_HEADER_BYTES);
+    munmap(old.header, file.header_bytes);
     free(file.ring);
     free(file.metadata);
     file.ring = NULL;

@@ -14,16 +14,18 @@ from collections.abc import Sequence
 from functools import cache
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tracekit.analysis import Analysis
-from tracekit.comparison import Comparison
 from tracekit.errors import OptionError
 from tracekit.reporters.flame import heading
 from tracekit.reporters.html.content import comparison_content, content
 from tracekit.reporters.html.lines import flames
 from tracekit.timeline.flame import By
 from tracekit.words import printable
+
+if TYPE_CHECKING:
+    from tracekit.analysis import Analysis
+    from tracekit.comparison import Comparison
 
 THEMES = ("auto", "light", "dark")
 SCRIPTS = (

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tracekit.analysis import Analysis
 from tracekit.analyzers import ANALYZERS, COLLECTED
-from tracekit.comparison import Comparison
 from tracekit.figures.content import CAUSES, CONTENTS, THREADS_SHOWN, Drawing, causes
 from tracekit.model import schemas
 from tracekit.model.rows import Options
 from tracekit.reporters.html import lines, payload
 from tracekit.reporters.sentences import facts, healthy, locks_behind_the_gil, not_observed, not_running
 from tracekit.words import count, duration, printable
+
+if TYPE_CHECKING:
+    from tracekit.analysis import Analysis
+    from tracekit.comparison import Comparison
 
 _SEQS = ("start_seq", "end_seq")
 _CLOCKS = ("start_clock", "end_clock")

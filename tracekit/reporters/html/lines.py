@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tracekit.analysis import Analysis
 from tracekit.timeline.flame import SIDES, Flame
 from tracekit.words import printable
+
+if TYPE_CHECKING:
+    from tracekit.analysis import Analysis
 
 ROWS = 100  # of lines
 FRAMES = 4000  # of a flame graph, the costliest

@@ -84,7 +84,7 @@ def _check_replaceable(output: Path, folder: bool) -> None:
     if folder and output.exists():
         inside = list(output.iterdir()) if output.is_dir() else None
         if inside is None or any(path.suffix != ".parquet" for path in inside):
-            raise OptionError(f"{output}: is there already, and is no folder of tables.", "Name another one with -o.")
+            raise OptionError(f"{output}: exists already and is not a folder of tables.", "Name another one with -o.")
 
 
 def _umask() -> int:
