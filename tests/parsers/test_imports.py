@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -214,6 +216,20 @@ def test_converted(name: str, ending: str, tmp_path: Path) -> None:
     assert after.unobserved == before.unobserved
     assert after.threads.equals(before.threads)
     assert after.blame.equals(before.blame)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "trace.json", "log"])
+def test_json_is_read_once(ending: str, tmp_path: Path) -> None:
+    """From a pipe that has a name nothing can be read twice."""
+    pipe, out = tmp_path / "giltracer.json", tmp_path / f"out.{ending}"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes((IMPORTS / "giltracer.json").read_bytes()))
+    writer.start()
+    piped = command("convert", pipe, "-o", out)
+    writer.join()
+    assert piped.returncode == 0, piped.stderr
+    if ending != "trace.json":
+        assert tracekit.analyze(out).blame.equals(tracekit.analyze(IMPORTS / "giltracer.json").blame)
 
 
 def test_piped_and_compressed(imported: Path, tmp_path: Path) -> None:

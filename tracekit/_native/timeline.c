@@ -26,7 +26,7 @@
 #define TK_ANALYZERS 1 /* 0: without them, only to measure what they cost (benchmarks/compare.py) */
 #endif
 
-#define RING 4096 /* runs */
+#define RING 16384 /* runs */
 #define NOBODY (-1)
 #define NO_SEQ (-1)
 #define LIKELY(x) __builtin_expect(!!(x), 1)
@@ -42,8 +42,15 @@ enum { SCHEDULING, PREEMPTION, BATTLE, LONG_HOLD, CONVOY, SATURATION, QUEUEING, 
 
 #define PREEMPTED_FROM 1000000 /* ns; a shorter hold is not asked how long it ran */
 
-/* By holder: for how long, and in how many waits. */
-typedef struct { map time, waits; } losses;
+/* By holder: for how long, and in how many waits. With hundreds of threads these are megabytes that each wait goes
+   through, so there waits are first added to `packed`, which is dense and has both in one number. */
+typedef struct {
+    map time, waits, packed;
+    int64_t packed_time, packed_waits; /* of all waits in it: neither part of a number can run over */
+} losses;
+
+#define PACKED_WAIT ((int64_t)1 << 48) /* one wait; time is less than that */
+#define PACKED_WAITS (INT64_MAX / PACKED_WAIT)
 
 /* What an open wait took out of the ring before it was overwritten. */
 typedef struct taken {
@@ -223,6 +230,29 @@ static taken *take(tk_timeline *t) {
 static void free_losses(losses *lost) {
     map_free(&lost->time);
     map_free(&lost->waits);
+    map_free(&lost->packed);
+}
+
+static bool unpack(losses *lost) {
+    if (!lost->packed_waits) return true;
+    for (uint32_t holder = 0; holder < lost->packed.room; holder++) {
+        const int64_t both = lost->packed.sums[holder], waits = both / PACKED_WAIT;
+        if (both && !map_add(&lost->time, (int32_t)holder, both % PACKED_WAIT)) return false;
+        if (waits && !map_add(&lost->waits, (int32_t)holder, waits)) return false;
+    }
+    map_clear(&lost->packed);
+    lost->packed_time = lost->packed_waits = 0;
+    return true;
+}
+
+/* Whether one more wait, of so much time, can be added to what is packed. */
+static inline bool packs(losses *lost, int64_t lost_time) {
+    if (lost_time >= PACKED_WAIT) return false;
+    if ((lost->packed_time >= PACKED_WAIT - lost_time || lost->packed_waits == PACKED_WAITS) && !unpack(lost))
+        return false;
+    lost->packed_time += lost_time;
+    lost->packed_waits++;
+    return true;
 }
 
 static void free_taken(taken *part) {
@@ -364,25 +394,28 @@ static inline stretch since(const tk_timeline *t, const wait *w) {
                      t->run_thread != NOBODY ? run_back(t, held_by) : 0, t->run_stack};
 }
 
-/* Where what was lost behind holds of each class goes: nowhere where it is NULL. */
-typedef struct { map *time[HOLD_CLASSES], *waits[HOLD_CLASSES]; } places;
+/* Where what was lost behind holds of each class goes: nowhere where it is NULL. ordinary: where waits are counted. */
+typedef struct { map *time[HOLD_CLASSES], *waits[HOLD_CLASSES]; losses *ordinary; } places;
 
-static inline void charge(tk_timeline *t, const places *to, uint32_t held_by, int64_t held, bool counts) {
+/* packed: NULL, or where ordinary holds go instead. */
+static inline void charge(tk_timeline *t, const places *to, int64_t *packed, uint32_t held_by, int64_t held, bool counts) {
     if (held <= 0) return;
     const int class = class_of(held_by);
+    const int32_t holder = thread_of(held_by);
     if (class != HOLD_ORDINARY) t->met[class] += held;
-    if (to->time[class]) TRY(map_add(to->time[class], thread_of(held_by), held));
-    if (counts) TRY(map_add(to->waits[class], thread_of(held_by), 1));
+    if (packed && class == HOLD_ORDINARY) {
+        packed[holder] += held + (int64_t)counts * PACKED_WAIT;
+        return;
+    }
+    if (to->time[class]) TRY(map_add(to->time[class], holder, held));
+    if (counts) TRY(map_add(to->waits[class], holder, 1));
 }
 
-/* Up to the first that is not ordinary. counts: NULL where the wait is not counted. */
-static __attribute__((noinline)) const run *add_ordinary(const run *r, const run *edge, int64_t *sums, int64_t *counts,
-                                                         uint32_t since_first) {
-    for (; r < edge && class_of(r->held_by) == HOLD_ORDINARY; r++, since_first++) {
-        const int32_t holder = thread_of(r->held_by);
-        sums[holder] += r->held;
-        if (counts) counts[holder] += r->back > since_first;
-    }
+/* Up to the first that is not ordinary. counting: into numbers that have the wait beside the time. */
+static inline __attribute__((always_inline)) const run *add_ordinary(const run *r, const run *edge, int64_t *sums,
+                                                                     bool counting, uint32_t since_first) {
+    for (; r < edge && class_of(r->held_by) == HOLD_ORDINARY; r++, since_first++)
+        sums[thread_of(r->held_by)] += r->held + (counting ? (int64_t)(r->back > since_first) * PACKED_WAIT : 0);
     return r;
 }
 
@@ -394,31 +427,31 @@ static inline __attribute__((always_inline)) int64_t charge_stretch(tk_timeline 
     /* The hold in which it began may have been logged as a run of its own since. */
     while (i < part->end && before && before >= t->ring[i & (RING - 1)].held) before -= t->ring[i++ & (RING - 1)].held;
     const int64_t first = i;
+    map *const dense = counting ? &to->ordinary->packed : to->time[HOLD_ORDINARY];
+    int64_t *packed = NULL;
+    if (part->end - i > 16 && dense && map_is_dense(dense, t->thread_count)) {
+        if (!counting || packs(to->ordinary, t->hold_behind)) packed = dense->sums;
+    }
     if (i < part->end && before) {
         const run *r = &t->ring[i++ & (RING - 1)];
-        charge(t, to, r->held_by, r->held - before, counting);
+        charge(t, to, packed, r->held_by, r->held - before, counting);
         before = 0;
     }
-    if (part->end - i > 16 && to->time[HOLD_ORDINARY] && map_is_dense(to->time[HOLD_ORDINARY], t->thread_count) &&
-        (!counting || map_is_dense(to->waits[HOLD_ORDINARY], t->thread_count))) {
-        /* With hundreds of threads this loop is where the time goes. */
-        int64_t *const sums = to->time[HOLD_ORDINARY]->sums;
-        int64_t *const counts = counting ? to->waits[HOLD_ORDINARY]->sums : NULL;
-        while (i < part->end) {
-            const int64_t place = i & (RING - 1), left = part->end - i;
-            const run *const edge = t->ring + (left < RING - place ? place + left : RING);
-            const run *const r = add_ordinary(t->ring + place, edge, sums, counts, (uint32_t)(i - first));
-            i += r - (t->ring + place);
-            if (r == edge) continue;
-            charge(t, to, r->held_by, r->held, counting && r->back > i - first);
-            i++;
-        }
+    /* With hundreds of threads this loop is where the time goes. */
+    while (packed && i < part->end) {
+        const int64_t place = i & (RING - 1), left = part->end - i;
+        const run *const edge = t->ring + (left < RING - place ? place + left : RING);
+        const run *const r = add_ordinary(t->ring + place, edge, packed, counting, (uint32_t)(i - first));
+        i += r - (t->ring + place);
+        if (r == edge) continue;
+        charge(t, to, packed, r->held_by, r->held, counting && r->back > i - first);
+        i++;
     }
     for (; i < part->end; i++) {
         const run *r = &t->ring[i & (RING - 1)];
-        charge(t, to, r->held_by, r->held, counting && r->back > i - first);
+        charge(t, to, packed, r->held_by, r->held, counting && r->back > i - first);
     }
-    charge(t, to, part->last_held_by, part->last_held - before, counting && part->last_back > part->end - first);
+    charge(t, to, packed, part->last_held_by, part->last_held - before, counting && part->last_back > part->end - first);
     return before > part->last_held ? before - part->last_held : 0;
 }
 
@@ -781,8 +814,9 @@ static void settle_stacks(tk_timeline *t, int32_t thread, bool undecided) {
 /* The rows of one cause without stacks, in `waits` waits: rows are added to it, then it is closed. */
 typedef struct { int32_t first, second; int64_t row_waits; } stackless;
 
-static void add_stackless(tk_timeline *t, stackless *rows, int32_t waiter, const losses *lost, int cause,
+static void add_stackless(tk_timeline *t, stackless *rows, int32_t waiter, losses *lost, int cause,
                           undecided_stacks *undecided) {
+    TRY(unpack(lost));
     for (uint32_t i = 0; i < lost->time.room; i++) {
         const int32_t holder = map_key(&lost->time, i);
         if (holder < 0) continue;
@@ -879,6 +913,7 @@ static void settle(tk_timeline *t, int32_t thread, bool delayed) {
         to.time[class] = &behind[class]->time;
         to.waits[class] = &behind[class]->waits;
     }
+    to.ordinary = behind[HOLD_ORDINARY];
     map *total = NULL;
     for (int class = 0; class < HOLD_CLASSES; class++) t->met[class] = 0;
     if (!t->hold_battle && !t->hold_taken) {
@@ -914,7 +949,7 @@ static void decide(tk_timeline *t, struct thread *state, bool found) {
         if (!state->convoy.has_undecided[after_check]) continue;
         losses *from = &state->convoy.undecided[after_check];
         losses *to = &state->lost[found ? CONVOY : after_check ? SATURATION : QUEUEING];
-        TRY(map_add_all(&to->time, &from->time) && map_add_all(&to->waits, &from->waits));
+        TRY(unpack(from) && map_add_all(&to->time, &from->time) && map_add_all(&to->waits, &from->waits));
         map_clear(&from->time);
         map_clear(&from->waits);
         state->convoy.has_undecided[after_check] = false;
@@ -932,7 +967,8 @@ static void end_convoy(tk_timeline *t, int32_t thread) {
     const bool is_convoy = c->cycles >= t->options.min_cycles;
     if (is_convoy) {
         for (int after_check = 0; after_check < 2; after_check++)
-            if (c->has_undecided[after_check]) TRY(map_add_all(&c->hogs, &c->undecided[after_check].time));
+            if (c->has_undecided[after_check])
+                TRY(unpack(&c->undecided[after_check]) && map_add_all(&c->hogs, &c->undecided[after_check].time));
         found(t, TK_CONVOYS, (tk_finding){c->waited, c->start_seq, c->end_seq, c->start, c->end,
                                           {c->cycles, c->waited, c->held}, thread, map_most(&c->hogs)});
     }
@@ -1421,7 +1457,10 @@ const tk_blame *tk_timeline_blame(tk_timeline *t, int64_t *count) {
     for (int32_t waiter = 0; waiter < t->thread_count; waiter++) {
         map *m = &t->tally;
         map_clear(m);
-        for (int cause = 0; cause < CAUSES; cause++) TRY(map_add_all(m, &t->threads[waiter].lost[cause].time));
+        for (int cause = 0; cause < CAUSES; cause++) {
+            losses *lost = &t->threads[waiter].lost[cause];
+            TRY(unpack(lost) && map_add_all(m, &lost->time));
+        }
         for (uint32_t i = 0; i < m->room; i++) {
             int32_t holder = map_key(m, i);
             if (holder >= 0) KEEP(t->blame, (tk_blame){m->sums[i], waiter, holder});
@@ -1436,10 +1475,11 @@ const tk_blame *tk_timeline_blame(tk_timeline *t, int64_t *count) {
 const tk_cause *tk_timeline_causes(tk_timeline *t, int64_t *count) {
     t->causes.count = 0;
     for (int32_t i = 0; i < t->thread_count; i++) {
-        const struct thread *state = &t->threads[i];
+        struct thread *state = &t->threads[i];
         if (state->scheduling)
             KEEP(t->causes, (tk_cause){state->scheduling, state->scheduling_waits, i, NOBODY, SCHEDULING, 0});
         for (int cause = 0; cause < CAUSES; cause++) {
+            TRY(unpack(&state->lost[cause]));
             const map *time = &state->lost[cause].time;
             for (uint32_t at = 0; at < time->room; at++) {
                 const int32_t holder = map_key(time, at);

@@ -230,6 +230,8 @@ class Source:
 
     def position(self) -> int | None:
         """Bytes of the file, as it lies on disk, that have been read; None for a pipe."""
+        if self._fd < 0:  # closed, so all of it
+            return self.size
         return None if self.size is None else os.lseek(self._fd, 0, os.SEEK_CUR)
 
     def close(self) -> None:

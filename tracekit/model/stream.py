@@ -161,6 +161,8 @@ STRICT_HINT = "Mend the line, or leave out --strict to count and skip bad lines.
 class EventStream(ABC):
     """One reading of a trace. Iterate it once, or `feed` a state machine with it; then the attributes are complete.
 
+    One that is `repeatable` has all of the trace in memory: it can be iterated again, closed or not.
+
     Attributes:
         path: as the user named it.
         metadata: known from the start, but for what may stand anywhere (`lost`).
@@ -177,6 +179,8 @@ class EventStream(ABC):
             or the trace has no lines any more.
         strip_prefixes: folders to leave out of the names of files, the longest first.
     """
+
+    repeatable = False
 
     def __init__(self, path: str) -> None:
         self.path = path

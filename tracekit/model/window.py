@@ -86,6 +86,7 @@ class WindowStream(EventStream):
         self._stream = stream
         self._window = window
         self._first_seq = 0
+        self.repeatable = stream.repeatable
         self.fault_lines = {}  # those of the whole trace do not count
 
     def __getattr__(self, name: str) -> Any:

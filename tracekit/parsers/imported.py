@@ -33,6 +33,7 @@ class ImportedEvents(EventStream):
         self.metadata = {"source": written_by, **untold}
         self._source = source
         self._read = 0
+        self._codes: dict[int, int] = {}
 
     @abstractmethod
     def rows(self) -> Iterator[Row]:
@@ -52,7 +53,7 @@ class ImportedEvents(EventStream):
         self.truncated = self._source.truncated
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        codes: dict[int, int] = {}
+        codes = self._codes
         rows = self.rows()
         while piece := list(islice(rows, _BATCH_EVENTS)):
             times, threads, events = zip(*piece, strict=True)

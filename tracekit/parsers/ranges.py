@@ -102,6 +102,8 @@ class Ranges:
 class RangeEvents(ImportedEvents):
     """The events of such a source. All of it is read when it is opened."""
 
+    repeatable = True
+
     def __init__(self, source: Source, written_by: str) -> None:
         super().__init__(source, written_by, UNTOLD)
         self._processes: dict[int, Ranges] = {}

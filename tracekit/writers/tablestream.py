@@ -40,7 +40,8 @@ _KEPT_AS = {"events": "clocks", "diagnostics": "faults", **KEPT_AS}
 
 
 class TableStream:
-    """A trace that is read twice or more: first for what is known of the whole, then for its tables' rows.
+    """A trace that is read twice or more: first for what is known of the whole, then for its tables' rows. One that its
+    parser has in memory is read once.
 
     Attributes:
         path: as the user named it.
@@ -71,6 +72,7 @@ class TableStream:
         self._spool = _spooled() if self.path == "-" else None
         try:
             with self._open(strict) as stream:
+                self._again = stream if stream.repeatable else None
                 self.analysis: Analysis = analyze_stream(stream, path, Options(), progress)
                 faults = self.analysis.totals.faults
                 lines = {(fault.code, fault.severity): stream.first_line(fault) for fault in faults}
@@ -128,7 +130,7 @@ class TableStream:
         if not wanted:
             return
         all_bad = "diagnostics" in wanted and self.header.bad_lines.total > BAD_LINE_TEXTS
-        with self._open(whole=all_bad) as stream:
+        with self._again or self._open(whole=all_bad) as stream:
             kept = [_KEPT_AS[table] for table in wanted if table in _KEPT_AS]
             machine = new_machine(stream.check_interval, kept, _ALL)
             tables = Tables(machine, self.threads, self.analysis.totals)
