@@ -31,7 +31,8 @@ THEMES = ("auto", "light", "dark")
 SCRIPTS = (
     "words", "dom", "columns", "bins", "model", "view", "lanes", "raster", "hover", "marks", "story", "overview",
     "gestures", "toolbar", "header", "labels", "drawing", "selection", "panel", "notes", "timeline", "link",
-    "utilisation", "figures", "causes", "flame", "tables", "glossary", "keys", "verdict", "comparison", "main",
+    "utilisation", "figures", "causes", "flame", "requests", "tables", "glossary", "keys", "verdict",
+    "comparison", "main",
 )  # fmt: skip
 """The script's files, each after those which it imports."""
 FLAME_SCRIPTS = ("words", "dom", "flame", "flamepage")

@@ -10,7 +10,7 @@ from tracekit.analyzers import ANALYZERS, COLLECTED
 from tracekit.figures.content import CAUSES, CONTENTS, THREADS_SHOWN, Drawing, causes
 from tracekit.model import schemas
 from tracekit.model.rows import Options
-from tracekit.reporters.html import lines, payload
+from tracekit.reporters.html import lines, payload, requests
 from tracekit.reporters.sentences import facts, healthy, locks_behind_the_gil, not_observed, not_running
 from tracekit.words import count, duration, printable
 
@@ -45,6 +45,7 @@ def content(analysis: Analysis) -> dict[str, Any]:
         ),
         "causes": _causes(analysis),
         "lines": lines.content(analysis),
+        "requests": requests.content(analysis),
         "findings": _findings(analysis, spans),
         "healthy": None if analysis.findings else healthy(analysis),
         "kinds": {kind: {"label": analyzer.words, "colour": analyzer.colour} for kind, analyzer in ANALYZERS.items()},

@@ -9,6 +9,7 @@ import { Glossary } from "./glossary.js";
 import { KEYS, keysDialog } from "./keys.js";
 import { restore, stateOf } from "./link.js";
 import { ORDER, CLOCK, TraceModel } from "./model.js";
+import { requestsOf } from "./requests.js";
 import { Tables } from "./tables.js";
 import { Timeline, firstAxis } from "./timeline.js";
 import { verdict } from "./verdict.js";
@@ -146,6 +147,7 @@ class Page {
       this.section("Timeline", el("div", { id: "timeline" }, this.timelineParts())),
       data.comparison ? this.section("What changed", comparison(data.comparison, this.glossary)) : null,
       models.some((model) => model.about.lines) ? this.section("At which lines", ...this.lines()) : null,
+      models.some((model) => model.about.requests) ? this.section("Requests", ...this.requests()) : null,
       this.section("Who, how long, how often", this.figures()),
       this.section("Tables", ...this.slots.map(({ element }) => element)),
     );
@@ -243,6 +245,12 @@ class Page {
       this.graphs.push(graph);
       return el("div", { class: "lines" }, this.several ? el("h3", {}, this.badge(i), model.about.name) : null, linesTable(model), graph.element);
     });
+  }
+
+  /** The requests of each trace that tells any. */
+  requests() {
+    const told = this.models.map((model, i) => [model, i]).filter(([model]) => model.about.requests);
+    return told.map(([model, i]) => el("div", {}, this.several ? el("h3", {}, this.badge(i), model.about.name) : null, requestsOf(model, this.timelines[i])));
   }
 
   footer() {
