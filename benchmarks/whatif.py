@@ -45,6 +45,22 @@ CASES = (
     Workload("pool", "side-"),
     Workload("baton", "side-"),
 )
+"""Those that the model was made with."""
+UNSEEN = (
+    Workload("echo-within", "side-"),
+    Workload("echo-half-rate", "server", process=True),
+    Workload("files", "side-", process=True),
+    Workload("packed", "side-"),
+    Workload("sorting", "beat", parts="load"),
+    Workload("limited", "side-"),
+    Workload("notified", "side-"),
+    Workload("timers", "side-", process=True),
+    Workload("half", "side-"),
+    Workload("two-hogs", "side-"),
+    Workload("asked", "side-", process=True),
+    Workload("logged", "side-"),
+)
+"""Those that it was only checked with."""
 Figures = tuple[float, float]
 """The mean duration of the watched threads, in ms, and what they waited, in per cent of it."""
 

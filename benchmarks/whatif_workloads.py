@@ -6,8 +6,10 @@ import queue
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 NAME, FLAGS = sys.argv[1], sys.argv[2:]
@@ -158,6 +160,154 @@ def baton(rounds):
     run(*hog(600), *(threading.Thread(target=run_with, args=(i,), name=f"side-{i}") for i in range(3)))
 
 
+def echo_within(requests):
+    """Server and client are threads of one process, beside one that computes."""
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("127.0.0.1", 0))
+    client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def serve():
+        for _ in range(requests):
+            data, address = server.recvfrom(100)
+            compute(0.1)
+            server.sendto(data, address)
+
+    def ask():
+        for _ in range(requests):
+            client.sendto(b"x", server.getsockname())
+            client.recvfrom(100)
+            time.sleep(0.002)
+
+    return [threading.Thread(target=serve, name="side-1"), threading.Thread(target=ask, name="side-2")]
+
+
+def files(rounds):
+    def copy(number):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, str(number))
+            for _ in range(rounds):
+                with open(path, "wb") as file:
+                    file.write(b"x" * 300_000)
+                compute(0.2)
+                with open(path, "rb") as file:
+                    file.read()
+                time.sleep(0.002)
+
+    return [threading.Thread(target=copy, args=(number,), name=f"side-{number}") for number in range(3)]
+
+
+def packed(rounds):
+    """C code that lets go of the GIL."""
+    data = os.urandom(200_000)
+
+    def pack():
+        for _ in range(rounds):
+            zlib.compress(data, 1)
+            compute(0.3)
+
+    return [threading.Thread(target=pack, name=f"side-{number}") for number in range(2)]
+
+
+def sorting():
+    parts = 10 if "parts" in FLAGS else 1
+    numbers = [(number * 7919) % 100_003 for number in range(200_000 // parts)]
+
+    def load():
+        for _ in range(15 * parts):
+            sorted(numbers)
+
+    def beat():
+        for _ in range(100):
+            time.sleep(0.004)
+            compute(0.02)
+
+    run(threading.Thread(target=beat, name="beat"), threading.Thread(target=load, name="load"))
+
+
+def limited(rounds):
+    """Six threads, of which two at a time may do a thing."""
+    limit = threading.Semaphore(2)
+
+    def work():
+        for _ in range(rounds):
+            with limit:
+                compute(0.3)
+                time.sleep(0.001)
+            time.sleep(0.002)
+
+    return [threading.Thread(target=work, name=f"side-{number}") for number in range(6)]
+
+
+def notified(items):
+    """Consumers that sleep on a condition."""
+    condition, ready = threading.Condition(), []
+
+    def consume():
+        while True:
+            with condition:
+                while not ready:
+                    condition.wait()
+                item = ready.pop()
+            if item is None:
+                return
+            compute(0.4)
+
+    def produce():
+        for item in [*range(items), None, None, None]:
+            time.sleep(0.001)
+            with condition:
+                ready.insert(0, item)
+                condition.notify()
+
+    consumers = [threading.Thread(target=consume, name=f"side-{number}") for number in range(3)]
+    return [*consumers, threading.Thread(target=produce, name="side-in")]
+
+
+def timers():
+    def tick(number):
+        for _ in range(40):
+            time.sleep(0.002 + 0.001 * number)
+            compute(0.1)
+
+    return [threading.Thread(target=tick, args=(number,), name=f"side-{number}") for number in range(5)]
+
+
+def half(rounds):
+    def work():
+        for _ in range(rounds):
+            compute(4)
+            time.sleep(0.004)
+
+    run(*(threading.Thread(target=work, name=f"side-{number}") for number in range(3)))
+
+
+def asked(tasks):
+    """One thread has a pool do things, and waits for each."""
+
+    def ask():
+        with ThreadPoolExecutor(2, thread_name_prefix="pool") as executor:
+            for number in range(tasks):
+                executor.submit(compute, 0.2 + 0.1 * (number % 3)).result()
+                time.sleep(0.001)
+
+    return [threading.Thread(target=ask, name="side-1")]
+
+
+def logged(rounds):
+    """Threads that work, and write lines of a log behind one lock."""
+    lock = threading.Lock()
+
+    def work():
+        for _ in range(rounds):
+            compute(0.6)
+            with lock:
+                os.write(log, b"a line\n" * 20)
+            time.sleep(0.0015)
+
+    log = os.open(os.devnull, os.O_WRONLY)
+    return [threading.Thread(target=work, name=f"side-{number}") for number in range(4)]
+
+
 if NAME == "alone":
     compute(int(FLAGS[0]))
 elif NAME == "client":
@@ -186,5 +336,29 @@ elif NAME == "pool":
     pool(200)
 elif NAME == "baton":
     baton(40)
+elif NAME == "echo-within":
+    run(*hog(900), *echo_within(80))
+elif NAME == "echo-half-rate":
+    echo(60, 0, rate=60)
+elif NAME == "files":
+    run(*hog(700), *files(40))
+elif NAME == "packed":
+    run(*hog(500), *packed(25))
+elif NAME == "sorting":
+    sorting()
+elif NAME == "limited":
+    run(*limited(60))
+elif NAME == "notified":
+    run(*hog(800), *notified(150))
+elif NAME == "timers":
+    run(*hog(900), *timers())
+elif NAME == "half":
+    half(40)
+elif NAME == "two-hogs":
+    run(*hog(500), *hog(500), *timers())
+elif NAME == "asked":
+    run(*hog(700), *asked(60))
+elif NAME == "logged":
+    run(*logged(80))
 else:
     sys.exit(f"{NAME}: no such workload in {os.path.basename(__file__)}")

@@ -6,17 +6,23 @@ import json
 import statistics
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tracekit
 from tests.conftest import ROOT
 from tracekit.errors import OptionError
+from tracekit.whatif.gate import compared
 from tracekit.whatif.ladder import ladder
 from tracekit.whatif.prediction import Outcome, Prediction
+from tracekit.whatif.preparing import learned
+from tracekit.whatif.programs import Run
+from tracekit.whatif.threads import Threads
 
 DATA = ROOT / "tests" / "data" / "whatif"
 MEASURED = json.loads((DATA / "measured.json").read_text())
@@ -133,6 +139,35 @@ def test_old_gil_one_thread_nobody_waits_errors(tmp_path: Path) -> None:
     ]:
         found = tracekit.what_if(small(tmp_path, *rows, head=head), interval=0.001)
         assert reason in (found.gate.reason or ""), found.gate.reason
+
+
+@pytest.mark.parametrize(("cpu", "refused"), [(450, True), (950, False)])
+def test_a_trace_of_holders_without_a_cpu_is_refused(cpu: int, refused: bool, tmp_path: Path) -> None:
+    rows, now = ["t1 - 0 ENTRY 0", "t1 - 0 ACQUIRE 1"], 1
+    for turn in range(50):
+        this, other = ("t1", "t2") if turn % 2 == 0 else ("t2", "t1")
+        rows += [f"{other} - 0 ENTRY {now + 500}", f"{other} - 0 BUSY {now + 500}"]
+        now += 1000
+        rows += [f"{this} - 0 RELEASE {now} cpu={cpu}", f"{other} - 0 ACQUIRE {now}"]
+    found = tracekit.what_if(small(tmp_path, *rows), interval=0.001)
+    assert ("55% of the time that threads held the GIL they had no CPU" in (found.gate.reason or "")) == refused
+
+
+def test_a_trace_among_its_replays_is_not_missed() -> None:
+    """Three waits of a thread that matters are chance; 40 that all replays miss are not."""
+
+    def run(duration: int, waited: int, contended: int = 40) -> Run:
+        none = np.zeros(contended, np.int64)
+        return Run(np.array([0]), np.array([duration]), np.array([waited]), none, none.astype(np.int32), 0)
+
+    programs = replace(learned(trace_of("cpu2")), traced=run(1000, 300), held=np.array([500]))
+    threads = Threads(["t1"], ["one"])
+    among = compared(programs, [run(900, 100), run(1300, 600)], threads, ())
+    assert (among.passed, among.duration_error, among.waited_error) == (True, 0.0, 0.0)
+    waits = compared(programs, [run(1000, 400), run(1000, 420)], threads, ())
+    assert (waits.passed, waits.waited_error) == (False, pytest.approx(1 / 3))
+    takes = compared(programs, [run(1200, 300), run(1300, 300)], threads, ())
+    assert (takes.passed, takes.duration_error) == (False, pytest.approx(0.2))
 
 
 def test_requests_at_a_fixed_rate_are_told_by_the_trace_or_the_caller() -> None:

@@ -10,11 +10,12 @@ import numpy.typing as npt
 
 from tracekit.whatif import arrivals
 from tracekit.whatif.arrivals import Waits
-from tracekit.whatif.programs import Programs, Run, Script
+from tracekit.whatif.programs import Behaviour, Programs, Run, Script
 from tracekit.whatif.replaying import replay
 from tracekit.whatif.threads import Threads
 
-SEEDS = (1, 2, 3)
+DRAWS, MANY_PIECES = (3, 9), 200_000
+"""So many replays of one script: of a long one, in which chance evens out, and of a shorter one."""
 MOST_DURATION_ERROR = 0.10
 MOST_WAITED_ERROR = 0.15
 LEAST_WAITED_POINTS = 0.03
@@ -46,6 +47,11 @@ class Medians:
     waited: npt.NDArray[np.float64]
     p50: list[int | None]
     p90: list[int | None]
+
+
+def replays(script: Script, behaviour: Behaviour) -> list[Run]:
+    """With different draws of the measured times."""
+    return [replay(script, behaviour, seed + 1) for seed in range(DRAWS[len(script.work) < MANY_PIECES])]
 
 
 def median_of(runs: list[Run]) -> Medians:
@@ -108,8 +114,8 @@ def checked(programs: Programs, threads: Threads, rates: Mapping[int, float]) ->
                     f"Whether requests for {name} come at a fixed rate or as answers return cannot be told from the"
                     f" trace. Say how many come a second: --rate {name}=N/s; or record it at another switch interval."
                 ), script
-    runs = [replay(script, programs.behaviour, seed) for seed in SEEDS]
-    return _compared(programs, script, median_of(runs), threads, tuple(left_out)), script
+    runs = replays(script, programs.behaviour)
+    return compared(programs, runs, threads, tuple(left_out)), script
 
 
 def judged(programs: Programs, left_out: tuple[int, ...]) -> list[int]:
@@ -123,16 +129,18 @@ def _contended(programs: Programs) -> npt.NDArray[np.int64]:
     return np.bincount(programs.traced.waiters, minlength=len(programs.held))
 
 
-def _compared(
-    programs: Programs, script: Script, replayed: Medians, threads: Threads, left_out: tuple[int, ...]
-) -> Gate:
+def compared(programs: Programs, runs: list[Run], threads: Threads, left_out: tuple[int, ...]) -> Gate:
+    """A trace is one draw of chance, as each replay is: what lies among the replays is not missed by them."""
     traced = programs.traced
+    durations, waits = np.array([run.durations for run in runs]), np.array([run.waited for run in runs])
+    durations_off = np.clip(traced.durations, durations.min(axis=0), durations.max(axis=0)) - traced.durations
+    waits_off = np.clip(traced.waited, waits.min(axis=0), waits.max(axis=0)) - traced.waited
     worst = (0.0, 0.0)
     reason = None
     for thread in judged(programs, left_out):
         duration, waited = max(1, int(traced.durations[thread])), int(traced.waited[thread])
-        of_duration = abs(float(replayed.durations[thread]) - duration) / duration
-        missed = abs(float(replayed.waited[thread]) - waited)
+        of_duration = abs(float(durations_off[thread])) / duration
+        missed = abs(float(waits_off[thread]))
         of_waited = missed / max(1, waited)
         if reason is None and of_duration > MOST_DURATION_ERROR:
             reason = f"Replayed unchanged, {threads.label(thread)} takes {of_duration:.0%} more or less time."

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from tracekit.whatif.gate import SEEDS, Gate, Medians, judged, median_of
+from tracekit.whatif.gate import Gate, Medians, judged, median_of, replays
 from tracekit.whatif.learning import FEW
 from tracekit.whatif.parallel import without_gil
 from tracekit.whatif.programs import Programs, Script
@@ -117,13 +117,12 @@ def predict(
             else "what threads that share memory cost each other there, no trace tells"
         )
     else:
-        runs = [replay(after, behaviour, seed) for seed in SEEDS]
+        runs = replays(after, behaviour)
         if programs.traced.stops < FEW <= min(run.stops for run in runs):
             return refused(change, _few_stops(programs.traced.stops))
         predicted = median_of(runs)
         moved = max(
-            _distance(predicted, median_of([replay(after, behaviour.slower(factor), SEEDS[0])]), matter)
-            for factor in WAKING
+            _distance(predicted, median_of([replay(after, behaviour.slower(factor), 1)]), matter) for factor in WAKING
         )
         if moved > UNSTEADY:
             return refused(

@@ -22,6 +22,8 @@ from tracekit.words import whole_number
 
 FEWEST_WAITS = 20
 """Contended waits of a trace from which something can be learned."""
+MOST_PREEMPTED = 0.1
+"""A share of the held time in which holders had no CPU: with more, the trace tells of other programs too."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,20 @@ def _unfit(trace: Trace) -> str | None:
         return "No thread waited for the GIL, so no change of it would help."
     if contended < FEWEST_WAITS:
         return f"Only {contended} waits were contended, fewer than the {FEWEST_WAITS} that it takes. Record longer."
+    preempted = _preempted(trace)
+    if preempted > MOST_PREEMPTED:
+        return (
+            f"For {preempted:.0%} of the time that threads held the GIL they had no CPU, so what they waited depends on"
+            " what else the machine did. Record on a quieter machine."
+        )
     return None
+
+
+def _preempted(trace: Trace) -> float:
+    """The share in which a holder had no CPU, of the holds whose CPU time is known."""
+    holds = trace.holds.select(["duration", "cpu"]).drop_null()
+    durations, cpu = (int64_values(holds.column(name).combine_chunks()) for name in holds.column_names)
+    return 1 - float(np.minimum(durations, cpu).sum()) / max(1, int(durations.sum())) if len(durations) else 0.0
 
 
 def hogs(trace: Trace, least: float = 0.0) -> list[str]:
