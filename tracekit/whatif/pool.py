@@ -14,7 +14,6 @@ import pyarrow as pa
 from tracekit.model.arrays import NULL, int64_values
 from tracekit.model.rows import CHECK, RELEASE_KINDS, Options
 from tracekit.trace import Trace
-from tracekit.whatif.gate import SEEDS
 from tracekit.whatif.prediction import Pool
 from tracekit.whatif.preparing import Prepared
 from tracekit.whatif.programs import CONTINUES, NONE, Behaviour, Integers, Programs, Script
@@ -23,6 +22,8 @@ from tracekit.words import count, duration, fold, percent, printable
 
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 """Those that are tried, up to twice as many as there were; and that one."""
+DRAWS = (1, 2, 3)
+"""Replays of each of them, by their seeds."""
 FEWEST_REQUESTS = 30
 SATURATED = 0.7
 """Share of its threads' time that a pool is at work; below it some thread was always free."""
@@ -201,7 +202,7 @@ def _requests(of: _Timeline) -> tuple[list[_Request], int]:
 def _took(programs: Programs, members: list[int], asked: list[_Request], size: int) -> int:
     """ns from the first request to the end of the last, all of them there from the beginning."""
     script, behaviour = _with_pool(programs, members, asked, size)
-    runs = [replay(script, behaviour, seed) for seed in SEEDS]
+    runs = [replay(script, behaviour, seed) for seed in DRAWS]
     return int(np.median([int(run.ends[:size].max() - run.begins[:size].min()) for run in runs]))
 
 
