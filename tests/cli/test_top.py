@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 from tests.recorder.recorded import need_recorder
@@ -62,6 +64,73 @@ def test_a_process_with_a_flight_recorder(tmp_path: Path) -> None:
     assert "spinner-1" in {thread["name"] for thread in json.loads(done.stdout)["threads"]}
 
 
+REQUESTS = """
+def serve():
+    while True:
+        with tracekit.region("GET /orders"): time.sleep(0.002)
+threading.Thread(target=serve, name="server", daemon=True).start()
+"""
+
+
+def test_requests_are_shown(tmp_path: Path) -> None:
+    (tmp_path / "busy.py").write_text(BUSY + REQUESTS + "time.sleep(2)")
+    done = top(tmp_path, "--once", "busy.py")
+    assert "GET /orders" in done.stdout, done.stdout
+    assert "requests" in done.stdout
+    assert "what all waited for" in done.stdout
+
+
+def test_a_page_for_who_has_the_token(tmp_path: Path) -> None:
+    need_recorder()
+    (tmp_path / "busy.py").write_text(
+        "import tracekit\ntracekit.flight('f-{n}.log')\n" + BUSY + REQUESTS + "print(1, flush=True)\ninput()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "busy.py"], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as program:
+        assert program.stdout is not None
+        assert program.stdin is not None
+        program.stdout.readline()
+        time.sleep(0.5)
+        words = [sys.executable, "-m", "tracekit", "top", "--page", str(program.pid)]
+        with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as shown:
+            assert shown.stderr is not None
+            said = shown.stderr.readline()
+            url = said.split("open ")[1].split(" in a browser")[0]
+
+            def get(url: str, host: str | None = None) -> tuple[int, str, str]:
+                asked = urllib.request.Request(url, headers={"Host": host} if host else {})
+                try:
+                    with urllib.request.urlopen(asked, timeout=60) as answer:
+                        return answer.status, answer.read().decode(), str(answer.headers)
+                except urllib.error.HTTPError as error:
+                    return error.code, error.read().decode(), str(error.headers)
+
+            give_up = threading.Timer(90, program.kill)
+            give_up.start()
+            status, page, headers = get(url)
+            assert status == 200
+            assert "<script>" in page
+            assert "default-src 'none'" in headers
+            assert "Access-Control" not in headers
+            status, data, _ = get(f"{url.replace('/?', '/data?')}&sort=name&only=spin&threads=1")
+            text = json.loads(data)["text"]
+            assert (status, "(spinner-1)" in text, "(napper)" in text, "only 'spin'" in text) == (200, True, False, True)
+            assert "GET /orders" in json.loads(get(url.replace("/?", "/data?"))[1])["text"]
+            for wrong, host in (
+                (f"{url}x", None), (url[:-1], None), (url.split("?")[0], None), (url, "evil.example"),
+                (url, f"127.0.0.1:{int(url.split(':')[2].split('/')[0]) + 1}"),
+            ):  # fmt: skip
+                status, text, _ = get(wrong, host)
+                assert status == 403, (wrong, host)
+                assert "spinner" not in text
+            assert get(url.replace("/?", "/else?"))[0] == 404
+            program.stdin.close()
+            program.wait(60)
+            assert shown.wait(60) == 0
+            give_up.cancel()
+
+
 def test_on_a_terminal(tmp_path: Path) -> None:
     need_recorder()
     (tmp_path / "busy.py").write_text(BUSY + "time.sleep(60)")
@@ -96,7 +165,14 @@ def test_on_a_terminal(tmp_path: Path) -> None:
 
     try:
         wait_for(b"spinner-*")
-        os.write(here, b"sf")
+        wait_for(b"queueing")
+        os.write(here, b"ss")
+        wait_for(b"by name")
+        os.write(here, b"t")
+        wait_for(b"(spinner-2)")
+        os.write(here, b"/naP\x7fp\r")
+        wait_for(b"only 'nap'")
+        os.write(here, b"\x1b[Af")
         wait_for(b"frozen")
         os.write(here, b"w")
         wait_for(b"top-1.log")
@@ -116,6 +192,7 @@ def test_bad_input(tmp_path: Path) -> None:
     for words, what in (
         (("--json", "1"), "--json goes with --once"),
         (("1",), "top needs a terminal"),
+        (("--page", "--once", "1"), "--page shows what --once would end"),
         (("--once", "99999999"), "No such file or directory"),
         (("--once", "nothing.py"), "there is no such script"),
     ):
