@@ -18,7 +18,7 @@ from tracekit.analyzers.finding import Finding, Group, Loss, Story, Waited
 from tracekit.analyzers.places import Places
 from tracekit.errors import NotObservedError, OptionError, SourceError
 from tracekit.model import schemas
-from tracekit.model.arrays import NULL, int64_values
+from tracekit.model.arrays import NULL, int64_values, numbers
 from tracekit.model.observed import hide_all, unobserved
 from tracekit.model.rows import CAUSES, Options, PictureLimits, Totals
 from tracekit.model.stream import EVENTS, EventStream, OnProgress
@@ -68,7 +68,7 @@ class Analysis:
 
     @cached_property
     def picture(self) -> Picture:
-        """What a timeline draws. Reads the trace again where that was not asked for at once.
+        """What a timeline draws. Reads the trace again unless it was collected in the same pass.
 
         Raises SourceError where it is gone, or was standard input.
         """
@@ -156,9 +156,9 @@ class Analysis:
 
     @cached_property
     def lines_known(self) -> float | None:
-        """The share of what was waited while somebody held whose holder's line is known.
+        """Of the time waited while another thread held the GIL, the share for which the holder's line is known.
 
-        None where nothing was, or no event tells a stack.
+        None if there was no such time, or no event has a stack.
         """
         return lines_known(self.lines)
 
@@ -180,7 +180,7 @@ class Analysis:
 
     @cached_property
     def unobserved(self) -> frozenset[str]:
-        """What the trace does not tell: of `ticks`, `checks` and `retries`. What comes from that is null."""
+        """Which of `ticks`, `checks` and `retries` the trace did not record. What is computed from them is null."""
         return unobserved(self.metadata)
 
     def observed(self, kind: str) -> bool:
@@ -189,14 +189,14 @@ class Analysis:
 
     @cached_property
     def counts(self) -> dict[str, int | None]:
-        """Events by kind; None of RETRY where the trace does not tell them."""
+        """Events by kind; RETRY is None if the trace did not record them."""
         columns = ("entries", "acquires", "releases", "busies", "failed_retries")
         numbers = {event: self.threads.column(name) for event, name in zip(EVENTS, columns, strict=True)}
         return {event: None if n.null_count else sum(n.to_pylist()) for event, n in numbers.items()}
 
     @property
     def badness(self) -> float | None:
-        """Failed retries divided by checks; None where there were no checks, or the trace does not tell."""
+        """Failed retries divided by checks; None if there were no checks or the trace did not record retries."""
         retries = self.counts["RETRY"]
         return retries / self.totals.checks if self.totals.checks and retries is not None else None
 
@@ -217,7 +217,7 @@ class Analysis:
 
     @cached_property
     def called(self) -> dict[str | None, str]:
-        """Thread id -> what tells the thread in any trace of the program: its name, else its id. None -> nothing."""
+        """Thread id -> what identifies the thread in all traces of a program: name, else id. None -> nothing."""
         columns = self.threads.select(["thread", "name"]).to_pydict()
         named = zip(columns["thread"], columns["name"], strict=True)
         return {None: "", **{thread: name or thread for thread, name in named}}
@@ -228,7 +228,7 @@ class Analysis:
         return explain(self._story)
 
     def losses(self, kind: str) -> list[Loss]:
-        """What each thread lost by findings of this kind, worth naming or not; nothing where they cannot be seen."""
+        """What each thread lost by findings of this kind, small ones too; empty if the trace cannot show them."""
         return list(ANALYZERS[kind].losses(self._story)) if self.observed(kind) else []
 
     @cached_property
@@ -254,23 +254,29 @@ class Analysis:
 
     @cached_property
     def places(self) -> Places:
-        """At which lines was waited, in words."""
+        """The lines at which threads waited, in words."""
         return Places(self.stack_blame, self.stacks)
 
     @cached_property
     def waited(self) -> dict[str, dict[str, Waited]]:
         """The table `causes` by cause and thread, those first that waited longest."""
-        by_cause: dict[str, dict[str, Waited]] = {cause: {} for cause in CAUSES}
-        names = ("thread", "cause", "holder", "duration", "waits")
-        columns = (self.causes.column(name).to_pylist() for name in names)
-        for thread, cause, holder, spent, waits in zip(*columns, strict=True):
-            waited = by_cause[cause].setdefault(thread, Waited())
-            waited.duration += spent
-            waited.waits += waits
-            waited.holders[holder] += spent
+        columns = {name: self.causes.column(name).combine_chunks() for name in self.causes.column_names}
+        threads, causes = (columns[name].dictionary.to_pylist() for name in ("thread", "cause"))
+        names = columns["holder"].dictionary.to_pylist()
+        thread, cause = (numbers(columns[name].indices) for name in ("thread", "cause"))
+        order = np.lexsort((thread, cause)).astype(np.int32)  # of one thread and cause together, the costliest first
+        thread, cause = thread[order], cause[order]
+        holder = np.maximum(int64_values(columns["holder"].indices)[order], -1).astype(np.int32)
+        duration, waits = (int64_values(columns[name])[order] for name in ("duration", "waits"))
+        begins = np.flatnonzero(np.diff(thread, prepend=-1) | np.diff(cause, prepend=-1))
+        by_cause: dict[str, dict[str, Waited]] = {each: {} for each in CAUSES}
+        for first, end in zip(begins.tolist(), np.append(begins, len(order))[1:].tolist(), strict=True):
+            rows = slice(first, end)
+            by_cause[causes[cause[first]]][threads[thread[first]]] = Waited(
+                int(duration[rows].sum()), int(waits[rows].sum()), holder[rows], duration[rows], names
+            )
         return {
-            cause: dict(sorted(threads.items(), key=lambda item: -item[1].duration))
-            for cause, threads in by_cause.items()
+            each: dict(sorted(waited.items(), key=lambda item: -item[1].duration)) for each, waited in by_cause.items()
         }
 
     def _hogs(self) -> dict[str, str]:
@@ -300,8 +306,8 @@ class Analysis:
         return number, min(1.0, cost / self.duration) if self.duration else 0.0
 
     def flame(self, by: By = "holder") -> Flame:
-        """What was waited while somebody held the GIL, as a tree of frames: by the stacks of those who held it, or
-        (`waiter`) of those who waited. Without frames where the trace tells no stacks. Raises OptionError.
+        """The time waited while another thread held the GIL, as a tree of frames: by the holders' stacks, or
+        (`waiter`) by the waiters'. Without frames if the trace has no stacks. Raises OptionError.
         """
         return flame(self.stack_blame, self.stacks, by, self.unit)
 
@@ -419,7 +425,7 @@ def analyze_and_draw(
     window: Window | None = None,
     **thresholds: Unpack[Thresholds],
 ) -> Analysis:
-    """`analyze_window` that collects the picture in the same pass, for those who are sure to want it."""
+    """`analyze_window` that collects the picture in the same pass, for callers that will need it."""
     limits = PictureLimits()
     return _analyze(trace, options_of(thresholds), limits, strict, progress, strip_prefix=strip_prefix, window=window)
 
@@ -479,7 +485,7 @@ def _analysis(
 
 
 def options_of(thresholds: Mapping[str, Any]) -> Options:
-    """Raises OptionError for one that there is not, or a value that makes no sense."""
+    """Raises OptionError for an unknown threshold, or a value out of its range."""
     known = [field.name for field in fields(Options)]
     for name in thresholds:
         if name not in known:

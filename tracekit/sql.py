@@ -98,8 +98,7 @@ class Database:
         run(f"SET allowed_paths = [{', '.join(map(_quoted, sorted(allowed)))}]")
         if room:
             run(f"SET allowed_directories = [{_quoted(os.path.join(room.name, ''))}]")
-        run("SET enable_external_access = false")
-        run("SET python_enable_replacements = false")  # SQL's names are tables, not Python's variables
+        run("SET enable_external_access = false")  # Python's variables are no tables either then
         run("SET lock_configuration = true")
 
     def query(self, sql: str) -> pa.Table:

@@ -240,7 +240,7 @@ class Trace:
         return frame
 
     def flame(self, by: By = "holder") -> Flame:
-        """What was waited while somebody held the GIL, as a tree of frames: as `Analysis.flame`. Raises OptionError."""
+        """The time waited while another thread held the GIL, as a tree of frames; see `Analysis.flame`."""
         return flame(self._found.tables["stack_blame"], self.stacks, by, self.unit)
 
     @overload

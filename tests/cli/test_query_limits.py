@@ -152,6 +152,7 @@ def ends_in_a_sentence(times: int) -> None:
         assert seconds < 3, sql  # one, on a machine that has nothing else to do
 
 
+@pytest.mark.slow
 def test_it_ends_when_it_is_told_to() -> None:
     ends_in_a_sentence(6)
 

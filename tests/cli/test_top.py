@@ -13,6 +13,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from tests.recorder.recorded import need_recorder
 
 BUSY = """
@@ -33,6 +35,7 @@ def top(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_around_a_program(tmp_path: Path) -> None:
     (tmp_path / "busy.py").write_text(BUSY + "time.sleep(2.5)\nsys.exit(7)")
     done = top(tmp_path, "--once", "--json", "busy.py")
@@ -115,7 +118,12 @@ def test_a_page_for_who_has_the_token(tmp_path: Path) -> None:
             assert "Access-Control" not in headers
             status, data, _ = get(f"{url.replace('/?', '/data?')}&sort=name&only=spin&threads=1")
             text = json.loads(data)["text"]
-            assert (status, "(spinner-1)" in text, "(napper)" in text, "only 'spin'" in text) == (200, True, False, True)
+            assert (status, "(spinner-1)" in text, "(napper)" in text, "only 'spin'" in text) == (
+                200,
+                True,
+                False,
+                True,
+            )
             assert "GET /orders" in json.loads(get(url.replace("/?", "/data?"))[1])["text"]
             for wrong, host in (
                 (f"{url}x", None), (url[:-1], None), (url.split("?")[0], None), (url, "evil.example"),

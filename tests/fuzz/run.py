@@ -1,8 +1,9 @@
 """Tries inputs of all formats by both cores: `python -m tests.fuzz.run --seconds 3600`.
 
-Inputs are tried by the score in a fork of a process that has everything loaded, under limits of time and memory. A
-fault is a signal, an exception that is not tracekit's, 200 MB beyond what the warmed process has, more than 10 s a MB
-unpacked, or two cores that disagree. `--keep FOLDER` writes what is found there; tests/fuzz/corpus has what was found
+Inputs are tried by the hundred in a fork of a process that has everything loaded, under limits of time and memory;
+where such a lot is at fault, its halves are tried, until it is known which input is. A fault is a signal, an exception
+that is not tracekit's, 200 MB beyond what the warmed process has, more than 10 s a MB unpacked, or two cores that
+disagree. `--keep FOLDER` writes what is found there; tests/fuzz/corpus has what was found
 before, and is tried by the tests. `--seed N --count 1` tries input N alone.
 """
 
@@ -22,7 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.fuzz import formats
+from tests.fuzz import inputs
 from tracekit import _native
 from tracekit.analysis import analyze
 from tracekit.analyzers import COLLECTED
@@ -37,9 +38,10 @@ from tracekit.writers.tablestream import TableStream
 MOST_MEGABYTES = 200
 """Beyond what the process has before: a fresh one has about 100, and may have 300."""
 SECONDS = 10  # for an input of up to a MB
-SCORE = 40
+LOT = 200
+"""So many are tried in one fork."""
 TOLD_EVERY = 10_000
-WHOLE_EVERY = 8
+WHOLE_EVERY = 32
 """Of so many inputs one goes all the way to JSON and back to text; the others through parser and state machine."""
 
 
@@ -78,31 +80,31 @@ def forget_peak() -> None:
 
 
 def both(path: Path, whole: bool) -> str | None:
-    """What is at fault with it, if anything is."""
+    """What is at fault with it, if anything but memory is."""
     library, outcomes = _native.library, []
     limit = SECONDS * max(1, path.stat().st_size >> 20)
     for core in (library, None):
         _native.library = core
-        forget_peak()
-        before = peak()
-        signal.alarm(limit)
+        signal.setitimer(signal.ITIMER_REAL, limit)
         try:
             outcomes.append(outcome(path, whole))
         except Exception as error:
             return f"{type(error).__name__}: {error}"
         finally:
-            signal.alarm(0)
+            signal.setitimer(signal.ITIMER_REAL, 0)
             _native.library = library
-        if peak() - before > MOST_MEGABYTES:
-            return f"{peak() - before} MB more"
     if library and outcomes[0] != outcomes[1]:
         differing = next((str(pair) for pair in zip(*outcomes, strict=False) if pair[0] != pair[1]), "")
         return f"the cores disagree: {differing[:2000]}"
     return None
 
 
-def in_a_fork(work: Callable[[], list[tuple[int, str]]]) -> list[tuple[int, str]] | int:
-    """What it returns, or the signal that ended it."""
+Found = tuple[list[tuple[int, str]], int]
+"""The numbers of inputs at fault, and what is; and the memory that all took, in MB."""
+
+
+def in_a_fork(work: Callable[[], Found]) -> Found | int:
+    """What it returns, or how the process ended otherwise: -N by signal N."""
     receive, send = os.pipe()
     child = os.fork()
     if not child:
@@ -124,24 +126,28 @@ def in_a_fork(work: Callable[[], list[tuple[int, str]]]) -> list[tuple[int, str]
 def faults(numbered: Sequence[tuple[int, bytes]], folder: Path) -> Iterator[tuple[int, str]]:
     """The numbers of inputs at fault, and what is."""
 
-    def work() -> list[tuple[int, str]]:
+    def work() -> Found:
         found = []
         path = folder / "input"
+        forget_peak()
+        before = peak()
         for number, content in numbered:
             path.write_bytes(content)
             if fault := both(path, number % WHOLE_EVERY == 0):
                 found.append((number, fault))
-        return found
+        return found, peak() - before
 
     ended = in_a_fork(work)
-    if isinstance(ended, list):
-        yield from ended
-    elif len(numbered) == 1:
-        yield numbered[0][0], f"signal {-ended}" if ended < 0 else f"exit code {ended}"
-    else:
+    if not isinstance(ended, int) and ended[1] <= MOST_MEGABYTES:
+        yield from ended[0]
+    elif len(numbered) > 1:
         middle = len(numbered) // 2
         yield from faults(numbered[:middle], folder)
         yield from faults(numbered[middle:], folder)
+    elif isinstance(ended, int):
+        yield numbered[0][0], f"signal {-ended}" if ended < 0 else f"exit code {ended}"
+    else:
+        yield numbered[0][0], f"{ended[1]} MB more"
 
 
 def fuzz(seed: int, count: int, seconds: float, keep: Path | None) -> tuple[Counter[str], list[str]]:
@@ -149,9 +155,10 @@ def fuzz(seed: int, count: int, seconds: float, keep: Path | None) -> tuple[Coun
     tried: Counter[str] = Counter()
     found: list[str] = []
     end = time.monotonic() + seconds
-    with tempfile.TemporaryDirectory(prefix="tracekit-fuzz-") as folder:
+    in_memory = "/dev/shm" if os.path.isdir("/dev/shm") else None  # files are written so often that disks are slow
+    with tempfile.TemporaryDirectory(prefix="tracekit-fuzz-", dir=in_memory) as folder:
         while (done := tried.total()) < count and time.monotonic() < end:
-            made = {seed + done + n: formats.make(seed + done + n) for n in range(min(SCORE, count - done))}
+            made = {seed + done + n: inputs.make(seed + done + n) for n in range(min(LOT, count - done))}
             for number, fault in faults([(number, content) for number, (_, content) in made.items()], Path(folder)):
                 name, content = made[number]
                 found.append(f"{number} ({name}): {fault}")
@@ -173,6 +180,8 @@ def main() -> None:
     options.add_argument("--keep", type=Path, help="write what is at fault into this folder")
     chosen = options.parse_args()
     tried, found = fuzz(chosen.seed, chosen.count, chosen.seconds, chosen.keep)
+    used = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"{sum(one.ru_utime + one.ru_stime for one in used) / 60:.1f} minutes of CPU time")
     print(f"{tried.total():,} inputs from seed {chosen.seed} on, {len(found)} at fault: {dict(tried)}")
     sys.exit(bool(found))
 

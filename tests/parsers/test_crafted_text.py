@@ -32,13 +32,13 @@ def packed(path: Path, pieces: Iterable[bytes]) -> Path:
     return path
 
 
-def limited(path: Path, core: str) -> tuple[int, int, float]:
+def limited(path: Path, core: str, *options: str) -> tuple[int, int, float]:
     """Exit code, MB at most, seconds of `analyze`."""
     script = """
 import re, sys
 from pathlib import Path
 from tracekit.cli import main
-sys.argv = ["tracekit", "analyze", "--json", sys.argv[1]]
+sys.argv = ["tracekit", "analyze", *sys.argv[1:]]
 try:
     main()
 finally:
@@ -46,7 +46,7 @@ finally:
 """
     begin = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-c", script, str(path)],
+        [sys.executable, "-c", script, str(path), *options],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=300,
         env={**os.environ, "TRACEKIT_CORE": core},
     )  # fmt: skip
@@ -94,16 +94,27 @@ def crowd(waiters: int, holders: int, rounds: int) -> Iterator[bytes]:
 def test_pairs_are_bounded(tmp_path: Path) -> None:
     require_native()
     path = packed(tmp_path / "t.zst", crowd(8000, 8000, 50_000))
-    code, megabytes, _ = limited(path, "native")
+    code, megabytes, _ = limited(path, "native", "--json")
     assert code == 2
     assert megabytes < 400
     assert "more than 4,194,304 pairs" in refused(path)
     assert tracekit.analyze(packed(tmp_path / "t.zst", crowd(3000, 10, 20_000))).events == 66_000
 
 
+@pytest.mark.parametrize(
+    "options", [pytest.param([], marks=pytest.mark.slow), pytest.param(["--json"], marks=pytest.mark.soak)]
+)
+def test_twenty_thousand_wait_at_once(options: list[str], tmp_path: Path) -> None:
+    """A million pairs: they are in memory once, whether they are told in words or one by one."""
+    require_native()
+    code, megabytes, _ = limited(packed(tmp_path / "t.zst", crowd(20_000, 50, 50_000)), "native", *options)
+    assert code == 0
+    assert megabytes < MOST
+
+
 @pytest.mark.soak
-def test_twenty_thousand_wait_at_once(tmp_path: Path) -> None:
-    """Twice the rounds take about twice as long."""
+def test_time_is_linear(tmp_path: Path) -> None:
+    """Thrice the rounds take about thrice as long."""
     require_native()
     times = [limited(packed(tmp_path / "t.zst", crowd(20_000, 50, rounds)), "native") for rounds in (100_000, 300_000)]
     assert [code for code, _, _ in times] == [0, 0]
@@ -146,10 +157,11 @@ def bombs() -> dict[str, Iterator[bytes]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(bombs()))
 @pytest.mark.parametrize("core", [pytest.param("native"), pytest.param("python", marks=pytest.mark.soak)])
 def test_bombs(name: str, core: str, tmp_path: Path) -> None:
-    code, megabytes, seconds = limited(packed(tmp_path / "t.zst", bombs()[name]), core)
+    code, megabytes, seconds = limited(packed(tmp_path / "t.zst", bombs()[name]), core, "--json")
     assert code == 0
     assert megabytes < MOST
     assert seconds < 120

@@ -318,6 +318,14 @@ def test_line_limit(extra: int, end: bytes, start: bytes) -> None:
         assert native == plain
 
 
+@given(st.one_of(histories(), stories(), attributed(stories())), st.integers(1, 9), st.booleans())
+def test_the_twins_journal_changes_nothing(text: bytes, most: int, keep_rows: bool) -> None:
+    """However early the waits that are open take their parts out of it."""
+    whole = outcome(text, PlainText, PlainMachine, keep_rows)
+    with patch("tracekit.timeline.journal.MOST", most):
+        assert outcome(text, PlainText, PlainMachine, keep_rows) == whole
+
+
 def test_more_runs_than_the_ring_holds() -> None:
     """Waits that outlast the core's log of runs (4096 switches) are charged right."""
     lines = ["w - 0 ENTRY 0", "w - 0 BUSY 1", "v - 0 ENTRY 2"]

@@ -273,8 +273,9 @@ TK_EXPORT int32_t tk_timeline_finish(tk_timeline *timeline);
 TK_EXPORT int32_t tk_timeline_full(const tk_timeline *timeline);
 const tk_totals *tk_timeline_peek(const tk_timeline *timeline);
 TK_EXPORT void tk_timeline_totals(const tk_timeline *timeline, tk_totals *totals);
-/* The rows of a table and their number. They live until the next feed or free; those of the five tables that can be
-   forgotten stay as they are from one `forget` to the next, so that another thread can read them meanwhile. */
+/* The rows of a table and their number. They live until the next feed or free (blame: until the causes); those of the
+   five tables that can be forgotten stay as they are from one `forget` to the next, so that another thread can read them
+   meanwhile. */
 TK_EXPORT const tk_thread_totals *tk_timeline_threads(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_blame *tk_timeline_blame(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_cause *tk_timeline_causes(tk_timeline *timeline, int64_t *count);

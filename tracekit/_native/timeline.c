@@ -138,7 +138,7 @@ struct tk_timeline {
     row_attributes told;
     struct { int64_t lock, unlocks[MOST_UNLOCKS]; int32_t unlock_count; bool told; } lock_row; /* of this row, too */
     int32_t kept; /* rows of these tables, a bit each */
-    bool out_of_memory;
+    bool out_of_memory, finishing;
     tk_totals totals;
 
     int64_t clock, tick_clock, last_checks;
@@ -263,6 +263,14 @@ static void free_taken(taken *part) {
     free(part);
 }
 
+static void free_spares(tk_timeline *t) {
+    for (taken *part = t->spare, *next; part; part = next) {
+        next = part->next;
+        free_taken(part);
+    }
+    t->spare = NULL;
+}
+
 /* ---- life ---- */
 
 tk_timeline *tk_timeline_new(int64_t interval, int32_t kept, const tk_options *options) {
@@ -294,10 +302,7 @@ void tk_timeline_free(tk_timeline *t) {
     map_free(&t->tally);
     for (int class = 0; class < HOLD_CLASSES; class++) map_free(&t->totalled[class]);
     free_taken(t->hold_taken);
-    for (taken *part = t->spare, *next; part; part = next) {
-        next = part->next;
-        free_taken(part);
-    }
+    free_spares(t);
     stacks_free(&t->stacks);
     locks_free(&t->locks);
     regions_free(&t->regions);
@@ -928,8 +933,16 @@ static void settle(tk_timeline *t, int32_t thread, bool delayed) {
             TRY(map_add_all(&total[HOLD_ORDINARY], &total[HOLD_LONG]));
             map_clear(&total[HOLD_LONG]);
         }
-        for (int class = 0; class < HOLD_CLASSES; class++)
-            TRY(map_add_all(to.time[class], &total[class]) && map_count_all(to.waits[class], &total[class]));
+        for (int class = 0; class < HOLD_CLASSES; class++) {
+            /* At the end of the trace with many waiters there would not be room for all maps twice. */
+            if (t->finishing && t->hold_taken && total[class].room && !to.waits[class]->room) {
+                map_clear(&t->hold_taken->rivals); /* told already */
+                map_swap(to.waits[class], &t->hold_taken->rivals);
+            }
+            TRY(map_count_all(to.waits[class], &total[class]));
+            if (t->finishing && !to.time[class]->room) map_swap(to.time[class], &total[class]);
+            else TRY(map_add_all(to.time[class], &total[class]));
+        }
     }
     if (UNLIKELY(t->stacks_told)) settle_stacks(t, thread, delayed && !t->hold_battle);
     else count_cause_waits(t, state, delayed && !t->hold_battle);
@@ -1415,10 +1428,12 @@ int32_t tk_timeline_feed(tk_timeline *t, const tk_columns *c, int32_t threads) {
 
 int32_t tk_timeline_finish(tk_timeline *t) {
     if (t->holder != NOBODY) close_hold(t, NO_SEQ, TK_UNKNOWN_RELEASE, false, TK_NULL);
+    t->finishing = true;
     for (int32_t i = 0; i < t->thread_count; i++) {
         if (t->threads[i].wait.open) {
             close_wait(t, i, NO_SEQ);
             if (t->unsettled) settle(t, i, false);
+            free_spares(t); /* with many waiters much memory, and nobody needs it any more */
         }
         end_convoy(t, i);
     }
@@ -1474,6 +1489,8 @@ const tk_blame *tk_timeline_blame(tk_timeline *t, int64_t *count) {
 
 const tk_cause *tk_timeline_causes(tk_timeline *t, int64_t *count) {
     t->causes.count = 0;
+    free(t->blame.items); /* nobody needs both at once, and with many threads they are large */
+    memset(&t->blame, 0, sizeof t->blame);
     for (int32_t i = 0; i < t->thread_count; i++) {
         struct thread *state = &t->threads[i];
         if (state->scheduling)

@@ -24,7 +24,7 @@ def battle(wait: Wait, end_seq: int, end: int, options: Options) -> FoundRow | N
     """The battle that this wait, closed at `end`, was."""
     if wait.lost_rounds < options.min_rounds:
         return None
-    more = (wait.lost_rounds, wait.failed_retries, wait.passes.total())
+    more = (wait.lost_rounds, wait.failed_retries, wait.passes)
     return FoundRow(end - wait.busy, wait.busy_seq, end_seq, wait.busy, end, more, wait.thread, wait.rival)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
@@ -80,16 +81,25 @@ class Loss:
     subject: str = ""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Waited:
     """What one thread waited for one cause, in all and behind each holder, in the clock's unit.
 
     waits: in how many waits; one behind several holders counts for each.
     """
 
-    duration: int = 0
-    waits: int = 0
-    holders: Counter[str | None] = field(default_factory=Counter)
+    duration: int
+    waits: int
+    _behind: npt.NDArray[np.int32]
+    _durations: npt.NDArray[np.int64]
+    _names: Sequence[str]
+
+    @property
+    def holders(self) -> Counter[str | None]:
+        """Made when it is asked for: of many threads these would be far larger than the table that they come from."""
+        behind, durations = self._behind.tolist(), self._durations.tolist()
+        names = [None if code < 0 else self._names[code] for code in behind]
+        return Counter(dict(zip(names, durations, strict=True)))
 
 
 @dataclass(frozen=True)

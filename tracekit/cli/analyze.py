@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -113,13 +114,13 @@ def analyze(
             if as_json:
                 from tracekit.reporters import json
 
-                text = json.render(analyses, named, as_list=len(traces) > 1 or folder is not None)
+                written: str | Iterable[str] = json.pieces(analyses, named, len(traces) > 1 or folder is not None)
             else:
                 from tracekit.reporters import console, processes
 
                 parts = [console.render(analysis, named) for analysis in analyses] if folder is None else []
-                text = as_text(parts or [processes.render(folder or "", analyses)], output)
-            write(text, output, traces)
+                written = as_text(parts or [processes.render(folder or "", analyses)], output)
+            write(written, output, traces)
         if as_json or output:
             for analysis in analyses:
                 say_faults(analysis)

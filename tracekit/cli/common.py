@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -79,16 +79,17 @@ def as_text(parts: list[RenderableType], output: Path | None, wide: bool = False
     return text.getvalue() if to_terminal else "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
 
 
-def write(text: str, output: Path | None, traces: Sequence[str]) -> None:
-    """To standard output, or into a file."""
+def write(text: str | Iterable[str], output: Path | None, traces: Sequence[str]) -> None:
+    """To standard output, or into a file: a text, or one that comes in pieces."""
+    pieces = [text] if isinstance(text, str) else text
     if output is None:
         with standard_output():
-            sys.stdout.write(text)
+            sys.stdout.writelines(pieces)
         return
     from tracekit.files import beside
 
-    with beside(output, traces) as file:
-        file.write_text(text, encoding="utf-8")
+    with beside(output, traces) as path, path.open("w", encoding="utf-8") as file:
+        file.writelines(pieces)
 
 
 def require_standard_output() -> None:

@@ -158,6 +158,15 @@ class FoundRow(NamedTuple):
     other: int = NOBODY
 
 
+class Part(NamedTuple):
+    """Whose hold a part of a wait lies in; the thread's stack then; what kind of hold it was."""
+
+    holder: int = NOBODY
+    stack: int = NO_STACK
+    preempted: bool = False
+    long: bool = False
+
+
 @dataclass
 class Wait:
     """A wait as the plain machine follows it."""
@@ -175,15 +184,22 @@ class Wait:
     timeouts: int = 0
     hand_overs: int = 0
     retry: int = -1  # clock of its first failed retry
-    acquires_since_mark: int = 0  # its last BUSY or RETRY
-    reacquires_since_mark: int = 0
-    passes: Counter[int] = field(default_factory=Counter)  # by thread, since its first BUSY or RETRY
     after_check: bool = False  # the thread's last RELEASE before it was a check release
     battle: bool = False  # known when it ends
     stack: int = NO_STACK  # the first that its rows tell
     region: int = NO_REGION  # of its ENTRY
-    # How long, by the hold meanwhile, None: nobody's, and the latest sample of it then.
-    steps: Counter[tuple[Hold | None, int]] = field(default_factory=Counter)
+    parts: Counter[Part] = field(default_factory=Counter)  # how long, by who held the GIL; known when it ends
+    passes: int = 0  # since its first BUSY or RETRY; and who passed it most
+    rival: int = NOBODY
+    # Where it begins in the journal, and what it took out of that:
+    first_step: int = 0
+    skipped: int = 0
+    first_acquirer: int = 0
+    acquires_at_busy: int = 0
+    acquires_at_mark: int = 0  # its last BUSY or RETRY
+    reacquires_at_mark: int = 0
+    taken: Counter[Part] = field(default_factory=Counter)
+    taken_passes: Counter[int] = field(default_factory=Counter)
 
     @property
     def contended(self) -> bool:
@@ -197,13 +213,9 @@ class Wait:
     def blame(self) -> Counter[int]:
         """How long, by who held the GIL meanwhile."""
         blame: Counter[int] = Counter()
-        for (hold, _), duration in self.steps.items():
-            blame[hold.thread if hold else NOBODY] += duration
+        for part, duration in self.parts.items():
+            blame[part.holder] += duration
         return blame
-
-    @property
-    def rival(self) -> int:
-        return max(self.passes, key=lambda thread: (self.passes[thread], -thread), default=NOBODY)
 
 
 @dataclass(eq=False)
@@ -225,6 +237,10 @@ class Hold:
     cpu: int | None = None
     preempted: bool = False
     long: bool = False
+
+    def stack_at(self, sample: int) -> int:
+        """Its thread's stack while this was the latest sample. Known when it has ended."""
+        return sample or self.first_sample or self.stack or NO_STACK
 
 
 Rows = npt.NDArray[Any]

@@ -213,7 +213,7 @@ def _name_calls(tables: TableStream) -> None:
 
 
 class Recording:
-    """A recording of this process: `with record(path):`, or `start` and `stop`, again if need be.
+    """A recording of this process: `with record(path):`, or `start` and `stop`, as often as wanted.
 
     Attributes:
         path: the trace. It is written by `stop`.
@@ -246,7 +246,7 @@ class Recording:
         self._running, self._pid = recorder, os.getpid()
 
     def stop(self) -> None:
-        """Writes the trace. Without a recording that runs it does nothing. Raises RecordError, SourceError."""
+        """Writes the trace. Does nothing if no recording is running. Raises RecordError, SourceError."""
         recorder, self._running = self._running, None
         if recorder is None:
             return

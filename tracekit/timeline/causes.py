@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
-from tracekit.model.rows import CAUSES, NO_STACK, NOBODY, Hold, Wait
+from tracekit.model.rows import CAUSES, NOBODY, Part, Wait
 
 PREEMPTED_FROM = 1_000_000
 """ns; a shorter hold is not asked how long it ran."""
@@ -37,12 +37,11 @@ class Causes:
         """A wait that has ended. convoy: it is one of the delayed ones of a convoy."""
         lost: Counter[tuple[int, int, int]] = Counter()
         by_stack: Counter[_Key] = Counter()
-        for (hold, sample), duration in wait.steps.items():
-            cause = CAUSES.index(cause_of(wait, hold, convoy))
-            holder = hold.thread if hold else NOBODY
-            lost[wait.thread, cause, holder] += duration
-            if hold:
-                by_stack[_Key(stack_of(hold, sample), wait.stack, wait.thread, holder, cause)] += duration
+        for part, duration in wait.parts.items():
+            cause = CAUSES.index(cause_of(wait, part, convoy))
+            lost[wait.thread, cause, part.holder] += duration
+            if part.holder != NOBODY:
+                by_stack[_Key(part.stack, wait.stack, wait.thread, part.holder, cause)] += duration
         self._durations.update(lost)
         self._waits.update(dict.fromkeys(lost, 1))
         self._by_stack.update(by_stack)
@@ -75,21 +74,16 @@ class Causes:
         ]
 
 
-def cause_of(wait: Wait, hold: Hold | None, convoy: bool) -> str:
-    """Of the steps of this wait that lie in this hold; None: while nobody held the GIL."""
-    if hold is None:
+def cause_of(wait: Wait, part: Part, convoy: bool) -> str:
+    """Of what a wait lost to a holder, or to nobody."""
+    if part.holder == NOBODY:
         return "scheduling"
-    if hold.preempted:
+    if part.preempted:
         return "preemption"
     if wait.battle:
         return "battle"
-    if hold.long:
+    if part.long:
         return "long_hold"
     if convoy:
         return "convoy"
     return "saturation" if wait.after_check else "queueing"
-
-
-def stack_of(hold: Hold, sample: int) -> int:
-    """The holder's, while this was the hold's latest sample."""
-    return sample or hold.first_sample or hold.stack or NO_STACK

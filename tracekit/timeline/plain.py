@@ -1,13 +1,12 @@
 """The state machine of docs/analyses.md in plain Python: the executable reading of the definitions.
 
-It is the oracle of the native core's tests; it charges every clock step to every open wait, which the core avoids.
+It is the oracle of the native core's tests.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +17,14 @@ from tracekit.analyzers.battles import battle
 from tracekit.analyzers.convoys import Convoys
 from tracekit.analyzers.frozen_signals import FrozenSignals
 from tracekit.analyzers.long_holds import long_hold
-from tracekit.model.arrays import NULL, int64_values
+from tracekit.model.arrays import (
+    NULL,
+    int64_values,
+)
 from tracekit.model.attributes import NO_ATTRIBUTES, of_rows
 from tracekit.model.rows import (
     BLOCKING,
     CHECK,
-    DISTRIBUTIONS,
     FAULT_CODES,
     FINDING_ROW,
     GROUP_ROW,
@@ -42,6 +43,7 @@ from tracekit.model.rows import (
     PictureLimits,
     RawPicture,
     Rows,
+    TooManyPairs,
     Totals,
     Wait,
 )
@@ -49,44 +51,14 @@ from tracekit.model.stream import ACQUIRE, BUSY, ENTRY, RELEASE, RETRY
 from tracekit.timeline.causes import PREEMPTED_FROM, Causes
 from tracekit.timeline.distributions import buckets, quantile
 from tracekit.timeline.grouping import group_rows
+from tracekit.timeline.journal import Journal
 from tracekit.timeline.locks import LockWaits
 from tracekit.timeline.picture import DrawnHold, DrawnRetry, DrawnWait, PlainPicture
 from tracekit.timeline.regions import RegionTimes
+from tracekit.timeline.state import Clock, ThreadState
 
 ALONE, LOST_ROUND, TIMEOUT, HAND_OVER = range(4)
 WAIT_TIME, CONTENDED_WAIT_TIME, HOLD_TIME, SWITCH_LATENCY = range(4)
-
-
-@dataclass
-class _Clock:
-    """Monotonic, and counted from its first reading."""
-
-    first: int | None = None
-    now: int = 0
-
-    def read(self, value: int) -> None:
-        if self.first is None:
-            self.first = value
-        self.now = max(self.now, value - self.first)
-
-
-@dataclass
-class _Thread:
-    first_seq: int = NO_SEQ
-    counts: list[int] = field(default_factory=lambda: [0] * 5)
-    contended_waits: int = 0
-    lost_rounds: int = 0
-    timeouts: int = 0
-    hand_overs: int = 0
-    releases: list[int] = field(default_factory=lambda: [0] * 3)
-    held: int = 0
-    waited: int = 0
-    retried_waited: int = 0
-    not_running: int = 0
-    forced_at: int | None = None  # when the GIL was taken from it at a check, if no ENTRY has followed
-    last_release: int = UNKNOWN
-    blame: Counter[int] = field(default_factory=Counter)
-    durations: list[Counter[int]] = field(default_factory=lambda: [Counter() for _ in DISTRIBUTIONS])
 
 
 class PlainMachine:
@@ -98,13 +70,13 @@ class PlainMachine:
         self.kept = kept
         self._options = options
         self._interval = interval
-        self._threads: list[_Thread] = []
+        self._threads: list[ThreadState] = []
         self._waits: dict[int, Wait] = {}
         self._hold: Hold | None = None
         self._seq = 0
         self._told = NO_ATTRIBUTES  # by the row
         self._timed = self._has_ticks = False
-        self._time, self._ticks = _Clock(), _Clock()
+        self._time, self._ticks = Clock(), Clock()
         self._last_checks = NULL
         self._checks: tuple[int, int] | None = None
         self._last_acquirer = NOBODY
@@ -114,6 +86,8 @@ class PlainMachine:
         self._handoffs: Counter[tuple[int, int]] = Counter()
         self._waiting: Counter[int] = Counter()
         self._free_wanted = self._free_wanted_at_release = 0
+        self._journal = Journal()
+        self._contended = 0  # of the open waits
         self._causes = Causes()
         self._locks = LockWaits()
         self._summed = {"causes": self._causes.rows, "stack_blame": self._causes.stack_rows}
@@ -143,7 +117,7 @@ class PlainMachine:
     def feed(self, batch: pa.RecordBatch) -> None:
         thread, event = batch.column("thread"), batch.column("event")
         while len(self._threads) < len(thread.dictionary):
-            self._threads.append(_Thread())
+            self._threads.append(ThreadState())
         columns = [
             thread.indices.to_pylist(),
             event.indices.to_pylist(),
@@ -238,15 +212,19 @@ class PlainMachine:
             self._waiting[len(self._waits)] += step
             if not self._hold and self._waits:
                 self._free_wanted += step
-            for wait in self._waits.values():
-                wait.steps[self._hold, self._hold.sample if self._hold else NO_STACK] += step
+            if self._waits:
+                self._journal.step(self._hold, step)
 
     def _new_wait(self, thread: int, entry_seq: int) -> Wait:
         after_check = self._threads[thread].last_release == CHECK
         region = self._told.region or NO_REGION
         if region != NO_REGION:
             self._regions.see(region, thread, self._clock, self._clock)
-        return Wait(thread, entry_seq, self._clock, self._ticks.now, after_check=after_check, region=region)
+        wait = Wait(thread, entry_seq, self._clock, self._ticks.now, after_check=after_check, region=region)
+        if dropped := self._waits.pop(thread, None):
+            self._contended -= dropped.contended
+        self._journal.begin(wait, alone=not self._waits)
+        return wait
 
     def _tick_clock(self, ticks: int) -> int:
         return self._last_checks * self._interval + self._interval - min(max(ticks, 0), self._interval)
@@ -268,11 +246,12 @@ class PlainMachine:
                 wait.retry = self._clock
             kind = ALONE
             if wait.contended:
-                if wait.reacquires_since_mark:
+                acquires, reacquires = self._journal.since_mark(wait)
+                if reacquires:
                     kind = LOST_ROUND
                     wait.lost_rounds += 1
                     totals.lost_rounds += 1
-                elif not wait.acquires_since_mark:
+                elif not acquires:
                     kind = TIMEOUT
                     wait.timeouts += 1
                     totals.timeouts += 1
@@ -290,15 +269,12 @@ class PlainMachine:
         if not wait.contended:
             wait.busy_seq, wait.busy, wait.busy_ticks = self._seq, self._clock, self._ticks.now
             wait.busy_switches = self._switches
-        wait.acquires_since_mark = wait.reacquires_since_mark = 0
+            self._contended += 1
+            self._journal.contend(wait)
+        self._journal.mark(wait)
 
     def _acquired(self, thread: int) -> None:
-        reacquire = self._last_change == (thread, RELEASE)
-        for wait in self._waits.values():
-            if wait.contended:
-                wait.passes[thread] += 1
-                wait.acquires_since_mark += 1
-                wait.reacquires_since_mark += reacquire
+        self._journal.acquired(thread, self._last_change == (thread, RELEASE))
         if self._last_acquirer not in (NOBODY, thread):
             self._switches += 1
             self._handoffs[self._last_acquirer, thread] += 1
@@ -335,7 +311,8 @@ class PlainMachine:
             self._draw_beginning()
             if self._timed and NULL not in (ticks, self._last_checks):
                 self._picture.knots.append((self._clock, self._tick_clock(ticks)))
-        others_wait = any(wait.contended and wait.thread != hold.thread for wait in self._waits.values())
+        own = self._waits.get(hold.thread)
+        others_wait = self._contended > (own is not None and own.contended)
         timed_waiters = others_wait and self._timed
         hold.preempted = self._timed and hold.cpu is not None and held >= PREEMPTED_FROM and 2 * hold.cpu < held
         long = long_hold(hold, end_seq, self._clock, timed_waiters, self._options)
@@ -345,10 +322,15 @@ class PlainMachine:
         if kind == CHECK and ticks != NULL:
             self._find("frozen_signals", self._frozen.check_release(ticks, end_seq, self._clock))
         self._hold = None
+        if self._journal.full and not self._journal.hand_out(self._waits.values()):
+            raise TooManyPairs
 
     def _close_wait(self, wait: Wait, end_seq: int) -> int:
         """Its duration."""
         del self._waits[wait.thread]
+        self._contended -= wait.contended
+        wait.parts = self._journal.parts(wait)
+        self._tell_passes(wait)
         totals = self._threads[wait.thread]
         waited = self._clock - wait.start
         totals.waited += waited
@@ -362,7 +344,7 @@ class PlainMachine:
         self._keep(
             "waits", wait.entry_seq, wait.busy_seq, end_seq, wait.start, wait.busy, self._clock,
             wait.start_ticks, wait.busy_ticks, self._ticks.now,
-            wait.failed_retries, wait.lost_rounds, wait.timeouts, wait.hand_overs, wait.passes.total(), wait.stack,
+            wait.failed_retries, wait.lost_rounds, wait.timeouts, wait.hand_overs, wait.passes, wait.stack,
             wait.thread, wait.rival, wait.contended, end_seq == NO_SEQ, wait.entry_seq == NO_SEQ,
         )  # fmt: skip
         if self._picture:
@@ -376,6 +358,11 @@ class PlainMachine:
         self._find("battles", fought)
         return waited
 
+    def _tell_passes(self, wait: Wait) -> None:
+        wait.passes = self._journal.passes(wait)
+        if self.kept or self._picture or wait.lost_rounds >= self._options.min_rounds:
+            wait.rival = self._journal.rival(wait)
+
     def _settle(self, wait: Wait, convoy: bool) -> None:
         self._causes.settle(wait, convoy)
         self._regions.settle(wait)
@@ -385,9 +372,11 @@ class PlainMachine:
         return DrawnHold(hold.seq, end_seq, hold.start, self._clock, hold.waited, hold.thread, kind, is_open, truncated)
 
     def _drawn_wait(self, wait: Wait, end_seq: int) -> DrawnWait:
+        if end_seq == NO_SEQ:
+            self._tell_passes(wait)
         return DrawnWait(
             wait.entry_seq, wait.busy_seq, end_seq, wait.start, wait.busy, self._clock,
-            wait.failed_retries, wait.lost_rounds, wait.timeouts, wait.hand_overs, wait.passes.total(),
+            wait.failed_retries, wait.lost_rounds, wait.timeouts, wait.hand_overs, wait.passes,
             wait.thread, wait.rival, wait.contended, end_seq == NO_SEQ, wait.entry_seq == NO_SEQ,
             wait.retry,
         )  # fmt: skip
@@ -412,6 +401,7 @@ class PlainMachine:
         self._locks.finish(self._clock)
         if self._hold:
             self._close_hold(NO_SEQ, UNKNOWN)
+        self._journal.hand_out(self._waits.values())
         for thread in range(len(self._threads)):
             if wait := self._waits.get(thread):
                 self._close_wait(wait, NO_SEQ)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 
-from tracekit.model.rows import NO_REGION, NO_STACK, NOBODY, Wait
-from tracekit.timeline.causes import stack_of
+from tracekit.model.rows import NO_REGION, Wait
 
 REGION_LIMIT = 1 << 16
 """So many are kept, those that had a row last."""
@@ -54,9 +53,8 @@ class RegionTimes:
         seen = self._regions.get(wait.region)
         if seen is None:
             return
-        for (hold, sample), duration in wait.steps.items():
-            key = (hold.thread, stack_of(hold, sample)) if hold else (NOBODY, NO_STACK)
-            seen.blame[key] += duration
+        for part, duration in wait.parts.items():
+            seen.blame[part.holder, part.stack] += duration
 
     def rows(self) -> list[tuple[int, ...]]:
         """Those of `rows.REGION_ROW`."""

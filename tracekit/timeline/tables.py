@@ -106,32 +106,20 @@ class Tables:
 
     def blame(self) -> pa.Table:
         rows = self._machine.rows("blame")
-        rows = rows[np.lexsort((rows["holder"].astype(np.uint32), -rows["duration"], rows["waiter"]))]
-        return schemas.table(
-            "blame",
-            self.unit,
-            {
-                "waiter": self.thread(rows["waiter"]),
-                "holder": self.thread(rows["holder"]),
-                "duration": integers(rows["duration"]),
-            },
-        )
+        order = np.lexsort((rows["holder"].astype(np.uint32), -rows["duration"], rows["waiter"]))
+        columns = {name: self.thread(rows[name][order]) for name in ("waiter", "holder")}
+        return schemas.table("blame", self.unit, columns | {"duration": integers(rows["duration"][order])})
 
     def causes(self) -> pa.Table:
         rows = self._machine.rows("causes")
-        order = rows["cause"], rows["holder"].astype(np.uint32), -rows["duration"], rows["thread"]
-        rows = rows[np.lexsort(order)]
-        return schemas.table(
-            "causes",
-            self.unit,
-            {
-                "thread": self.thread(rows["thread"]),
-                "cause": categories(rows["cause"], strings(CAUSES)),
-                "holder": self.thread(rows["holder"]),
-                "duration": integers(rows["duration"]),
-                "waits": integers(rows["waits"]),
-            },
-        )
+        order = np.lexsort((rows["cause"], rows["holder"].astype(np.uint32), -rows["duration"], rows["thread"]))
+        columns = {
+            "thread": self.thread(rows["thread"][order]),
+            "cause": categories(rows["cause"][order].astype(np.int32), strings(CAUSES)),
+            "holder": self.thread(rows["holder"][order]),
+            **{name: integers(rows[name][order]) for name in ("duration", "waits")},
+        }
+        return schemas.table("causes", self.unit, columns)
 
     def lines(self, definitions: Definitions) -> dict[str, pa.Table]:
         """`stack_blame` and `lines`."""

@@ -77,7 +77,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class WhatIf:
-    """What `what_if` gives: how the unchanged trace was replayed, and a prediction for each change.
+    """The result of `what_if`: how well the unchanged trace was replayed, and a prediction for each change.
 
     pool: which size of the pool of threads that served requests would be best; None: there is none, or not asked for.
     """

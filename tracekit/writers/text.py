@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
@@ -20,10 +21,16 @@ def write(trace: TableStream, out: BinaryIO) -> None:
 
 def write_events(header: Header, batches: Iterable[pa.RecordBatch], out: BinaryIO) -> None:
     """batches: of the table `events`, or of a stream."""
+    begun = False
     for line in comments(header):
         out.write(f"# {line}\n".encode())
+        begun = True
     for batch in batches:
-        out.write(event_lines(batch))
+        lines = event_lines(batch)
+        if not begun and lines.startswith(codecs.BOM_UTF8):
+            out.write(codecs.BOM_UTF8)  # or the thread's id would lose its own, as the file's
+        begun = begun or bool(lines)
+        out.write(lines)
 
 
 def comments(header: Header) -> Iterator[str]:

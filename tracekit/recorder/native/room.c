@@ -41,7 +41,7 @@ static struct {
     off_t window_bytes, filled;
 } room;
 
-/* Where the file is now: whoever moved it, or a folder above it, moved what is mapped. */
+/* The file's present path: it, or a folder above it, may have been moved while mapped. */
 static int find_again(void) {
     FILE *maps = fopen("/proc/self/maps", "re");
     static char line[sizeof tk_room_path + 256];

@@ -189,7 +189,7 @@ static int may_start_one(void) {
     return 1;
 }
 
-/* Under the guard. Whether somebody does something for longer than is wanted, that was not told yet. */
+/* Under the guard. Whether a hold or a wait has exceeded its limit and is in no snapshot yet. */
 static int over_a_limit(char *reason, size_t room) {
     static uint64_t told_hold, told_wait;
     uint64_t now = tk_now();

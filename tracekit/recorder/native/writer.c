@@ -254,7 +254,7 @@ tk_thread_record *tk_raw_thread(uint32_t kind, uint32_t number, uint32_t tid, co
             file.threads = chunk;
             file.thread_chunks++;
         } else {
-            file.full = 1;     /* events of threads that nobody could name any more are of no use */
+            file.full = 1;     /* events of threads that can no longer be named are of no use */
             tk_out.header->lost_why = (uint32_t)errno;
             tk_out.ready = tk_out.next;
         }
