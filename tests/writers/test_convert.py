@@ -25,7 +25,7 @@ from tracekit.cli import app
 from tracekit.files import beside
 from tracekit.model import schemas
 from tracekit.reporters.json import as_dict
-from tracekit.writers import WRITERS, FolderWriter, writer_for
+from tracekit.writers import WRITERS, FolderWriter, text, writer_for
 from tracekit.writers.tablestream import TableStream
 
 OUTS = ["t.log", "t.parquet", "t.events.parquet", "t.arrow", "t.csv", "t.jsonl"]
@@ -67,6 +67,14 @@ def analysis_of(path: Path | str) -> dict[str, Any]:
     found = as_dict(tracekit.analyze(path, min_rounds=1, min_cycles=1))
     del found["trace"]["path"]
     return found
+
+
+def test_few_rows_are_written_as_many_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "told.log").write_text(TOLD)
+    few = converted(tmp_path / "told.log", tmp_path / "few.log").read_bytes()
+    monkeypatch.setattr(text, "_FEW", 0)
+    assert converted(tmp_path / "told.log", tmp_path / "many.log").read_bytes() == few
+    assert few.decode() == TOLD
 
 
 @pytest.mark.parametrize("out", OUTS)

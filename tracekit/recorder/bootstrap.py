@@ -384,9 +384,14 @@ def run_command(code, arguments):
 
 
 def is_archive(path):
-    import zipfile
+    """As the interpreter finds out; it has loaded this module already, and zipfile takes 6 ms."""
+    import zipimport
 
-    return zipfile.is_zipfile(path)
+    try:
+        zipimport.zipimporter(path)
+    except zipimport.ZipImportError:
+        return False
+    return True
 
 
 def replace_own_path(folder):

@@ -59,7 +59,8 @@ def trace_writer(trace: Path) -> Writer | FolderWriter:
 class Processes:
     """What became of the recordings of a program's processes.
 
-    written: the first process' trace, then the others'. running: raw recordings of processes that still run.
+    written: the first process' trace, then the others' and those of other interpreters. running: raw recordings of
+    processes that still run.
     missing: Pythons that were started and not recorded, `2 x python -I`.
     """
 
@@ -118,15 +119,18 @@ def write_recordings(trace: Path) -> Processes:
         )
     others = beside(trace, own.session) if own else []
     missing = not_recorded([own, *others], _reasons(trace)) if own else []
-    about = {"processes": str(len(others) + 1)} if others else {}
+    processes = sum(not part.of_interpreter for part in others)
+    about = {"processes": str(processes + 1)} if processes else {}
+    if processes < len(others):
+        about["interpreters"] = str(len(others) - processes)
     if missing:
         about["not-recorded"] = ", ".join(missing)
     writer = trace_writer(trace)
-    written = [_convert(raw_path(trace), trace, writer, about)]
+    written = [_convert_small(raw_path(trace), trace, writer, about) or _convert(raw_path(trace), trace, writer, about)]
     for part in others:
         if part.ended:
             becomes = part.raw.with_suffix("")
-            written.append((_convert_small(part.raw, becomes, writer)) or _convert(part.raw, becomes, writer))
+            written.append(_convert_small(part.raw, becomes, writer) or _convert(part.raw, becomes, writer))
     return Processes(written, [part.raw for part in others if not part.ended], missing)
 
 
@@ -162,19 +166,23 @@ def _convert(raw: Path, trace: Path, writer: Writer | FolderWriter, about: Mappi
     return Written(trace, found.events, found.threads.num_rows, found.duration, *_lost(found.metadata))
 
 
-def _convert_small(raw: Path, trace: Path, writer: Writer | FolderWriter) -> Written | None:
-    """The same for a process with one thread that did little, without an analysis: a pool has hundreds of them."""
+def _convert_small(
+    raw: Path, trace: Path, writer: Writer | FolderWriter, about: Mapping[str, str] = {}
+) -> Written | None:
+    """The same for a process with one thread that did little, without an analysis: a pool has hundreds of them, and a
+    script that is over at once is told of at once."""
     from tracekit.model.header import Header
     from tracekit.parsers import open_trace
     from tracekit.writers.text import write_events
 
-    if writer is not TEXT or raw.stat().st_size > _SMALL:
+    plain = not trace.is_symlink() and (trace.is_file() or not trace.exists())
+    if writer is not TEXT or not plain or not raw.exists() or raw.stat().st_size > _SMALL:
         return None
     with open_trace(raw) as stream:
         batches = list(stream)
         if len(stream.threads) != 1 or stream.truncated or stream.ignored.counts or not batches:
             return None
-        header = Header("ns", stream.metadata, stream.names, definitions=stream.definitions)
+        header = Header("ns", {**stream.metadata, **about}, stream.names, definitions=stream.definitions)
     made = trace.with_name(f".{trace.name}.new")  # to make and remove a folder for it would take longer than all else
     try:
         with made.open("wb") as out:

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "follow.h"
+#include "others.h"
 #include "state.h"
 #include "writer.h"
 
@@ -187,6 +188,7 @@ static void leave(int leaves) {
         return;                /* not recorded, or a child of vfork */
     int locked = !pthread_mutex_trylock(guard);
     tk_raw_leave(leaves, locked);
+    tk_others_leave(leaves);
     if (locked)
         pthread_mutex_unlock(guard);
 }

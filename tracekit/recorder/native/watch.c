@@ -142,7 +142,7 @@ static void name_snapshot(char *into, size_t room, uint32_t number) {
 
 /* Writes what was recorded lately. reason: a word, and more. Returns whether it is there. */
 static int snapshot(const char *reason) {
-    char from_path[sizeof tk_room_path], part[sizeof watch.path + 8], old[sizeof watch.path];
+    char from_path[sizeof tk_the_room.path], part[sizeof watch.path + 8], old[sizeof watch.path];
     pthread_mutex_t *guard = TK_LOAD(tk_the_gil.guard);
     noted = 0;
     note[0] = 0;
@@ -151,7 +151,7 @@ static int snapshot(const char *reason) {
     int fine = tk_out.header != NULL;
     if (fine) {
         uint64_t now = tk_now();
-        snprintf(from_path, sizeof from_path, "%s", tk_room_path);
+        snprintf(from_path, sizeof from_path, "%s", tk_the_room.path);
         tk_regions_define();
         add_note("snapshot: %s\n", reason);
         note_threads(now);
