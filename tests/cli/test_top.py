@@ -86,7 +86,10 @@ def test_requests_are_shown(tmp_path: Path) -> None:
 def test_a_page_for_who_has_the_token(tmp_path: Path) -> None:
     need_recorder()
     (tmp_path / "busy.py").write_text(
-        "import tracekit\ntracekit.flight('f-{n}.log', max_size='1M')\n" + BUSY + REQUESTS + "print(1, flush=True)\ninput()"
+        "import tracekit\ntracekit.flight('f-{n}.log', max_size='1M')\n"
+        + BUSY
+        + REQUESTS
+        + "print(1, flush=True)\ninput()"
     )
     with subprocess.Popen(
         [sys.executable, "busy.py"], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE
