@@ -29,11 +29,12 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     if sys.platform != "linux":
         pytest.skip("recording the GIL needs Linux")
     from tracekit.checks import check
-    from tracekit.recorder.recording import record
+    from tracekit.recorder.recording import record_or_cut
 
-    with record(_folder(item) / "gil.log") as recording:
+    trace = _folder(item) / "gil.log"
+    with record_or_cut(trace):
         result = yield
-    check(recording.path, *marker.args, **marker.kwargs)
+    check(trace, *marker.args, **marker.kwargs)
     return result
 
 

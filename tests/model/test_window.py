@@ -13,6 +13,7 @@ from tests.cli.test_cli import run
 from tests.conftest import SAMPLES
 from tracekit.analysis import analyze_window
 from tracekit.model.window import window_of
+from tracekit.reporters.sentences import facts
 
 TIMED = """\
 # thread: t1 = Main
@@ -72,6 +73,8 @@ def test_what_straddles_its_edges(tmp_path: Path, core: str) -> None:
     assert (hold["thread"], hold["open"], hold["duration"]) == ("t2", True, 0)
     (wait,) = part.waits.to_pylist()
     assert (wait["thread"], wait["duration"]) == ("t2", 1500)
+    window = window_of("1us", "2.5us")
+    assert f"only what happened from {window}" in facts(analyze_window(str(path), window))
     (told,) = [row for row in part.diagnostics.to_pylist() if row["code"] == "release-without-acquire"]
     assert (told["severity"], told["line"]) == ("info", 7)
 

@@ -50,11 +50,15 @@ def test_unmarked(): pass
 
 
 @pytest.mark.slow
-def test_marked_tests_are_recorded_and_checked(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", [[], ["tracekit", "record", "-o", "all.log", "-m"]], ids=["alone", "all is recorded"])
+def test_marked_tests_are_recorded_and_checked(by: list[str], tmp_path: Path) -> None:
     need_recorder()
     (tmp_path / "test_marked.py").write_text(TESTS)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--strict-markers", "-W", "error", "--basetemp", str(tmp_path / "temp")],
+        [
+            *[sys.executable, "-m", *by, "pytest", "-q", "--strict-markers", "-W", "error"],
+            *["--basetemp", str(tmp_path / "temp")],
+        ],
         cwd=tmp_path, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert "3 failed, 4 passed" in done.stdout, done.stdout + done.stderr

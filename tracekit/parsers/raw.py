@@ -133,6 +133,12 @@ class RawRecording(EventStream):
     def _damaged(self, what: str) -> SourceError:
         return SourceError(f"{self.path}: this raw recording is damaged: {what}.", _HINT)
 
+    @property
+    def began(self) -> int:
+        """The 0 of its times, by CLOCK_MONOTONIC in ns."""
+        first, first_ns = self.header["anchors"][0]
+        return int(first_ns) - round(int(first) * self._rate)
+
     def _find_chunks(self) -> list[tuple[int, np.void]]:
         """Each chunk's place in the file, and its head; those of each kind in their order."""
         heads, size = [], int(self.header["chunk_bytes"])

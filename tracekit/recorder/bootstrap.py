@@ -162,6 +162,7 @@ def load(path):
         ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_char_p, ctypes.c_void_p,
     ]  # fmt: skip
     library.tk_count_start.restype = ctypes.c_char_p
+    library.tk_record_file.restype = ctypes.c_char_p
     library.tk_name_thread.argtypes = [ctypes.c_int32, ctypes.c_char_p, ctypes.c_int32]
     library.tk_follow_prepare.argtypes = [
         ctypes.c_int32, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_int32,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -286,6 +288,48 @@ def record(path: str | os.PathLike[str], *, max_size: int | str | None = None, s
     Linux only. Raises OptionError; starting and stopping raise RecordError.
     """
     return Recording(path, max_size, stacks)
+
+
+@contextmanager
+def record_or_cut(path: Path) -> Iterator[None]:
+    """Records into a trace of text; where this process is being recorded already, that is cut out of what is recorded.
+
+    Raises what `record` raises.
+    """
+    try:
+        file: bytes | None = inside.load(require_library()).tk_record_file()
+    except inside.Refused:
+        file = None  # starting tells why
+    if file is None:
+        with record(path):
+            yield
+        return
+    start = time.monotonic_ns()
+    time.sleep(0)  # lets go of the GIL, so that who holds it is known from here on
+    try:
+        yield
+    finally:
+        time.sleep(0)
+        _cut(Path(os.fsdecode(file)), path, start, time.monotonic_ns())
+
+
+def _cut(running: Path, path: Path, start: int, end: int) -> None:
+    """What a recording that goes on tells of the time between two moments of CLOCK_MONOTONIC."""
+    from tracekit.model.window import window_of
+    from tracekit.parsers import open_trace
+    from tracekit.parsers.raw import RawRecording
+    from tracekit.writers.tablestream import TableStream
+
+    copy = raw_path(path)
+    try:
+        shutil.copyfile(running, copy)
+        with open_trace(copy) as stream:
+            assert isinstance(stream, RawRecording)
+            first = stream.began + next(iter(stream)).column("time")[0].as_py()
+        with TableStream(copy, window=window_of(max(0, start - first), end - first)) as tables:
+            write_trace(tables, path, TEXT)
+    finally:
+        copy.unlink(missing_ok=True)
 
 
 def recorded(

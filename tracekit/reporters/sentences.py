@@ -36,6 +36,8 @@ def facts(analysis: Analysis) -> list[str]:
     ]
     if totals.checks is not None:
         told.append(count(totals.checks, "check") if about.get("gil") != "new" else f"{totals.checks:,} forced")
+    if "window" in about:
+        told.append(f"only what happened from {about['window']}")
     if "sampled-every-us" in about:
         told.append(f"sampled every {about['sampled-every-us']} µs: what is shorter is not in it")
     if about.get("lost", "0") != "0":

@@ -256,6 +256,8 @@ class PlainMachine:
                     wait.timeouts += 1
                     totals.timeouts += 1
                     if self._hold:
+                        if not self._hold.timeouts:
+                            self._hold.asked = self._clock
                         self._hold.timeouts[wait.thread] += 1
                 else:
                     kind = HAND_OVER
