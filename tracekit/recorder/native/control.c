@@ -242,7 +242,7 @@ TK_PUBLIC const char *tk_record_start(const char *base, const char *metadata, ui
 
 /* The file into which this process' events go; NULL: there is none, or it is a ring's. */
 TK_PUBLIC const char *tk_record_file(void) {
-    return tk_is_writing() && !in_ring ? tk_room_path : NULL;
+    return tk_is_writing() && !in_ring ? tk_the_room.path : NULL;
 }
 
 /* In mid-run, from a thread that is none of the program's: all but tk_record_go. names: lines `TID NAME` of the threads that
