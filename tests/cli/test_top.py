@@ -118,8 +118,8 @@ def test_a_page_for_who_has_the_token(tmp_path: Path) -> None:
         status, data, _ = ask(f"{url.replace('/?', '/data?')}&sort=name&only=spin&threads=1")
         text = json.loads(data)["text"]
         assert status == 200
-        assert "(spinner-1)" in text, text
-        assert not re.search(r"\(napper\) +[0-9]", text), text
+        assert "spinner-1 (" in text, text
+        assert not re.search(r"napper \([0-9]+\) +[0-9]", text), text
         assert "only 'spin'" in text
         assert "GET /orders" in json.loads(ask(url.replace("/?", "/data?"))[1])["text"]
         port = int(url.split(":")[2].split("/")[0])
@@ -138,6 +138,9 @@ def test_a_page_for_who_has_the_token(tmp_path: Path) -> None:
         for process in (program, shown):
             process.kill()
             process.wait()
+        for stream in (program.stdin, program.stdout, shown.stderr):
+            if stream is not None:
+                stream.close()
 
 
 def test_on_a_terminal(tmp_path: Path) -> None:
@@ -174,14 +177,11 @@ def test_on_a_terminal(tmp_path: Path) -> None:
 
     try:
         wait_for(b"spinner-*")
-        wait_for(b"queueing")
         os.write(here, b"ss")
         wait_for(b"by name")
-        os.write(here, b"t")
-        wait_for(b"(spinner-2)")
         os.write(here, b"/naP\x7fp\r")
         wait_for(b"only 'nap'")
-        os.write(here, b"\x1b[Af")
+        os.write(here, b"f")
         wait_for(b"frozen")
         os.write(here, b"w")
         wait_for(b"top-1.log")

@@ -83,7 +83,7 @@ def test_what_each_held_and_waited(tmp_path: Path) -> None:
     screen = Console(width=400, record=True)
     screen.print(console.render(analysis))
     text = screen.export_text()
-    assert "GET /orders took 800 ns in t1 (server-1): it ran for 150 ns, waited 550 ns for the GIL" in text
+    assert "GET /orders took 800 ns in server-1 (t1): it ran for 150 ns, waited 550 ns for the GIL" in text
     assert (
         "It waited 300 ns behind server-* at report (views.py:5), 200 ns behind server-* at json (views.py:11)" in text
     )

@@ -174,7 +174,7 @@ def _watch(raw: Path, runs: Callable[[], bool], how: _How) -> None:
                 except (NoEventsError, SourceError):
                     state.said = "nothing can be read yet"
             if shown is not None:
-                screen.update(Group(render(shown, state.view, raw.name), Text(state.words())), refresh=True)
+                screen.update(Group(Text(state.words()), render(shown, state.view, raw.name)), refresh=True)
             for key in pressed(1.0):
                 if state.press(key, raw):
                     return
