@@ -68,7 +68,7 @@ class Analysis:
 
     @cached_property
     def picture(self) -> Picture:
-        """What a timeline draws. Reads the trace again where that was not asked for at once.
+        """What a timeline draws. Reads the trace again unless it was collected in the same pass.
 
         Raises SourceError where it is gone, or was standard input.
         """
@@ -156,9 +156,9 @@ class Analysis:
 
     @cached_property
     def lines_known(self) -> float | None:
-        """The share of what was waited while somebody held whose holder's line is known.
+        """Of the time waited while another thread held the GIL, the share for which the holder's line is known.
 
-        None where nothing was, or no event tells a stack.
+        None if there was no such time, or no event has a stack.
         """
         return lines_known(self.lines)
 
@@ -168,7 +168,7 @@ class Analysis:
 
     @cached_property
     def unobserved(self) -> frozenset[str]:
-        """What the trace does not tell: of `ticks`, `checks` and `retries`. What comes from that is null."""
+        """Which of `ticks`, `checks` and `retries` the trace did not record. What is computed from them is null."""
         return unobserved(self.metadata)
 
     def observed(self, kind: str) -> bool:
@@ -177,14 +177,14 @@ class Analysis:
 
     @cached_property
     def counts(self) -> dict[str, int | None]:
-        """Events by kind; None of RETRY where the trace does not tell them."""
+        """Events by kind; RETRY is None if the trace did not record them."""
         columns = ("entries", "acquires", "releases", "busies", "failed_retries")
         numbers = {event: self.threads.column(name) for event, name in zip(EVENTS, columns, strict=True)}
         return {event: None if n.null_count else sum(n.to_pylist()) for event, n in numbers.items()}
 
     @property
     def badness(self) -> float | None:
-        """Failed retries divided by checks; None where there were no checks, or the trace does not tell."""
+        """Failed retries divided by checks; None if there were no checks or the trace did not record retries."""
         retries = self.counts["RETRY"]
         return retries / self.totals.checks if self.totals.checks and retries is not None else None
 
@@ -205,7 +205,7 @@ class Analysis:
 
     @cached_property
     def called(self) -> dict[str | None, str]:
-        """Thread id -> what tells the thread in any trace of the program: its name, else its id. None -> nothing."""
+        """Thread id -> what identifies the thread in all traces of a program: name, else id. None -> nothing."""
         columns = self.threads.select(["thread", "name"]).to_pydict()
         named = zip(columns["thread"], columns["name"], strict=True)
         return {None: "", **{thread: name or thread for thread, name in named}}
@@ -216,7 +216,7 @@ class Analysis:
         return explain(self._story)
 
     def losses(self, kind: str) -> list[Loss]:
-        """What each thread lost by findings of this kind, worth naming or not; nothing where they cannot be seen."""
+        """What each thread lost by findings of this kind, small ones too; empty if the trace cannot show them."""
         return list(ANALYZERS[kind].losses(self._story)) if self.observed(kind) else []
 
     @cached_property
@@ -242,7 +242,7 @@ class Analysis:
 
     @cached_property
     def places(self) -> Places:
-        """At which lines was waited, in words."""
+        """The lines at which threads waited, in words."""
         return Places(self.stack_blame, self.stacks)
 
     @cached_property
@@ -294,8 +294,8 @@ class Analysis:
         return number, min(1.0, cost / self.duration) if self.duration else 0.0
 
     def flame(self, by: By = "holder") -> Flame:
-        """What was waited while somebody held the GIL, as a tree of frames: by the stacks of those who held it, or
-        (`waiter`) of those who waited. Without frames where the trace tells no stacks. Raises OptionError.
+        """The time waited while another thread held the GIL, as a tree of frames: by the holders' stacks, or
+        (`waiter`) by the waiters'. Without frames if the trace has no stacks. Raises OptionError.
         """
         return flame(self.stack_blame, self.stacks, by, self.unit)
 
@@ -413,7 +413,7 @@ def analyze_and_draw(
     window: Window | None = None,
     **thresholds: Unpack[Thresholds],
 ) -> Analysis:
-    """`analyze_window` that collects the picture in the same pass, for those who are sure to want it."""
+    """`analyze_window` that collects the picture in the same pass, for callers that will need it."""
     limits = PictureLimits()
     return _analyze(trace, options_of(thresholds), limits, strict, progress, strip_prefix=strip_prefix, window=window)
 
@@ -473,7 +473,7 @@ def _analysis(
 
 
 def options_of(thresholds: Mapping[str, Any]) -> Options:
-    """Raises OptionError for one that there is not, or a value that makes no sense."""
+    """Raises OptionError for an unknown threshold, or a value out of its range."""
     known = [field.name for field in fields(Options)]
     for name in thresholds:
         if name not in known:

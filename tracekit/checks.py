@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class CheckFailed(AssertionError):
-    """A trace is not as a test wants it; the message says what was found instead."""
+    """A trace exceeds the limits of a test; the message says what was found."""
 
 
 def check(
@@ -26,10 +26,10 @@ def check(
     no: Sequence[Kind] = (),
     **thresholds: Unpack[Thresholds],
 ) -> None:
-    """Passes if the trace is as good as this.
+    """Passes if the trace stays within these limits, else raises CheckFailed.
 
-    max_wait_share: no thread waits for more than this share (0 to 1) of the trace's duration. no: kinds of findings of
-    which there may be none. thresholds: those of `analyze`, for a trace that is not analyzed yet.
+    max_wait_share: no thread waits for more than this share (0 to 1) of the trace's duration. no: kinds of findings
+    that must not occur. thresholds: those of `analyze`, for a trace that has not been analyzed yet.
     Raises CheckFailed, with the findings' sentences; what `analyze` raises.
     """
     __tracebackhide__ = True  # pytest then shows the test's own line

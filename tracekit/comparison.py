@@ -38,7 +38,7 @@ class Metric:
 
     @property
     def change(self) -> float | None:
-        """after - before; None where the two have no unit in common."""
+        """after - before; None if the two have different units."""
         if self.before is None or self.after is None or self.unit == "clock":
             return None
         return self.after - self.before

@@ -23,22 +23,22 @@ class NoEventsError(TracekitError):
 
 
 class SchemaError(TracekitError):
-    """A table is not what its schema in `schemas/` says."""
+    """A table does not match its schema in `schemas/`."""
 
 
 class OptionError(TracekitError):
-    """An option has a value that makes no sense."""
+    """An option has an invalid value."""
 
 
 class NotObservedError(TracekitError):
-    """A trace does not tell what is asked for."""
+    """The trace did not record what is asked for."""
 
 
 class RecordError(TracekitError):
-    """A program cannot be recorded, or what was recorded cannot be written."""
+    """A program cannot be recorded, or the recording cannot be written."""
 
 
 class BadLineError(TracekitError):
-    """The first bad line of a trace that is read strictly."""
+    """The first bad line of a trace read with `strict`."""
 
     exit_code = 1

@@ -12,6 +12,7 @@ from tracekit.analyzers import COLLECTED
 from tracekit.errors import SchemaError
 from tracekit.model import schemas
 from tracekit.model.definitions import Definitions
+from tracekit.model.naming import Names
 from tracekit.model.rows import Options
 from tracekit.parsers.columnar import COLUMNS, OPTIONAL, ColumnarStream
 from tracekit.timeline import Timeline
@@ -50,7 +51,7 @@ def stream_of(frame: pd.DataFrame, metadata: Mapping[str, str] | None) -> Column
     stream = ColumnarStream("DataFrame", None, iter(table.to_batches()), lambda: (rows, rows), lambda: None)
     kept: Any = frame.attrs.get(ATTRS) or {}
     stream.metadata = dict(kept.get("metadata", {})) if metadata is None else dict(metadata)
-    stream.names = dict(kept.get("names", {}))
+    stream.names = Names(kept.get("names", {}))
     try:
         stream.definitions = Definitions.read(line for line in str(kept.get("definitions", "")).split("\n") if line)
     except ValueError as error:

@@ -98,8 +98,7 @@ class Database:
         run(f"SET allowed_paths = [{', '.join(map(_quoted, sorted(allowed)))}]")
         if room:
             run(f"SET allowed_directories = [{_quoted(os.path.join(room.name, ''))}]")
-        run("SET enable_external_access = false")
-        run("SET python_enable_replacements = false")  # SQL's names are tables, not Python's variables
+        run("SET enable_external_access = false")  # Python's variables are no tables either then
         run("SET lock_configuration = true")
 
     def query(self, sql: str) -> pa.Table:
@@ -142,12 +141,15 @@ class Database:
         return Found(reader.schema, chain(first, batches))
 
     def _batches(self, sql: str, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-        while True:
-            with self._errors(sql):
-                batch = self._interruptibly(lambda: next(reader, None))
-            if batch is None:
-                return
-            yield batch
+        try:
+            while True:
+                with self._errors(sql):
+                    batch = self._interruptibly(lambda: next(reader, None))
+                if batch is None:
+                    return
+                yield batch
+        finally:
+            reader.close()  # while it is open the connection takes no other query
 
     @contextmanager
     def _errors(self, sql: str) -> Iterator[None]:
@@ -168,28 +170,32 @@ class Database:
 
     def _interruptibly(self, work: Callable[[], T]) -> T:
         """Does it in a thread: DuckDB does not look at signals, and this thread can. Ctrl-C ends the query first."""
-        done = threading.Event()
+        begun, unwanted, done = threading.Event(), threading.Event(), threading.Event()
         results: list[T] = []
         errors: list[BaseException] = []
 
         def run() -> None:
+            begun.set()
             try:
-                results.append(work())
+                if not unwanted.is_set():
+                    results.append(work())
             except BaseException as error:
                 errors.append(error)
             done.set()
 
-        threading.Thread(target=run, name="tracekit-query", daemon=True).start()
         try:
+            threading.Thread(target=run, name="tracekit-query", daemon=True).start()
             done.wait()
         except BaseException:
-            while not done.is_set():
+            unwanted.set()  # it may have come before the thread, which may yet begin
+            while begun.is_set() and not done.is_set():
                 with suppress(KeyboardInterrupt):  # once is enough
                     self._connection.interrupt()  # again: the query may only just begin
                     done.wait(_PATIENCE)
+            errors.clear()
             raise
         if errors:
-            raise errors[0]
+            raise errors.pop()  # left there it would hold itself, and what it was raised for
         return results[0]
 
     def _with_place(self, sql: str, error: Exception) -> Exception:

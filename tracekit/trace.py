@@ -14,6 +14,7 @@ import pyarrow as pa
 from tracekit import timeline
 from tracekit.model import schemas
 from tracekit.model.definitions import Definitions
+from tracekit.model.naming import Names
 from tracekit.model.observed import hide, hide_all, unobserved
 from tracekit.model.rows import Options, PictureLimits
 from tracekit.model.stream import BadLines, EventStream, Ignored
@@ -107,7 +108,7 @@ class Trace:
     metadata: dict[str, str]
     _batches: Sequence[pa.RecordBatch] = field(repr=False)
     _threads: list[str] = field(repr=False)
-    _names: dict[str, str] = field(repr=False)
+    _names: Names = field(repr=False)
     _bad_lines: BadLines = field(repr=False)
     _ignored: Ignored = field(repr=False)
     _definitions: Definitions = field(repr=False)
@@ -240,7 +241,7 @@ class Trace:
         return frame
 
     def flame(self, by: By = "holder") -> Flame:
-        """What was waited while somebody held the GIL, as a tree of frames: as `Analysis.flame`. Raises OptionError."""
+        """The time waited while another thread held the GIL, as a tree of frames; see `Analysis.flame`."""
         return flame(self._found.tables["stack_blame"], self.stacks, by, self.unit)
 
     @overload

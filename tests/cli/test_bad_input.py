@@ -30,7 +30,7 @@ Compress = Callable[[bytes], bytes]
 compressions = pytest.mark.parametrize("compress", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
 
 
-@pytest.fixture(params=["native", "python"])
+@pytest.fixture(params=["native", pytest.param("python", marks=pytest.mark.slow)])
 def core(request: pytest.FixtureRequest) -> str:
     if request.param == "native" and not (Path(tracekit.__file__).parent / "_native" / "_core.so").exists():
         pytest.skip("the native core is not built")

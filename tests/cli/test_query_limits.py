@@ -13,6 +13,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,7 @@ def ends_in_a_sentence(times: int) -> None:
         assert seconds < 3, sql  # one, on a machine that has nothing else to do
 
 
+@pytest.mark.slow
 def test_it_ends_when_it_is_told_to() -> None:
     ends_in_a_sentence(6)
 
@@ -171,6 +173,33 @@ def test_nothing_is_left_of_an_interrupted_query(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_interrupt_before_the_query_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while its thread starts: it must not go on with nobody to end it, and keep the next from an answer."""
+
+    class Interrupted(threading.Thread):
+        def start(self) -> None:
+            super().start()
+            raise KeyboardInterrupt
+
+    class NotStarted(threading.Thread):
+        def start(self) -> None:
+            raise KeyboardInterrupt
+
+    answers: list[int] = []
+    with open_database(SAMPLE) as database:
+        for thread in (Interrupted, NotStarted):
+            with monkeypatch.context() as patched:
+                patched.setattr("tracekit.sql.threading.Thread", thread)
+                with pytest.raises(KeyboardInterrupt):
+                    database._interruptibly(lambda: database._connection.execute(ENDLESS[0]).fetchall())
+        after = threading.Thread(
+            target=lambda: answers.extend(database.query("select 42 as x")["x"].to_pylist()), daemon=True
+        )
+        after.start()
+        after.join(60)
+        assert answers == [42]
+
+
 def test_the_prompt_stays(tmp_path: Path) -> None:
     terminal = Terminal(["query", str(SAMPLE)], tmp_path)
     terminal.until("tracekit> ")
@@ -185,6 +214,22 @@ def test_the_prompt_stays(tmp_path: Path) -> None:
     terminal.until(" 42")
     os.kill(terminal.pid, signal.SIGTERM)
     assert terminal.end() == 2
+
+
+@pytest.mark.soak
+def test_the_prompt_stays_each_time(tmp_path: Path) -> None:
+    """Wherever it is: it reads, parses, waits for the first rows, or writes them."""
+    chance = random.Random(3)
+    terminal = Terminal(["query", str(SAMPLE)], tmp_path)
+    terminal.until("tracekit> ")
+    for number in range(100):
+        terminal.type(f"{chance.choice(ENDLESS[:3])};\n")
+        time.sleep(chance.choice([0, 0.01, 0.1, 1]) * chance.random())
+        terminal.type("\x03")
+        terminal.type(f"\nselect {number} + 1000000;\n")
+        terminal.until(f" {number + 1000000}")
+    terminal.type(".quit\n")
+    assert terminal.end() == 0
 
 
 # ---- types ----

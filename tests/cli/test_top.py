@@ -11,6 +11,8 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.recorder.recorded import need_recorder
 
 BUSY = """
@@ -31,6 +33,7 @@ def top(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_around_a_program(tmp_path: Path) -> None:
     (tmp_path / "busy.py").write_text(BUSY + "time.sleep(2.5)\nsys.exit(7)")
     done = top(tmp_path, "--once", "--json", "busy.py")

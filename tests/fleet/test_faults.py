@@ -23,6 +23,8 @@ from tests.conftest import SAMPLES
 from tests.fleet.fleets import SLOW, command, fleet, make_fleet, tables_of
 from tracekit.fleet.run import Outcome, run
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 60  # seconds until what must happen has happened
 DASK = [sys.executable, "-m", "dask"]
 

@@ -381,6 +381,7 @@ def test_sql_over_a_fleet(out: Path) -> None:
     assert "utilisation" not in shown.stdout
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path) -> None:
     traces, out = make_fleet(tmp_path / "traces"), tmp_path / "out"
     done = fleet(traces, tmp_path / "missing.log", "-o", out)
@@ -403,6 +404,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert none.stdout.startswith("No trace could be analyzed.")
 
 
+@pytest.mark.slow
 def test_reports_on_demand(tmp_path: Path) -> None:
     import shlex
 
@@ -422,6 +424,7 @@ def test_reports_on_demand(tmp_path: Path) -> None:
     assert "<code>" not in (tmp_path / "out" / "summary.html").read_text()
 
 
+@pytest.mark.slow
 def test_no_scheduler_leaves_nothing(tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = fleet(

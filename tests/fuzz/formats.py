@@ -311,7 +311,7 @@ def _recording() -> bytes:
         "lost": 1, "metadata_bytes": 15, "anchors": ((1, 1), (1000, 1000)),
     }.items():  # fmt: skip
         header[name] = value
-    threads = np.zeros(3, raw._THREAD)
+    threads = np.zeros(3, raw.THREAD)
     threads["kind"], threads["thread"], threads["tid"] = 1, range(3), (71, 72, 71)
     records = np.zeros(90, raw._RECORD)
     records["thread"] = np.arange(90) // 3 % 3

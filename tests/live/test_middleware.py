@@ -181,3 +181,20 @@ assert ask(tracekit.WSGIMiddleware(app, sample=0))[0] == {}
 """
     )
     subprocess.run([sys.executable, "program.py"], cwd=tmp_path, check=True, timeout=120)
+
+
+def test_methods_that_clients_make_up_are_one_name(tmp_path: Path) -> None:
+    need_recorder()
+    program = """
+import json, tracekit
+def app(environ, start):
+    start("404 Not Found", [])
+    return [b""]
+service = tracekit.WSGIMiddleware(app)
+for number in range(5000):
+    service({"REQUEST_METHOD": f"GET{number}", "PATH_INFO": "/"}, lambda status, given: None).close()
+with tracekit.region("mine"): pass
+print(json.dumps({one["name"]: one["regions"] for one in tracekit.live.regions.sums() if one["regions"]}))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    assert json.loads(done.stdout) == {"(other) (no route)": 5000, "mine": 1}

@@ -54,6 +54,7 @@ ROOMS = {
         "tests/timeline/test_golden.py",
     ],
     "tracekit/writers/": ["tests/writers"],
+    "tracekit/files.py": ["tests/writers/test_faults.py", "tests/writers/test_convert.py"],
     "tracekit/comparison.py": ["tests/test_comparison.py"],
     "tracekit/checks.py": ["tests/test_checks.py"],
     "tracekit/sql.py": ["tests/test_sql.py", "tests/test_query.py"],
@@ -258,14 +259,26 @@ class Job:
 
 
 class Room:
-    """Some files and their tests: which test reaches which line."""
+    """Some files and their tests: which test reaches which line. Kept in a file as long as the tree is the same."""
 
-    def __init__(self, folder: Path, tests: list[str]) -> None:
+    def __init__(self, folder: Path, tests: list[str], keep: Path) -> None:
         self.folder = folder
         self.tests = [name for name in tests if (ROOT / name).exists()]
-        data = folder / "coverage"
+        tree = hashlib.sha256(repr(self.tests).encode())
+        for path in sorted(folder.rglob("*.py")):
+            tree.update(path.read_bytes())
+        kept = keep / f"room-{tree.hexdigest()[:16]}.json"
+        if not kept.exists():
+            kept.write_text(json.dumps(self._measured()))
+        self.seconds, reached = json.loads(kept.read_text())
+        self.reached: dict[str, dict[int, list[str]]] = {
+            path: {int(line): names for line, names in lines.items()} for path, lines in reached.items()
+        }
+
+    def _measured(self) -> tuple[dict[str, float], dict[str, dict[int, list[str]]]]:
+        data = self.folder / "coverage"
         data.unlink(missing_ok=True)
-        measured = coverage.Coverage(data_file=str(data), source=[str(folder / "tracekit")], config_file=False)
+        measured = coverage.Coverage(data_file=str(data), source=[str(self.folder / "tracekit")], config_file=False)
         plugin = Recorder(measured)
 
         def answer() -> Any:
@@ -273,21 +286,18 @@ class Room:
             measured.save()
             return [plugin.seconds, plugin.failed]
 
-        given = in_a_fork(folder, self.tests, plugin, answer, 3000)
+        given = in_a_fork(self.folder, self.tests, plugin, answer, 3000)
         if not given or not given[0] or given[1]:
             sys.exit(f"{' '.join(self.tests)} must pass first: {given and given[1]}")
-        self.seconds: dict[str, float] = given[0]
-        self.reached: dict[str, dict[int, set[str]]] = {}
         stored = coverage.CoverageData(str(data))
         stored.read()
-        for path in stored.measured_files():
-            lines = {line: set(names) for line, names in stored.contexts_by_lineno(path).items()}
-            self.reached[str(Path(path).relative_to(folder))] = lines
+        files = {str(Path(path).relative_to(self.folder)): path for path in stored.measured_files()}
+        return given[0], {name: stored.contexts_by_lineno(path) for name, path in files.items()}
 
     def job(self, name: str, path: str, mutant: Mutant) -> Job:
         contexts: set[str] = set()
         for line in range(mutant.lines[0], mutant.lines[1] + 1):
-            contexts |= self.reached.get(path, {}).get(line, set())
+            contexts.update(self.reached.get(path, {}).get(line, ()))
         names = {name for name in contexts if name in self.seconds}
         for module in (name.removesuffix("*") for name in contexts if name.endswith("::*")):
             names |= {name for name in self.seconds if name.startswith(module)}
@@ -435,7 +445,7 @@ def main() -> None:
                 tests = [name for name in options.tests if name.startswith(tuple(tests))]
             if not names or not tests:
                 continue
-            room = Room(folder, tests)
+            room = Room(folder, tests, options.results.parent)
             jobs = [room.job(name, *everything[name]) for name in names]
             in_memory = []
             for job in jobs:

@@ -157,6 +157,7 @@ def bombs() -> dict[str, Iterator[bytes]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(bombs()))
 @pytest.mark.parametrize("core", [pytest.param("native"), pytest.param("python", marks=pytest.mark.soak)])
 def test_bombs(name: str, core: str, tmp_path: Path) -> None:

@@ -178,6 +178,7 @@ def test_what_is_not_observed_is_not_reported(imported: Path) -> None:
     assert tracekit.compare(analysis, analysis).regression == 0
 
 
+@pytest.mark.slow
 def test_what_is_not_observed_is_not_shown() -> None:
     imported = IMPORTS / "giltracer.json"
     found = json.loads(command("analyze", imported, "--json").stdout)

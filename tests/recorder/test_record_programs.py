@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -122,7 +123,47 @@ threading.Thread(name="a greenlet, to gevent")._set_ident()
     }
     assert "a greenlet, to gevent" not in found
     (long,) = [name for name in found if name.startswith("caf\u00e9 \U0001f40d = # xxx")]
-    assert len(long.encode()) == 112
+    assert len(long.encode()) == 104
+    earlier = {row["name"]: row["earlier_names"] for row in good(tmp_path / "out.log").threads.to_pylist()}
+    assert earlier["renamed by itself"] == "first"
+    assert earlier["known to kernel"] is earlier["MainThread"] is None
+
+
+REQUESTS = """
+import ctypes, threading, time
+def serve():
+    for number in range(50):
+        threading.current_thread().name = "request %d" % number
+        time.sleep(0)
+thread = threading.Thread(target=serve, name="worker"); thread.start(); thread.join()
+libc = ctypes.CDLL(None)
+def run(stays):
+    libc.prctl(15, b"of a C pool", 0, 0, 0)
+    named.set()
+    if stays: time.sleep(1000)
+body = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(run)
+for stays in (0, 1):
+    named = threading.Event()
+    libc.pthread_create(ctypes.byref(ctypes.c_ulong()), None, body, stays)
+    named.wait()
+"""
+
+
+@pytest.mark.slow
+@every_interpreter
+def test_every_rename_stands_at_its_time(python: str, tmp_path: Path) -> None:
+    """And threads that C code has made have the system's names, those that never end too."""
+    done = record(tmp_path, script(tmp_path, REQUESTS), options=["--python", python])
+    assert done.returncode == 0, done.stderr
+    found = good(tmp_path / "out.log").threads.to_pylist()
+    (worker,) = [row for row in found if row["name"] == "request 49"]
+    assert worker["earlier_names"] == " -> ".join(["worker", *(f"request {number}" for number in range(49))])
+    assert [row["earlier_names"] for row in found if row["name"] == "of a C pool"] == [None, None]
+    lines = (tmp_path / "out.log").read_text().splitlines()
+    renames = [place for place, line in enumerate(lines) if line.startswith(f"# thread: {worker['thread']} = request")]
+    between = [lines[start + 1 : end] for start, end in itertools.pairwise(renames)]
+    assert len(renames) == 50
+    assert all(any(line.startswith(f"{worker['thread']} ") for line in part) for part in between)
 
 
 @pytest.mark.slow

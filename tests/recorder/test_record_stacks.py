@@ -207,11 +207,11 @@ def test_generators_coroutines_and_callbacks(tmp_path: Path) -> None:
 FILTER = """
 import ctypes, os, struct, sys
 numbers = {"x86_64": (0xC000003E, 310), "aarch64": (0xC00000B7, 270)}
-arch, process_vm_readv = numbers[os.uname()[4]]
+arch, readv = numbers[os.uname()[4]]
 answer = {"forbids": 0x00050001, "kills": 0x80000000}[sys.argv[1]]
 def step(code, value, yes=0, no=0): return struct.pack("HBBI", code, yes, no, value)
 program = b"".join([
-    step(0x20, 4), step(0x15, arch, 0, 2), step(0x20, 0), step(0x15, process_vm_readv, 1, 0),
+    step(0x20, 4), step(0x15, arch, 0, 3), step(0x20, 0), step(0x15, readv, 2, 0), step(0x15, readv + 1, 1, 0),
     step(0x06, 0x7FFF0000), step(0x06, answer),
 ])
 buffer = ctypes.create_string_buffer(program)
@@ -235,7 +235,7 @@ def test_where_other_threads_cannot_be_read(python: str, answer: str, tmp_path: 
     )
     assert done.returncode == 0, done.stderr
     found = recorded(tmp_path / "out.raw")
-    assert found.stream.metadata["stacks"] == "own: the system forbids process_vm_readv"
+    assert found.stream.metadata["stacks"] == "own: the system forbids process_vm_writev"
     assert not any(row.get("sample") for row in found.rows)
     waited = found.waited_for(thread_named(found, "victim"), thread_named(found, "MainThread"))
     known = sum(time for stack, time in waited.items() if stack)

@@ -253,6 +253,7 @@ def test_json_has_the_contract() -> None:
         assert set(thread["before"]) == keys
 
 
+@pytest.mark.slow
 def test_refused_trace_is_no_failure_of_the_command(tmp_path: Path) -> None:
     done = run(str(ROOT / "sample_traces" / "slide-battle.log"), "--json")
     assert done.returncode == 0

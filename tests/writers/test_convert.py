@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -158,14 +159,16 @@ def test_pieces_of_many_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 
     monkeypatch.setattr(text, "BATCH_BYTES", 1000)
     monkeypatch.setattr(plain.PlainText.__init__, "__defaults__", (False, False, 50))
-    path = trace_file("py27-echo-convoy-timed.log")
+    path = tmp_path / "t.log"
+    with trace_file("py27-echo-convoy-timed.log").open("rb") as whole:
+        path.write_bytes(b"".join(islice(whole, 4000)))
     trace = tracekit.read(path)
     analysis = tracekit.analyze(trace, worst=10**9)
     pieces: dict[str, list[pa.Table]] = {table: [] for table in schemas.TABLES}
     with TableStream(path) as stream:
         for table, piece in stream.pieces(*schemas.TABLES):
             pieces[table].append(piece)
-    assert len(pieces["waits"]) > 100
+    assert len(pieces["waits"]) > 20
     for table, found in pieces.items():
         derived = getattr(trace, table) if table in schemas.TRACE_TABLES else analysis.tables[table]
         if table in analysis.tables and table not in schemas.TRACE_TABLES:

@@ -79,7 +79,7 @@ def interrupted(kind: str, trace: Path, folder: Path, times: int) -> None:
     assert is_whole(out)
 
 
-@pytest.mark.parametrize("kind", COMMANDS)
+@pytest.mark.parametrize("kind", ["text", *(pytest.param(kind, marks=pytest.mark.slow) for kind in [*COMMANDS][1:])])
 def test_interrupted(kind: str, trace: Path, tmp_path: Path) -> None:
     interrupted(kind, trace, tmp_path, 3)
 

@@ -24,7 +24,8 @@ from tests.conftest import trace_file
 from tests.writers.test_convert import converted as convert
 
 HERE = Path(__file__).parent
-TRACES = ["py311-echo-convoy.log", "py27-cpu2.log", "py311-longhold.log", "slide-battle.log"]
+RECORDED = ("py311-echo-convoy.log", "py27-cpu2.log", "py311-longhold.log")
+TRACES = ["slide-battle.log", *(pytest.param(name, marks=pytest.mark.slow) for name in RECORDED)]
 STORY = """\
 # pid: 811
 # thread: t2 = a "<b>wörker"
@@ -326,16 +327,20 @@ TOLD = """\
 t1 - 0 ENTRY 0
 t1 - 0 ACQUIRE 0
 t2 - 0 ENTRY 1000
-t2 - 0 BUSY 1000 stack=9
+t2 - 0 BUSY 1000 stack=9 sample=9
 t3 - 0 ENTRY 1000
 t3 - 0 BUSY 1000 stack=8
+t2 - 0 RETRY 2000 sample=7
 t1 - 0 RELEASE 5000 cpu=4000
 t2 - 0 ACQUIRE 6000
-t2 - 0 RELEASE 7000
+t2 - 0 RELEASE 7000 stack=9
 t3 - 0 ACQUIRE 8000
 """
-"""Nothing is known of stack 8."""
+"""Nothing is known of stack 8. t1 was seen in two stacks, in the second for longer; of t2 only its RELEASE tells."""
 IN_WORDS = ["Server.serve (/c.py:11)", "main (/a b.py:5)"]
+HOLD, WAIT = "holds the GIL", "waits for the GIL"
+STACKS = [(HOLD, 0, IN_WORDS[1:]), (WAIT, 1000, IN_WORDS), (HOLD, 6000, IN_WORDS)]
+"""Of slices: name, time, frames."""
 
 
 @pytest.fixture
@@ -350,20 +355,22 @@ def test_stacks_and_cpu(told: Path, ending: str, facts: str, tmp_path: Path, pro
     processor.append(found := TraceProcessor(convert(told, tmp_path / f"out.{ending}")))
     assert found.query(FAULTS) == []
     query = "SELECT slice.name, slice.ts, args.{} FROM slice JOIN args USING (arg_set_id) WHERE key = '{}.{}'"
-    ((name, time, stack),) = found.query(query.format("string_value", facts, "stack"))
-    assert (name, time, stack.replace("\\n", "\n").split("\n")) == ("waits for the GIL", 1000, IN_WORDS)
+    shown = found.query(query.format("string_value", facts, "stack") + " ORDER BY slice.ts")
+    assert [(name, time, stack.replace("\\n", "\n").split("\n")) for name, time, stack in shown] == STACKS
     assert found.query(query.format("int_value", facts, "cpu ns")) == [("holds the GIL", 0, 4000)]
 
 
 def test_chrome_stacks(told: Path, tmp_path: Path) -> None:
     """By the format's rules: `sf` is the innermost of the frames, and each names its caller."""
     trace = json.loads(convert(told, tmp_path / "out.json").read_bytes())
-    ((name, stack),) = [(event["name"], event["sf"]) for event in trace["traceEvents"] if "sf" in event]
-    frames = []
-    while stack:
-        frames.append(trace["stackFrames"][stack]["name"])
-        stack = trace["stackFrames"][stack].get("parent")
-    assert (name, frames) == ("waits for the GIL", IN_WORDS)
+    shown = []
+    for event in (event for event in trace["traceEvents"] if "sf" in event):
+        frames, stack = [], event["sf"]
+        while stack:
+            frames.append(trace["stackFrames"][stack]["name"])
+            stack = trace["stackFrames"][stack].get("parent")
+        shown.append((event["name"], 1000 * event["ts"], frames))
+    assert sorted(shown, key=lambda one: one[1]) == STACKS
 
 
 def test_firefox_stacks(told: Path, tmp_path: Path) -> None:
@@ -371,25 +378,30 @@ def test_firefox_stacks(told: Path, tmp_path: Path) -> None:
     tables, strings = profile["shared"], profile["shared"]["stringArray"]
     for table in (table for table in tables.values() if isinstance(table, dict)):
         assert {len(column) for key, column in table.items() if key != "length"} == {table["length"]}
-    ((place, cause),) = [
-        (place, data["cause"])
-        for place, thread in enumerate(profile["threads"])
-        for data in thread["markers"]["data"]
-        if "cause" in data
-    ]
-    frames, stack = [], cause["stack"]
-    while stack is not None:
-        frame = tables["stackTable"]["frame"][stack]
-        function = tables["frameTable"]["func"][frame]
-        file = tables["sources"]["filename"][tables["funcTable"]["source"][function]]
-        line = tables["frameTable"]["line"][frame]
-        frames.append(f"{strings[tables['funcTable']['name'][function]]} ({strings[file]}:{line})")
-        stack = tables["stackTable"]["prefix"][stack]
-    assert (place, cause["time"], frames) == (1, 0.001, IN_WORDS)
+    shown = []
+    for thread in profile["threads"]:
+        markers = thread["markers"]
+        for name, data in zip(markers["name"], markers["data"], strict=True):
+            frames, stack = [], data.get("cause", {}).get("stack")
+            while stack is not None:
+                frame = tables["stackTable"]["frame"][stack]
+                function = tables["frameTable"]["func"][frame]
+                file = tables["sources"]["filename"][tables["funcTable"]["source"][function]]
+                line = tables["frameTable"]["line"][frame]
+                frames.append(f"{strings[tables['funcTable']['name'][function]]} ({strings[file]}:{line})")
+                stack = tables["stackTable"]["prefix"][stack]
+            if frames:
+                shown.append((strings[name], 1e6 * data["cause"]["time"], frames))
+    assert sorted(shown, key=lambda one: one[1]) == STACKS
 
 
 def test_the_profiler_shows_stacks(told: Path, tmp_path: Path, profiler: Any) -> None:
     found = profiler(convert(told, tmp_path / "out.firefox.json"))
-    found.json("thread", "markers", "--thread", "t-1")
-    frames = found.json("marker", "stack", "m-1")["stack"]["frames"]
-    assert [frame["name"] for frame in frames] == ["Server.serve", "main"]
+    shown = []
+    for thread in ("t-0", "t-1"):
+        for marker in found.json("thread", "markers", "--thread", thread, "--list")["flatMarkers"]:
+            stack = found.json("marker", "stack", marker["handle"]).get("stack")
+            if stack:
+                shown.append((marker["name"], [frame["name"] for frame in stack["frames"]]))
+    serves = ["Server.serve", "main"]
+    assert shown == [(HOLD, ["main"]), (WAIT, serves), (HOLD, serves)]

@@ -364,8 +364,8 @@ TK_EXPORT void tk_pipeline_give_back(tk_pipeline *pipeline, void *block);
 /* Its attributes are not needed any more, though its columns are. */
 TK_EXPORT void tk_pipeline_forget_attributes(void *block);
 TK_EXPORT void tk_pipeline_progress(tk_pipeline *pipeline, tk_progress *progress);
-/* The comments that may be metadata, each `1`, the number of its line in 8 bytes, its text and LF; a `0` instead of the
-   `1` after the first event. Then forgets them. Reading pauses while there are many, so ask for them now and then. */
+/* The comments that may be metadata, each how many events stand before it and the number of its line in 8 bytes each, its
+   text and LF. Then forgets them. Reading pauses while there are many, so ask for them now and then. */
 TK_EXPORT int64_t tk_pipeline_comments(tk_pipeline *pipeline, uint8_t *out, int64_t room);
 TK_EXPORT int64_t tk_pipeline_bad_lines(tk_pipeline *pipeline, tk_bad_line *out);
 TK_EXPORT int64_t tk_pipeline_bad_texts(tk_pipeline *pipeline, uint8_t *out);

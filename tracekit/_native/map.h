@@ -27,7 +27,7 @@ static inline int32_t map_key(const map *m, uint32_t at) {
     return m->keys ? m->keys[at] : (int32_t)at;
 }
 
-/* Room for this key. False: no memory, or no more is to be had. */
+/* Room for this key. False: no memory, or the budget is used up. */
 static inline bool map_room(map *m, int32_t key) {
     const bool hashed = m->keys || key >= MAP_DENSE || (budget && budget->sparse);
     uint32_t room = m->room ? m->room * 2 : 4;

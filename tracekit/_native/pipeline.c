@@ -429,11 +429,9 @@ static bool number_new_names(tk_pipeline *p, worker *w) {
 static bool take_comments(tk_pipeline *p, const tk_block *block) {
     for (size_t i = 0; i < block->comments.count; i++) {
         const tk_comment *comment = &block->comments.items[i];
-        bool early = p->progress.events == 0 && comment->event == 0;
-        uint8_t flag = early ? '1' : '0', end = '\n';
-        uint64_t line = (uint64_t)(block->first_line + comment->line);
-        if (!append(&p->comments.items, &p->comments.count, &p->comments.room, &flag, 1) ||
-            !append(&p->comments.items, &p->comments.count, &p->comments.room, (const uint8_t *)&line, sizeof line) ||
+        uint8_t end = '\n';
+        uint64_t at[2] = {(uint64_t)p->progress.events + comment->event, (uint64_t)(block->first_line + comment->line)};
+        if (!append(&p->comments.items, &p->comments.count, &p->comments.room, (const uint8_t *)at, sizeof at) ||
             !append(&p->comments.items, &p->comments.count, &p->comments.room, block->text + comment->offset,
                     comment->length) ||
             !append(&p->comments.items, &p->comments.count, &p->comments.room, &end, 1))

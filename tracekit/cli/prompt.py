@@ -27,21 +27,10 @@ def ask(
     """Reads and runs statements until end of input. tables: names and schemas. answer: runs SQL. about: the tables."""
     say(f"{trace}: {len(tables)} tables. {HELP}")
     with _line_editing(tables):
-        for statement in _statements():
+        going_on = True
+        while going_on:
             try:
-                command, _, argument = statement.partition(" ")
-                if statement.lower() in (".quit", ".exit", *_QUIT):
-                    return
-                if statement.lower() in (".help", *_HELP):
-                    say(HELP)
-                elif command in (".tables", ".schema"):
-                    about(argument.strip() or None)
-                elif shown := _SHOW.fullmatch(statement.strip()):
-                    about(shown["table"])
-                elif command.startswith("."):
-                    say(f"There is no {command}. {HELP}")
-                else:
-                    answer(statement)
+                going_on = _turn(answer, about)
             except TracekitError as error:
                 say_error(error)
             except Terminated:
@@ -50,14 +39,34 @@ def ask(
                 say("Interrupted.")
 
 
-def _statements() -> Iterator[str]:
+def _turn(answer: Callable[[str], None], about: Callable[[str | None], None]) -> bool:
+    """Reads a statement and runs it. False: it was the last."""
+    statement = _statement()
+    if statement is None or statement.lower() in (".quit", ".exit", *_QUIT):
+        return False
+    command, _, argument = statement.partition(" ")
+    if statement.lower() in (".help", *_HELP):
+        say(HELP)
+    elif command in (".tables", ".schema"):
+        about(argument.strip() or None)
+    elif shown := _SHOW.fullmatch(statement.strip()):
+        about(shown["table"])
+    elif command.startswith("."):
+        say(f"There is no {command}. {HELP}")
+    else:
+        answer(statement)
+    return True
+
+
+def _statement() -> str | None:
+    """None: there are no more."""
     lines: list[str] = []
     while True:
         try:
             line = input(MORE if lines else PROMPT).rstrip()
         except EOFError:
             print()
-            return
+            return None
         except Terminated:
             raise
         except KeyboardInterrupt:
@@ -69,8 +78,7 @@ def _statements() -> Iterator[str]:
         whole = "\n".join(lines).strip()
         at_once = whole.startswith(".") or whole.endswith(";") or whole.lower() in (*_QUIT, *_HELP)
         if whole and (at_once or not line.strip()):
-            lines.clear()
-            yield whole.rstrip(";")
+            return whole.rstrip(";")
 
 
 @contextmanager

@@ -188,13 +188,20 @@ def _say_processes(processes: Processes) -> None:
     if len(others) == 1:
         _say_written(others[0])
     elif others:
-        events, folder = sum(written.events for written in others), _shown(own.path.parent)
-        say(
-            printable(
-                f"tracekit: {_shown(own.path)}.PID: {count(len(others), 'other process', 'other processes')} of the "
-                f"program, {count(events, 'event')}. See which of them matter: tracekit analyze {folder}"
-            )
-        )
+        folder = _shown(own.path.parent)
+        interpreters = [written for written in others if ".interp-" in written.path.name]
+        for what, kind, kinds, some in (
+            (".PID", "other process", "other processes", [one for one in others if one not in interpreters]),
+            (".interp-N", "other interpreter", "other interpreters", interpreters),
+        ):
+            if some:
+                say(
+                    printable(
+                        f"tracekit: {_shown(own.path)}{what}: {count(len(some), kind, kinds)} of the "
+                        f"program, {count(sum(one.events for one in some), 'event')}. See which of them matter: "
+                        f"tracekit analyze {folder}"
+                    )
+                )
     if processes.running:
         raws = processes.running
         shown = ", ".join(_shown(raw) for raw in raws[:3]) + (f" and {len(raws) - 3} more" if len(raws) > 3 else "")

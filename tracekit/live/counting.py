@@ -19,7 +19,7 @@ _MORE = 64  # threads that may have started since they were counted
 
 
 class Counters(TypedDict):
-    """What one thread did since counting began, up to now.
+    """What one thread has done since counting began.
 
     thread: its system id; None for several that ended, whose folded name `name` is.
     waits: how often it wanted the GIL. contended_waits: how often it found it in use.
@@ -102,7 +102,7 @@ def warn(what: str) -> None:
 
 
 def count(path: str | os.PathLike[str] | None = None) -> None:
-    """Starts to count what each thread does with the GIL, for as long as the process lives; `counters` tells it.
+    """Starts counting what each thread does with the GIL, until the process ends; `counters` returns it.
 
     path: where a native thread, which needs no GIL, writes counters as text that Prometheus reads, again every second;
         a forked child's are at PATH.PID.
@@ -116,7 +116,7 @@ def count(path: str | os.PathLike[str] | None = None) -> None:
 
 
 def counters() -> list[Counters]:
-    """What each thread of this process did since `count`, up to now.
+    """What each thread of this process has done since `count` was called.
 
     Running threads come first; then those that ended, the last 1000 of them each by itself, the others summed by name,
     digits as `*`. Empty before `count`.

@@ -22,7 +22,7 @@ _RUNNING: list[Flight] = []
 
 
 class Flight:
-    """What `flight` started.
+    """A running flight recorder, as `flight` starts one.
 
     Attributes:
         path: what snapshots are called, with `{n}` for their number.
@@ -38,7 +38,7 @@ class Flight:
             atexit.register(self.stop)
 
     def snapshot(self, reason: str = "asked for") -> Path:
-        """Writes what was recorded lately, and what each thread does now. Returns the trace's path.
+        """Writes the newest events and each thread's present stack to a trace. Returns its path.
 
         The program goes on meanwhile. Raises RecordError: nothing is recorded, or the file cannot be written.
         """
@@ -52,7 +52,7 @@ class Flight:
         return Path(os.fsdecode(path))
 
     def stop(self) -> None:
-        """Ends it, and removes the ring; snapshots stay."""
+        """Stops recording and removes the ring; snapshots stay."""
         recorder, self._recorder = self._recorder, None
         if recorder is None:
             return
@@ -81,7 +81,7 @@ def flight(
     per_minute: int = 6,
     keep: int = 20,
 ) -> Flight:
-    """Records always, into a ring of the newest events, and writes a snapshot when something takes too long.
+    """Keeps the newest events in a ring, and writes a snapshot when something takes too long.
 
         tracekit.flight("slow-{n}.log", hold_over="100ms", wait_over="200ms", region_over="1s")
 
@@ -93,8 +93,8 @@ def flight(
     max_size: of the ring, and of a snapshot, e.g. "64M": 16 bytes an event.
     hold_over, wait_over, region_over: how long a thread may hold the GIL, wait for it, or a region last, e.g. "100ms".
     signal: e.g. `signal.SIGUSR2`, which then asks for a snapshot.
-    per_minute: so many snapshots, at most 60, for the limits; those that are asked for come besides.
-    keep: how many stay; older ones are removed.
+    per_minute: at most so many snapshots for the limits, up to 60; those that are asked for do not count.
+    keep: how many snapshots to keep; older ones are removed.
     Where the interpreter cannot be recorded, or the ring not be written, there is one RuntimeWarning, and nothing else.
     Raises OptionError; RecordError: one runs already.
     """

@@ -25,6 +25,10 @@ class MiddlewareOptions(TypedDict, total=False):
     sample: float
 
 
+_METHODS = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"))
+"""A client may send any other word, again and again another one, until there is no room for the names of regions."""
+
+
 class _Middleware:
     def __init__(
         self,
@@ -50,7 +54,7 @@ class _Middleware:
             template = None if name else route(request)
         except Exception:  # a name is not worth a request, and a path without a route is an error of Django's
             template = None
-        region.name = name or f"{method} {template or '(no route)'}"
+        region.name = name or f"{method if method in _METHODS else '(other)'} {template or '(no route)'}"
 
 
 class WSGIMiddleware(_Middleware):

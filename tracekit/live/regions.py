@@ -52,7 +52,7 @@ def _number(library: ctypes.PyDLL, name: str) -> int:
 
 
 class Region:
-    """What a block of code, or each call of a function, held of the GIL and waited for it.
+    """How long a block of code, or each call of a function, held the GIL and waited for it.
 
     Of a region that is open they tell what was so far. None where it is not known: in an interpreter that cannot be
     recorded or whose asyncio is another one, in a forked child whose parent opened the region, or where regions were
@@ -152,23 +152,23 @@ class Region:
 
     @property
     def wall_ns(self) -> int | None:
-        """From its beginning to its end."""
+        """ns from its beginning to its end."""
         told = self._told()
         return None if told is None else told[0]
 
     @property
     def held_ns(self) -> int | None:
-        """In which it held the GIL: its thread, or its task while that ran."""
+        """ns in which it held the GIL: its thread, or its task while that ran."""
         return self._share(0)
 
     @property
     def waited_ns(self) -> int | None:
-        """In which it waited for the GIL."""
+        """ns in which it waited for the GIL."""
         return self._share(1)
 
     @property
     def off_ns(self) -> int | None:
-        """The rest: it was blocked without the GIL, or its task was not running."""
+        """The rest of the ns: it was blocked without the GIL, or its task was not running."""
         told = self._told()
         return None if told is None or told[1] is None else max(told[0] - told[1][0] - told[1][1], 0)
 
@@ -183,7 +183,7 @@ class Region:
 
 
 def region(name: str) -> Region:
-    """What is done under this name: what it holds of the GIL and how long it waits for it, exactly.
+    """Measures a block of code or a function under this name: how long it holds the GIL and waits for it, exactly.
 
         with tracekit.region("GET /users") as region:
             ...

@@ -8,6 +8,7 @@ from typing import Any
 
 from tracekit.errors import SchemaError
 from tracekit.model.definitions import Definitions
+from tracekit.model.naming import Names
 from tracekit.model.stream import BAD_LINE_TEXTS, BadLine, BadLines, EventStream, Ignored
 from tracekit.words import whole_number
 
@@ -26,7 +27,7 @@ class Header:
 
     unit: str
     metadata: dict[str, str] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
+    names: Names = field(default_factory=Names)
     bad_lines: BadLines = field(default_factory=BadLines)
     fault_lines: dict[tuple[str, str], int] = field(default_factory=dict)
     truncated: str | None = None
@@ -48,6 +49,8 @@ class Header:
                 "lines": [[bad.line, bad.code, bad.text] for bad in self.bad_lines.lines[:BAD_LINE_TEXTS]],
             },
         }
+        if self.names.renames:
+            told["first_names"], told["renames"] = self.names.at_first(), self.names.renames
         if self.ignored.counts:
             told["ignored"] = asdict(self.ignored)
         if self.definitions:
@@ -57,7 +60,7 @@ class Header:
     def tell(self, stream: EventStream) -> None:
         """Gives a stream what is known here."""
         stream.metadata = dict(self.metadata)
-        stream.names = dict(self.names)
+        stream.names = self.names
         stream.bad_lines = self.bad_lines
         stream.fault_lines = dict(self.fault_lines)
         stream.truncated = self.truncated
@@ -77,7 +80,7 @@ def from_json(text: str | bytes, path: str) -> Header:
         return Header(
             unit=str(told["unit"]),
             metadata=_words(told["metadata"]),
-            names=_words(told["names"]),
+            names=Names(_words(told.get("first_names", told["names"])), _renames(told.get("renames", []))),
             bad_lines=BadLines(
                 {str(code): int(count) for code, count in bad["counts"].items()},
                 {str(code): int(line) for code, line in bad["first"].items()},
@@ -96,6 +99,10 @@ def from_json(text: str | bytes, path: str) -> Header:
 
 def _words(told: dict[str, Any]) -> dict[str, str]:
     return {str(key): str(value) for key, value in told.items()}
+
+
+def _renames(told: list[tuple[Any, ...]]) -> list[tuple[int, str, str]]:
+    return [(int(seq), str(thread), str(name)) for seq, thread, name in told]
 
 
 def _ignored(told: dict[str, dict[str, int]]) -> Ignored:

@@ -19,6 +19,7 @@ from tracekit.model.arrays import strings
 from tracekit.model.attributes import FIELDS
 from tracekit.model.code import shorten_words
 from tracekit.model.definitions import Definitions
+from tracekit.model.naming import Names
 from tracekit.model.rows import Faults, Machine, TooManyPairs
 from tracekit.words import whole_number
 
@@ -166,7 +167,7 @@ class EventStream(ABC):
     Attributes:
         path: as the user named it.
         metadata: known from the start, but for what may stand anywhere (`lost`).
-        names: thread id -> the name to show.
+        names: thread id -> the name to show; complete at the end, with the renames.
         threads: thread ids in the order of their first events.
         bad_lines: counts by code, and the lines.
         attributes: keys of those that any event has; complete at the end.
@@ -185,7 +186,7 @@ class EventStream(ABC):
     def __init__(self, path: str) -> None:
         self.path = path
         self.metadata: dict[str, str] = {}
-        self.names: dict[str, str] = {}
+        self.names = Names()
         self.threads: list[str] = []
         self._id_bytes = self._metadata_size = self._names_size = 0
         self.bad_lines = BadLines()
@@ -203,19 +204,22 @@ class EventStream(ABC):
             self.definitions.shorten(self.strip_prefixes)
             self.metadata = shorten_words(self.metadata, self.strip_prefixes)
 
-    def take_comment(self, text: str, before_first_event: bool, line: int) -> None:
-        """Keeps what a comment says: `# KEY: VALUE`, `# lost: N`, `# thread: ID = NAME`, or a definition."""
+    def take_comment(self, text: str, seq: int, line: int) -> None:
+        """Keeps what a comment says: `# KEY: VALUE`, `# lost: N`, `# thread: ID = NAME`, or a definition.
+
+        seq: of the event behind it.
+        """
         match = _METADATA.fullmatch(text)
         if not match:
             return
         key, value = match[1], (match[2] or "").strip(" \t")
         thread, equals, name = value.partition(" = ")
         if key == "thread" and equals:
-            self._keep_name(thread.strip(" \t"), name.strip(" \t")[:NAME_LIMIT], line)
+            self._keep_name(thread.strip(" \t"), name.strip(" \t")[:NAME_LIMIT], seq, line)
         elif key in definitions.KINDS and equals:
             if why := self.definitions.take(key, value):
                 self.ignored.take(why, line)
-        elif before_first_event or key == "lost":
+        elif not seq or key == "lost":
             self._keep_metadata(key, value, line)
 
     def _keep_metadata(self, key: str, value: str, line: int) -> None:
@@ -227,14 +231,17 @@ class EventStream(ABC):
         self._metadata_size = size
         self.metadata[key] = value
 
-    def _keep_name(self, thread: str, name: str, line: int) -> None:
+    def _keep_name(self, thread: str, name: str, seq: int, line: int) -> None:
         size = self._names_size + len(name)
-        size += -len(self.names[thread]) if thread in self.names else len(thread)
+        if thread not in self.names:
+            size += len(thread)
+        elif not seq:
+            size -= len(self.names[thread])
         if size > NAMES_LIMIT or (len(self.names) >= THREAD_LIMIT and thread not in self.names):
             self.ignored.take(TOO_MUCH_METADATA, line)
             return
         self._names_size = size
-        self.names[thread] = name
+        self.names.take(seq, thread, name)
 
     def add_thread(self, thread: str) -> int:
         """The code of one that is new. Raises SourceError: there are too many."""

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from tracekit.errors import NoEventsError, OptionError
 from tracekit.model.arrays import NULL, int64_values
+from tracekit.model.naming import Names
 from tracekit.model.rows import Faults
 from tracekit.model.stream import TIME_LIMIT, EventStream
 from tracekit.words import duration, duration_in_ns
@@ -91,6 +92,10 @@ class WindowStream(EventStream):
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+    @property
+    def names(self) -> Names:  # type: ignore[override]
+        return self._stream.names.since(self._first_seq)
 
     def shorten(self) -> None:
         self._stream.shorten()

@@ -31,7 +31,7 @@ from tracekit.model.stream import (
 BATCH_BYTES = 1 << 20  # few enough batches that Python's part in each does not count
 WHOLE_BYTES = 1 << 21
 _INTEGERS = {1: pa.int8(), 2: pa.int16(), 4: pa.int32(), 8: pa.int64()}
-_COMMENT = struct.Struct("<cq")
+_COMMENT = struct.Struct("<qq")
 PATIENCE = 100  # ms between looks at signals and at the progress
 
 
@@ -107,9 +107,9 @@ class NativeText(EventStream):
         start = 0
         while start < len(told):
             text = start + _COMMENT.size
-            early, line = _COMMENT.unpack(told[start:text])
+            seq, line = _COMMENT.unpack(told[start:text])
             end = told.index(b"\n", text)
-            self.take_comment(told[text:end].decode("utf-8", "replace"), early == b"1", line)
+            self.take_comment(told[text:end].decode("utf-8", "replace"), seq, line)
             start = end + 1
 
     def _report(self, progress: OnProgress | None) -> None:

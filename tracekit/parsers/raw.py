@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -18,6 +17,7 @@ from tracekit.model.attributes import BELONGS, FIELDS, LEAST, SPARSE, columns, w
 from tracekit.model.definitions import REGION_LIMIT, Code, code_words, region_words
 from tracekit.model.source import Source
 from tracekit.model.stream import BATCH_SCHEMA, EVENTS, THREAD_LIMIT, EventStream, event_column
+from tracekit.parsers.rawthreads import THREAD, Threads
 from tracekit.words import at_line
 
 MAGIC = b"TKGILRAW"
@@ -40,14 +40,12 @@ _CHUNK = np.dtype(
     ]
 )  # fmt: skip
 _RECORD = np.dtype([("stamp", "<u8"), ("thread", "<u4"), ("ticks", "<i4")])
-_THREAD = np.dtype([("kind", "<u4"), ("thread", "<u4"), ("tid", "<u4"), ("length", "<u4"), ("text", "V112")])
 _DEFINITION = np.dtype([("kind", "<u4"), ("first", "<u4"), ("second", "<u4"), ("third", "<u4")])
 _START = np.dtype([("pid", "<u4"), ("length", "<u4"), ("text", "V248")])
 _EVENTS, _THREADS, _DEFINITIONS, _STARTS = 1, 2, 3, 4
-_RECORDS = {_EVENTS: _RECORD, _THREADS: _THREAD, _DEFINITIONS: _DEFINITION, _STARTS: _START}
+_RECORDS = {_EVENTS: _RECORD, _THREADS: THREAD, _DEFINITIONS: _DEFINITION, _STARTS: _START}
 _CODE, _STACK, _REGION_NAME = 1, 2, 3
 _ENTRY, _RELEASE = 1, 3
-_NEW_THREAD, _NAME, _SYSTEM_NAME = 1, 2, 3
 _CHECK = 8
 _ATTRIBUTE = 16
 _CPU, _STACKS, _LOCK, _UNLOCKS, _UNLOCKS_LATE, _REGION, _REGION_IS = 16, 17, 18, 19, 20, 21, 22
@@ -121,11 +119,12 @@ class RawRecording(EventStream):
             raise self._damaged("its head makes no sense")
         self.header = header
         self._read = 0
-        self._numbers: dict[int, str] = {}
         self._attributes = _Attributes(regions=not header["old_gil"])
         self._chunks = self._find_chunks()
         self._take_metadata()
-        self._name_threads()
+        threads = self._name_threads()
+        self._numbers, self._renames = threads.ids, threads.renames
+        self.names.update(threads.names())
         self._name_regions(self._define())
         self._tell_stacks()
         self.starts = self._find_starts()
@@ -174,7 +173,7 @@ class RawRecording(EventStream):
         header = self.header
         text = self._bytes.at(self._metadata_at, int(header["metadata_bytes"])).decode("utf-8", "replace")
         for line in text.splitlines():
-            self.take_comment(f"# {line}", True, 0)
+            self.take_comment(f"# {line}", 0, 0)
         self.metadata["pid"] = str(header["pid"])
         if header["parent"]:
             self.metadata["forked-by"] = str(header["parent"])
@@ -191,31 +190,16 @@ class RawRecording(EventStream):
             if self._more is not None and self._more[f"stacks_{name}"]:
                 self.metadata[f"stacks-{name}"] = str(self._more[f"stacks_{name}"])
 
-    def _name_threads(self) -> None:
-        """Ids are the system's; where it used one again, the later threads' have a number behind it."""
-        uses: Counter[int] = Counter()
-        current: dict[int, str] = {}
-        early: dict[int, str] = {}
+    def _name_threads(self) -> Threads:
+        found = Threads()
         for start, head in self._chunks:
-            if head["kind"] != _THREADS:
-                continue
-            for row in self._records(start, head, _THREAD):
-                kind, number, tid = int(row["kind"]), int(row["thread"]), int(row["tid"])
-                name = " ".join(row["text"].tobytes()[: int(row["length"])].decode("utf-8", "replace").split())
-                if kind == _NEW_THREAD:
-                    if number != len(self._numbers):
-                        raise self._damaged("its threads are not in order")
-                    if number >= THREAD_LIMIT:
+            if head["kind"] == _THREADS:
+                for row in self._records(start, head, THREAD):
+                    if wrong := found.take(row):
+                        raise self._damaged(wrong)
+                    if len(found.ids) > THREAD_LIMIT:
                         raise self.too_many_threads()
-                    uses[tid] += 1
-                    current[tid] = self._numbers[number] = str(tid) if uses[tid] == 1 else f"{tid}-{uses[tid]}"
-                    name = name or early.pop(tid, "")
-                if not name or (kind == _SYSTEM_NAME and current.get(tid) in self.names):
-                    continue
-                if tid in current:
-                    self.names[current[tid]] = name
-                else:
-                    early[tid] = name
+        return found
 
     def _define(self) -> dict[int, str]:
         """Codes and stacks are numbered from 1, in their order. Returns the names that regions have, by number."""
@@ -285,12 +269,19 @@ class RawRecording(EventStream):
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         checks, first = 0, True
+        seq, renames = 0, self._renames[::-1]
         codes = np.full(len(self._numbers), -1, np.int64)
         for records, before in self._sorted():
             if first:
                 checks, first = before, False
+            while renames and renames[-1][0] < records["stamp"][-1] >> np.uint64(8):
+                clock, thread, name = renames.pop()
+                self.names.take(seq + int(np.searchsorted(records["stamp"] >> np.uint64(8), clock)), thread, name)
+            seq += len(records)
             batch, checks = self._batch(records, checks, codes)
             yield with_attributes(batch, self._attributes.columns(records))
+        for _, thread, name in reversed(renames):
+            self.names.take(seq, thread, name)
 
     def _sorted(self) -> Iterator[tuple[Record, int]]:
         """The events by time, in pieces, each with the checks before its chunk.

@@ -192,7 +192,7 @@ class PlainText(EventStream):
                 continue
             skipped += 1
             if isinstance(parsed, Comment) and len(line) <= LINE_LIMIT:
-                self.take_comment(line.decode("utf-8", "replace"), seq == 0, number)
+                self.take_comment(line.decode("utf-8", "replace"), seq, number)
             elif isinstance(parsed, str):
                 self.bad_lines.take(number, parsed, line, self._keep)
                 if self._strict:

@@ -10,7 +10,7 @@ from tracekit.recorder import require_library
 
 
 def arm() -> None:
-    """Lets this process, and what it forks, be recorded later by `tracekit record --pid`, by its own user or root.
+    """Allows its own user and root to record this process and its forks later, with `tracekit record --pid`.
 
     Until then a thread that is none of Python's sleeps, and nothing else changes. Where the system forbids debuggers to
     attach, this is the way. `TRACEKIT_ARM=1` in the environment does the same when Python starts.

@@ -188,7 +188,7 @@ def take_stacks(library):
         atexit.register(library.tk_stacks_end)
         registered.append(True)
     library.tk_stacks_hide(id(take_stacks.__code__.co_filename))
-    return "on" if library.tk_stacks_of_others() else "own: the system forbids process_vm_readv"
+    return "on" if library.tk_stacks_of_others() else "own: the system forbids process_vm_writev"
 
 
 def make_ready():

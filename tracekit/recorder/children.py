@@ -13,6 +13,7 @@ from tracekit.recorder.pythons import head_of, is_python, own_python
 from tracekit.words import count
 
 _NO_PROGRAM = re.compile(r"--version|--help.*|-[a-zA-Z]*[Vh?]")
+_INTERPRETER = re.compile(r"\.interp-\d+\.raw")
 _MOST_SHOWN = 3
 _REPLACED = 2  # TK_REPLACED
 
@@ -22,6 +23,7 @@ class Part:
     """A raw recording of one process, or of what it was until it became another program.
 
     starts: (pid, path and arguments) of what it and its forked children have started. forked: not started by exec.
+    of_interpreter: it has the GIL of another interpreter than the main one.
     """
 
     raw: Path
@@ -30,6 +32,7 @@ class Part:
     ended: bool
     forked: bool
     starts: Sequence[tuple[int, Sequence[str]]]
+    of_interpreter: bool = False
 
 
 def read_part(raw: Path) -> Part | None:
@@ -46,13 +49,17 @@ def read_part(raw: Path) -> Part | None:
         return None
     pid = int(header["pid"])
     ended = int(header["stopped"]) == _REPLACED or not _runs(pid)
-    return Part(raw, int(header["session"]), pid, ended, bool(header["parent"]), starts)
+    of_interpreter = bool(_INTERPRETER.search(raw.name))
+    return Part(raw, int(header["session"]), pid, ended, bool(header["parent"]), starts, of_interpreter)
 
 
 def beside(trace: Path, session: int) -> list[Part]:
-    """The recordings of other processes, beside this trace's own: TRACE.PID.raw, TRACE.PID-2.raw."""
-    name = re.compile(re.escape(trace.name) + r"\.\d+(-\d+)?\.raw")
-    found = [read_part(path) for path in sorted(trace.parent.iterdir()) if name.fullmatch(path.name)]
+    """The recordings of other processes and interpreters, beside this trace's own: TRACE.PID.raw, TRACE.PID-2.raw,
+    TRACE.interp-1.raw, TRACE.PID.interp-1.raw."""
+    name = re.compile(re.escape(trace.name) + r"(\.\d+(-\d+)?)?(\.interp-\d+)?\.raw")
+    own = f"{trace.name}.raw"
+    names = [path for path in sorted(trace.parent.iterdir()) if name.fullmatch(path.name) and path.name != own]
+    found = [read_part(path) for path in names]
     return [part for part in found if part and part.session == session]
 
 
@@ -61,7 +68,7 @@ def not_recorded(parts: Sequence[Part], reasons: dict[int, str]) -> list[str]:
 
     reasons: what processes themselves told, by pid.
     """
-    recorded = Counter(part.pid for part in parts if not part.forked)
+    recorded = Counter(part.pid for part in parts if not part.forked and not part.of_interpreter)
     recorded[parts[0].pid] -= 1  # nobody of these has started the first
     missing: Counter[tuple[str, str]] = Counter()
     for part in parts:
@@ -69,7 +76,7 @@ def not_recorded(parts: Sequence[Part], reasons: dict[int, str]) -> list[str]:
             if recorded[pid] > 0:
                 recorded[pid] -= 1
             elif not words[0]:
-                missing["forked child", words[1]] += 1
+                missing[words[2], words[1]] += 1
             elif shown := _python_command(words):
                 missing[shown, reasons.get(pid, "no recording yet" if _runs(pid) else "")] += 1
     return [

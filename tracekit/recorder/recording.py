@@ -61,7 +61,8 @@ def trace_writer(trace: Path) -> Writer | FolderWriter:
 class Processes:
     """What became of the recordings of a program's processes.
 
-    written: the first process' trace, then the others'. running: raw recordings of processes that still run.
+    written: the first process' trace, then the others' and those of other interpreters. running: raw recordings of
+    processes that still run.
     missing: Pythons that were started and not recorded, `2 x python -I`.
     """
 
@@ -120,7 +121,10 @@ def write_recordings(trace: Path) -> Processes:
         )
     others = beside(trace, own.session) if own else []
     missing = not_recorded([own, *others], _reasons(trace)) if own else []
-    about = {"processes": str(len(others) + 1)} if others else {}
+    processes = sum(not part.of_interpreter for part in others)
+    about = {"processes": str(processes + 1)} if processes else {}
+    if processes < len(others):
+        about["interpreters"] = str(len(others) - processes)
     if missing:
         about["not-recorded"] = ", ".join(missing)
     writer = trace_writer(trace)
@@ -219,7 +223,7 @@ def _name_calls(tables: TableStream) -> None:
 
 
 class Recording:
-    """A recording of this process: `with record(path):`, or `start` and `stop`, again if need be.
+    """A recording of this process: `with record(path):`, or `start` and `stop`, as often as wanted.
 
     Attributes:
         path: the trace. It is written by `stop`.
@@ -252,7 +256,7 @@ class Recording:
         self._running, self._pid = recorder, os.getpid()
 
     def stop(self) -> None:
-        """Writes the trace. Without a recording that runs it does nothing. Raises RecordError, SourceError."""
+        """Writes the trace. Does nothing if no recording is running. Raises RecordError, SourceError."""
         recorder, self._running = self._running, None
         if recorder is None:
             return

@@ -37,7 +37,7 @@ def render(folder: str, analyses: Sequence[Analysis]) -> RenderableType:
         if findings:
             what.append(f"\n{findings[0].title}", style="not dim")
         table.add_row(
-            Text(printable(about.get("pid", analysis.path))),
+            Text(printable(_process(analysis))),
             Text(printable(about.get("forked-by", about.get("started-by", "-")))),
             duration(analysis.duration, analysis.unit),
             f"{analysis.threads.num_rows:,}",
@@ -52,6 +52,12 @@ def render(folder: str, analyses: Sequence[Analysis]) -> RenderableType:
     if matter:
         parts.append(Text(printable(f"Look at the first: tracekit analyze {matter[0].path}")))
     return Group(*parts)
+
+
+def _process(analysis: Analysis) -> str:
+    about = analysis.metadata
+    interpreter = f", interpreter {about['interpreter']}" if "interpreter" in about else ""
+    return about.get("pid", analysis.path) + interpreter
 
 
 def _lost(analysis: Analysis) -> tuple[float, int]:

@@ -47,11 +47,18 @@ def facts(analysis: Analysis) -> list[str]:
 
 def beside(analysis: Analysis) -> str:
     """Which other processes there are, in the trace of the first; else empty."""
-    others = (whole_number(analysis.metadata.get("processes", ""), 10**6) or 1) - 1
-    if others < 1:
+    processes = (whole_number(analysis.metadata.get("processes", ""), 10**6) or 1) - 1
+    interpreters = whole_number(analysis.metadata.get("interpreters", ""), 10**6) or 0
+    if processes + interpreters < 1:
         return ""
-    are = "the trace of 1 other process stands" if others == 1 else f"the traces of {others:,} other processes stand"
-    return f"This is the program's first process; {are} beside it. Which of them matter: tracekit analyze FOLDER."
+    told = [count(processes, "other process", "other processes")] if processes else []
+    told += [count(interpreters, "other interpreter") + " with a GIL of its own"] if interpreters else []
+    are = "the trace of" if processes + interpreters == 1 else "the traces of"
+    stand = "stands" if processes + interpreters == 1 else "stand"
+    first = "the program's first process" if processes else "the program's main interpreter"
+    return (
+        f"This is {first}; {are} {' and '.join(told)} {stand} beside it. Which of them matter: tracekit analyze FOLDER."
+    )
 
 
 class Reason(NamedTuple):

@@ -14,6 +14,7 @@ from tracekit.analyzers import COLLECTED
 from tracekit.analyzers.finding import Group
 from tracekit.model.arrays import NULL, int64_values
 from tracekit.model.definitions import Definitions
+from tracekit.model.naming import Names
 from tracekit.model.rows import LAYOUTS, Machine, Options, PictureLimits, Rows, Totals
 from tracekit.model.stream import EventStream, OnProgress
 from tracekit.timeline.definitions import definition_tables
@@ -72,7 +73,7 @@ def run(
 def run_batches(
     batches: Sequence[pa.RecordBatch],
     threads: list[str],
-    names: Mapping[str, str],
+    names: Names,
     definitions: Definitions,
     interval: int,
     options: Options,
@@ -95,7 +96,7 @@ def _drawing_machine(interval: int, options: Options, limits: PictureLimits | No
 def _totals(
     machine: Machine,
     threads: list[str],
-    names: Mapping[str, str],
+    names: Names,
     definitions: Definitions,
     limits: PictureLimits | None,
 ) -> Timeline:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from tracekit.model.arrays import (
 )
 from tracekit.model.attributes import FIELDS
 from tracekit.model.definitions import Definitions
+from tracekit.model.naming import Names
 from tracekit.model.rows import CAUSES, DISTRIBUTIONS, NO_SEQ, Machine, Rows, Totals
 from tracekit.timeline import rowcolumns
 from tracekit.timeline.lines import line_tables
@@ -96,11 +97,13 @@ class Tables:
         columns = rowcolumns.columns(table, rows, self._threads, begin, order, self._room)
         return schemas.table(table, self.unit, columns)
 
-    def threads(self, names: Mapping[str, str]) -> pa.Table:
+    def threads(self, names: Names) -> pa.Table:
         rows = self._machine.rows("threads")
         columns: dict[str, Any] = {name: integers(rows[name]) for name in rows.dtype.names or () if name != "retries"}
         columns["thread"] = self.thread(np.arange(len(rows)))
-        columns["name"] = strings([names.get(thread) for thread in self._threads.to_pylist()])
+        earlier = names.earlier()
+        for column, told in (("name", names), ("earlier_names", earlier)):
+            columns[column] = strings([told.get(thread) for thread in self._threads.to_pylist()])
         return schemas.table("threads", self.unit, columns)
 
     def blame(self) -> pa.Table:

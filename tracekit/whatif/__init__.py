@@ -33,7 +33,7 @@ def what_if(
     slowdown: float | None = None,
     rate: Mapping[str, float] | None = None,
 ) -> WhatIf:
-    """Replays a trace of the new GIL with something changed, and tells what each thread would wait.
+    """Replays a trace of the new GIL with something changed, and predicts how long each thread would wait.
 
     interval: switch intervals in seconds, as `sys.setswitchinterval` takes them.
     move: threads, by id or name, each of which gets a process of its own.

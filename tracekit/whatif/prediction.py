@@ -58,7 +58,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class WhatIf:
-    """What `what_if` gives: how the unchanged trace was replayed, and a prediction for each change."""
+    """The result of `what_if`: how well the unchanged trace was replayed, and a prediction for each change."""
 
     path: str
     gate: Gate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import codecs
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -30,12 +31,29 @@ def write_events(header: Header, batches: Iterable[pa.RecordBatch], out: BinaryI
     for line in comments(header):
         out.write(f"# {line}\n".encode())
         begun = True
+    renames, done, seq = header.names.renames, 0, 0
     for batch in batches:
-        lines = event_lines(batch)
+        lines, seq = event_lines(batch), seq + batch.num_rows
         if not begun and lines.startswith(codecs.BOM_UTF8):
             out.write(codecs.BOM_UTF8)  # or the thread's id would lose its own, as the file's
         begun = begun or bool(lines)
-        out.write(lines)
+        here = bisect.bisect_left(renames, seq, done, key=lambda renamed: renamed[0])
+        out.write(_with_renames(lines, seq - batch.num_rows, renames[done:here]) if here > done else lines)
+        done = here
+    for _, thread, name in renames[done:]:
+        out.write(f"# thread: {thread} = {name}\n".encode())
+
+
+def _with_renames(text: bytes, seq: int, renames: list[tuple[int, str, str]]) -> bytes:
+    """seq: of the first of these lines."""
+    import numpy as np
+
+    begins = np.concatenate([[0], np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n")) + 1]).tolist()
+    parts, place = [], 0
+    for renamed, thread, name in renames:
+        parts += [text[place : begins[renamed - seq]], f"# thread: {thread} = {name}\n".encode()]
+        place = begins[renamed - seq]
+    return b"".join([*parts, text[place:]])
 
 
 def comments(header: Header) -> Iterator[str]:
@@ -44,7 +62,7 @@ def comments(header: Header) -> Iterator[str]:
     if header.bad_lines.total:
         metadata["bad-lines"] = str(header.bad_lines.total)
     yield from (f"{key}: {value}" if value else f"{key}:" for key, value in metadata.items())
-    yield from (f"thread: {thread} = {name}" for thread, name in header.names.items())
+    yield from (f"thread: {thread} = {name}" for thread, name in header.names.at_first().items())
     yield from header.definitions.lines()
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tracekit.analysis import Analysis
 from tracekit.analyzers import ANALYZERS, COLLECTED
@@ -28,7 +30,8 @@ class Slice(NamedTuple):
 
     track: a thread's id; of a finding the words for its track. start, end: in ns. facts: to show with it. flow: of a
     hold and of the contended wait that ended when this hold had: the same number. freed: of such a wait, when that was.
-    stack: of a wait, that of the thread that waits, by its id; None where the trace does not tell.
+    stack: of a wait, that of the thread that waits; of a hold the one that it was in for longest, as those saw it who
+    waited, or at its RELEASE; by its id; None where the trace does not tell.
     """
 
     track: str
@@ -67,14 +70,15 @@ def slices(trace: TableStream) -> Iterator[Slice]:
     for number, row in enumerate(_as_they_end(trace)):
         start, end = max(shown(row.start), ends.get(row.thread, 0)), shown(row.end)
         ends[row.thread] = end
+        words = told(row.stack) if row.stack is not None else ""
+        facts = row.facts | ({"stack": words} if words else {})
+        stack = row.stack if words else None
         if row.name == HOLDS:
             if last:
                 yield last
-            last = Slice(row.thread, HOLDS, start, end, row.facts)
+            last = Slice(row.thread, HOLDS, start, end, facts, stack=stack)
             continue
-        words = told(row.stack) if row.stack is not None else ""
-        facts = row.facts | ({"stack": words} if words else {})
-        wait = Slice(row.thread, WAITS, start, end, facts, stack=row.stack if words else None)
+        wait = Slice(row.thread, WAITS, start, end, facts, stack=stack)
         if last and last.track != row.thread and row.seq is not None:
             last = last._replace(flow=number)
             wait = wait._replace(facts=facts | {"behind": names[last.track]}, flow=number, freed=last.end)
@@ -113,12 +117,49 @@ class _Row(NamedTuple):
 
 def _as_they_end(trace: TableStream) -> Iterator[_Row]:
     rows: list[_Row] = []
-    for table, piece in trace.pieces("holds", "waits"):
+    looks = _Looks()
+    events = ["events"] if {"stack", "sample"} & set(trace.attributes) else []
+    for table, piece in trace.pieces(*events, "holds", "waits"):
+        if table == "events":
+            looks.add(piece)
+            continue
         if table == "holds":  # all that ended before is here
             yield from _in_order(rows)
             rows.clear()
-        rows += (_holds if table == "holds" else _waits)(piece)
+        rows += _holds(piece, looks) if table == "holds" else _waits(piece)
     yield from _in_order(rows)
+
+
+class _Looks:
+    """In which stacks threads were seen that hold the GIL, of the holds that have not come yet."""
+
+    def __init__(self) -> None:
+        self._rows: deque[tuple[int, int, int | None, int | None]] = deque()
+
+    def add(self, events: pa.Table) -> None:
+        is_release = pc.equal(events.column("event"), "RELEASE")
+        told = pc.or_(pc.is_valid(events.column("sample")), pc.and_(is_release, pc.is_valid(events.column("stack"))))
+        self._rows.extend(_columns(events.filter(told), "seq", "clock", "sample", "stack"))
+
+    def of(self, start_seq: int, end_seq: int | None, start: int, end: int) -> int | None:
+        """The stack in which this hold, later than all before, was for longest."""
+        spent: Counter[int] = Counter()
+        since, seen, last = start, None, None
+        while self._rows and (end_seq is None or self._rows[0][0] <= end_seq):
+            seq, clock, sample, stack = self._rows.popleft()
+            if seq < start_seq:
+                continue
+            if sample is None:
+                last = stack
+                continue
+            if seen is not None:
+                spent[seen] += clock - since
+                since = clock
+            seen = sample
+        if seen is None:
+            return last
+        spent[seen] += end - since
+        return spent.most_common(1)[0][0]
 
 
 def _in_order(rows: list[_Row]) -> list[_Row]:
@@ -129,12 +170,13 @@ def _columns(piece: pa.Table, *names: str) -> Iterator[tuple[Any, ...]]:
     return zip(*(piece.column(name).to_pylist() for name in names), strict=True)
 
 
-def _holds(piece: pa.Table) -> Iterator[_Row]:
-    for seq, thread, start, end, kind, cpu in _columns(
-        piece, "end_seq", "thread", "start_clock", "end_clock", "release_kind", "cpu"
+def _holds(piece: pa.Table, looks: _Looks) -> Iterator[_Row]:
+    for first, seq, thread, start, end, kind, cpu in _columns(
+        piece, "start_seq", "end_seq", "thread", "start_clock", "end_clock", "release_kind", "cpu"
     ):
         facts: dict[str, Fact] = {} if kind == "unknown" else {"release": kind}
-        yield _Row(seq, HOLDS, thread, start, end, facts if cpu is None else facts | {"cpu ns": cpu})
+        stack = looks.of(first, seq, start, end)
+        yield _Row(seq, HOLDS, thread, start, end, facts if cpu is None else facts | {"cpu ns": cpu}, stack)
 
 
 def _waits(piece: pa.Table) -> Iterator[_Row]:

@@ -9,8 +9,8 @@ void tk_attribute(const tk_thread *self, uint32_t code, uint64_t value, uint32_t
     __atomic_store_n(&tk_out.chunk->count, tk_out.chunk->count + 1, __ATOMIC_RELEASE);
 }
 
-/* Of the calling thread's last RELEASE. It has not the guard, and does not wait for it: where another has it, whoever
-   writes the next event tells. */
+/* An attribute of the calling thread's last RELEASE. The thread does not hold the guard and does not wait for it: if
+   another thread has it, the attribute is written before the next event. */
 void tk_late(tk_thread *self, uint32_t code, uint32_t value) {
     pthread_mutex_t *guard = TK_LOAD(tk_the_gil.guard);
     if (!guard || TK_LOAD(self->late))

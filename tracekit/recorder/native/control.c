@@ -18,6 +18,7 @@
 #include "locks.h"
 #include "new_gil.h"
 #include "old_gil.h"
+#include "others.h"
 #include "regions.h"
 #include "rights.h"
 #include "room.h"
@@ -66,6 +67,7 @@ static void in_forked_child(void) {
     tk_counts_forked();
     tk_threads_anew();
     tk_raw_forked();
+    tk_others_forked();
     tk_stacks_forked();
     tk_watch_forked();
     if (old_gil)
@@ -97,6 +99,8 @@ static const char *find(int old) {
         wrong = tk_slots_replace(save_thread, tk_follow_hooks, tk_follow_hook_count);
     if (!wrong)
         wrong = tk_slots_replace(save_thread, tk_rights_hooks, tk_rights_hook_count);
+    if (!wrong && !old)
+        wrong = tk_slots_replace(save_thread, tk_others_hooks, tk_others_hook_count);
     if (wrong)
         tk_slots_restore();
     return wrong;
@@ -162,9 +166,11 @@ static int in_ring;
 static void end_file(void) {
     if (!pthread_mutex_lock(tk_the_gil.guard)) {
         tk_regions_define();
+        tk_threads_end();
         pthread_mutex_unlock(tk_the_gil.guard);
     }
     change(tk_the_gil.on & ~TK_WRITING);
+    tk_others_end();
     tk_stacks_end();
     tk_raw_close(1);
 }
@@ -269,7 +275,9 @@ void tk_record_halt(void) {
         if (tk_the_gil.holder)
             tk_event(tk_the_gil.holder, TK_RELEASE, tk_now(), TK_NO_TICKS);
         tk_regions_define();
+        tk_threads_end();
         TK_STORE(tk_the_gil.on, tk_the_gil.on & ~TK_WRITING);
+        tk_others_end();
         tk_raw_close(1);
     }
     pthread_mutex_unlock(guard);

@@ -6,7 +6,7 @@
 
 enum {
     LONG_NS = 10000000, PREEMPTED_NS = 1000000, MIN_TIMEOUTS = 2,
-    RECENT = 1 << 12,          /* so many holds are known */
+    RECENT = 1 << 12,          /* holds kept: the newest */
     MOST_FOLDED = 256,
 };
 
@@ -65,7 +65,7 @@ static void begin_wait(tk_count *count, uint64_t clock) {
         }
         serial--;
     }
-    /* It came to want the GIL before these holds ended, and could tell only now. */
+    /* It wanted the GIL before these holds ended, though its ENTRY is written only now. */
     for (; serial > oldest && hold_of(serial)->released > clock; serial--) {
         const hold *ended = hold_of(serial);
         count->began[ended->kind] -= ended->released - (clock > ended->began ? clock : ended->began);
@@ -104,7 +104,7 @@ void tk_count_looked(tk_thread *self, uint64_t clock, int again) {
     count->looked = all.serial;
 }
 
-/* What others held meanwhile has causes; the rest was nobody's. They sum to what was waited. */
+/* While others held the GIL the wait has a cause; the rest of it the GIL was free. Both sum to the wait. */
 static void tell_causes(tk_count *count, uint64_t waited) {
     uint64_t lost[TK_HOLD_KINDS], left = waited;
     for (int kind = 0; kind < TK_HOLD_KINDS; kind++)

@@ -5,10 +5,10 @@
 #include "state.h"
 
 enum { TK_POWERS = 48, TK_ENDED_KEPT = 1000 };
-/* Of the causes of waiting those that can be told at once. */
+/* The causes of waiting that are known as soon as a wait ends. */
 enum { TK_SCHEDULING, TK_PREEMPTION, TK_LONG_HOLD, TK_SATURATION, TK_QUEUEING, TK_CAUSES };
 
-/* What a hold is to those that waited for it. */
+/* The class of a hold, for those that waited for it. */
 enum { TK_ORDINARY, TK_LONG, TK_PREEMPTED, TK_HOLD_KINDS };
 
 /* All durations by the records' clock. `live.counting` reads this struct. */

@@ -4,6 +4,7 @@
 
 #include "cpu.h"
 #include "ending.h"
+#include "others.h"
 #include "regions.h"
 
 /* The process ends, or this part of it. */
@@ -22,7 +23,9 @@ void tk_finish(void) {
         if (tk_the_gil.holder == &tk_self)
             tk_release_event(&tk_self, 0, tk_the_gil.ticker ? *tk_the_gil.ticker : TK_NO_TICKS);
         tk_regions_define();
+        tk_threads_end();
         TK_STORE(tk_the_gil.on, 0);
+        tk_others_end();
         if (tk_raw_is_idle())
             tk_raw_discard();
         else

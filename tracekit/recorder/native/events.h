@@ -34,7 +34,7 @@ static inline void tk_write_event(tk_thread *self, uint32_t code, uint64_t clock
 static inline void tk_event(tk_thread *self, uint32_t code, uint64_t clock, int32_t ticks) {
     if (TK_RARE(self->recording != tk_the_gil.recording))
         tk_thread_begin(self);
-    if (code != TK_ENTRY) {    /* that is told late, when the guard was had: it may lie before others' events */
+    if (code != TK_ENTRY) {    /* it is written once the guard is locked, so others' events may already lie behind it */
         if (clock < tk_the_gil.last)  /* counters are read out of order, by a hair */
             clock = tk_the_gil.last;
         else

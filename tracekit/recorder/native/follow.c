@@ -1,7 +1,7 @@
 /* What the program starts with exec is recorded too: its environment gets what brings the recorder into a Python, at the
    last moment, so that the program never has it in its own.
 
-   Most of this runs in children of vfork, which share all memory with a parent that stands still: no lock, no malloc. */
+   Most of this runs in children of vfork, which share all memory with a suspended parent: no lock, no malloc. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "follow.h"
+#include "others.h"
 #include "state.h"
 #include "writer.h"
 
@@ -68,7 +69,7 @@ static char *const *environment(char *const *given) {
         return given;
     for (; given[count]; count++) {
         if (sets(given[count], "TRACEKIT_FOLLOW="))
-            return given;      /* somebody else records it, or it is to be left alone */
+            return given;      /* another tracekit records it, or it must be left alone */
         if (sets(given[count], "PYTHONPATH="))
             path = given[count] + strlen("PYTHONPATH=");
     }
@@ -97,7 +98,7 @@ static int is_python(const char *path) {
     return !strncmp(name, "python", 6) && !name[6 + strspn(name + 6, "0123456789.")];
 }
 
-/* What a command line of Python is to run. `place`: of the word that says so; `letters`: of the options before -c or -m in
+/* What a command line of Python runs. `place`: of the word that says so; `letters`: of the options before -c or -m in
    that word; `rest`: the place of its first argument. */
 typedef struct {
     const char *kind;
@@ -136,8 +137,8 @@ static int understand(char *const *words, program *to_run) {
     return 0;
 }
 
-/* A Python that its environment cannot tell that it is to be recorded is told by its command: the bootstrap first, then
-   what it is to run. The same where that is not needed. */
+/* A Python that ignores its environment is recorded through its command line: the bootstrap first, then what it was to
+   run. All other commands stay as they are. */
 static char *const *command(const char *path, char *const *given) {
     program to_run;
     size_t count = 0, used = 0;
@@ -187,6 +188,7 @@ static void leave(int leaves) {
         return;                /* not recorded, or a child of vfork */
     int locked = !pthread_mutex_trylock(guard);
     tk_raw_leave(leaves, locked);
+    tk_others_leave(leaves);
     if (locked)
         pthread_mutex_unlock(guard);
 }
@@ -251,7 +253,7 @@ static int hook_spawnp(pid_t *pid, const char *path, const posix_spawn_file_acti
     return start(posix_spawnp, pid, path, actions, attributes, arguments, given);
 }
 
-/* As system() is to be: nobody but the command is interrupted from the terminal, and nobody else waits for it. */
+/* As POSIX wants system() to be: Ctrl-C at the terminal reaches the command only, and no other code reaps it. */
 static struct {
     pthread_mutex_t mutex;
     unsigned running;

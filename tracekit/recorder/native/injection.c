@@ -1,7 +1,7 @@
 /* What a debugger has a thread of a running program do, to load this library and call tk_attach.
 
-   It needs nobody: once the thread has been sent here it goes on by itself, whatever becomes of the debugger, so there is no
-   breakpoint that somebody must be there for. It is copied into the unused end of a page of the program's code, uses only
+   It needs no debugger beside it: once the thread has been sent here it goes on by itself, even if the debugger dies, so there
+   is no breakpoint to wait for. It is copied into the unused end of a page of the program's code, uses only
    registers, a stack of its own, and what stands behind it, and ends where the thread was. */
 #include <stddef.h>
 

@@ -62,12 +62,21 @@ static size_t read_up_to(char *into, uintptr_t from, size_t bytes) {
     return 0;
 }
 
-/* Reads this much of an object in one go if its page has it: most objects are small. Returns 0: it cannot be read. */
-static int read_object(char *into, uintptr_t object, size_t head_bytes, size_t *got) {
+/* So much of an object is read in one go: most are small, and what lies on the same page can be read. */
+static size_t part_of(uintptr_t object, size_t head_bytes) {
     size_t on_page = 4096 - (object & 4095);
-    *got = on_page < OBJECT_BYTES ? on_page : OBJECT_BYTES;
-    if (*got < head_bytes)
-        *got = head_bytes;
+    size_t bytes = on_page < OBJECT_BYTES ? on_page : OBJECT_BYTES;
+    return bytes < head_bytes ? head_bytes : bytes;
+}
+
+static void want_object(uintptr_t object, size_t head_bytes) {
+    if (plausible(object))
+        tk_memory_want(object, part_of(object, head_bytes));
+}
+
+/* Returns 0: it cannot be read. */
+static int read_object(char *into, uintptr_t object, size_t head_bytes, size_t *got) {
+    *got = part_of(object, head_bytes);
     return plausible(object) && tk_memory_read(into, object, *got);
 }
 
@@ -97,13 +106,26 @@ static int put_utf8(char *into, int32_t *at, uint32_t c) {
     return 1;
 }
 
+static size_t head_of(const tk_text_layout *layout) {
+    return (layout->is_bytes || layout->length > layout->state ? layout->length + 4u : layout->state) + 4u;
+}
+
+/* tk_text will be called for this. */
+void tk_want_text(const tk_text_layout *layout, uintptr_t object) {
+    want_object(object, head_of(layout));
+}
+
+/* tk_bytes will. */
+void tk_want_bytes(const tk_text_layout *layout, uintptr_t object) {
+    want_object(object, layout->data);
+}
+
 /* A text as UTF-8, cut where it is too long. Returns its bytes, -1: cannot be read. */
 int32_t tk_text(const tk_text_layout *layout, uintptr_t object, char *into) {
     static char data[TK_TEXT_BYTES * 4], head[OBJECT_BYTES];  /* threads may have little room of their own */
     int32_t at = 0;
     size_t got;
-    size_t head_bytes = (layout->is_bytes || layout->length > layout->state ? layout->length + 4u : layout->state) + 4u;
-    if (!read_object(head, object, head_bytes, &got))
+    if (!read_object(head, object, head_of(layout), &got))
         return -1;
     uint64_t length = word_at(head, layout->length);
     uint32_t state = layout->is_bytes ? 0 : (uint32_t)int_at(head, layout->state);

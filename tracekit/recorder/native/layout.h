@@ -44,6 +44,8 @@ static inline int64_t tk_instruction(const tk_layout *layout, const char *frame,
     return (int64_t)*(const int32_t *)(frame + layout->instruction) * layout->scale;
 }
 
+void tk_want_text(const tk_text_layout *layout, uintptr_t object);
+void tk_want_bytes(const tk_text_layout *layout, uintptr_t object);
 int32_t tk_text(const tk_text_layout *layout, uintptr_t object, char *into);
 int64_t tk_bytes(const tk_text_layout *layout, uintptr_t object, uint8_t *into, size_t most);
 int32_t tk_code_line(const tk_layout *layout, uintptr_t table, int32_t first_line, int32_t instruction);

@@ -2,12 +2,12 @@
 
    PyThread_acquire_lock and PyThread_release_lock (Python/thread_pthread.h) are a semaphore each; from 3.13 on a thread
    that waits for a PyMutex or an event has one of its own (Python/parking_lot.c). So they are seen through these calls:
-   - a try in vain, or a semaphore that is made locked: somebody will wait for it;
+   - a failed try, or a semaphore that is created locked: a thread will wait for it;
    - wait by a thread that gave up the GIL: `lock` of that RELEASE;
    - post by the thread that holds the GIL: `unlocks` of the RELEASE that ends its hold.
 
    Which lock a semaphore is, is kept in a table of small buckets. One that cannot be locked at once, e.g. because a
-   signal's handler interrupted its owner, is left alone: that call is not told. */
+   signal's handler interrupted its owner, is left alone: that call is not recorded. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -77,7 +77,7 @@ static uint32_t id_of(entry *found) {
     return found->id;
 }
 
-/* Its number. 0: not to be had. */
+/* Its number. 0: there is no room for one. */
 static uint32_t wanted(const sem_t *lock) {
     bucket *here = bucket_of(lock);
     if (!here)
@@ -140,7 +140,7 @@ static uint32_t unlocked(const tk_thread *self, const sem_t *lock, int *waited_f
     return id;
 }
 
-/* To be told when the thread's hold ends. */
+/* Remembers that this thread unlocked it, for the RELEASE that ends its hold. */
 static void add_unlock(tk_thread *self, uint32_t id, int waited_for) {
     uint32_t place = 0;
     while (place < self->unlock_count && self->unlocks[place] != id)

@@ -10,6 +10,7 @@
 #include "cpu.h"
 #include "ending.h"
 #include "new_gil.h"
+#include "others.h"
 #include "stacks.h"
 
 static struct {
@@ -40,6 +41,9 @@ static void learn_signal(tk_thread *self, pthread_cond_t *cond) {
 static int hook_lock(pthread_mutex_t *mutex) {
     tk_thread *self = &tk_self;
     if (mutex != TK_LOAD(tk_the_gil.guard)) {
+        int other;
+        if (TK_RARE(TK_LOAD(tk_others_known)) && tk_others_lock(mutex, &other))
+            return other;
         if (TK_RARE(self->learning))
             learn_lock(self, mutex);
         return pthread_mutex_lock(mutex);
@@ -60,8 +64,10 @@ static int hook_lock(pthread_mutex_t *mutex) {
 
 static int hook_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until) {
     tk_thread *self = &tk_self;
-    if (cond != TK_LOAD(tk_the_gil.cond))
-        return pthread_cond_timedwait(cond, mutex, until);
+    if (cond != TK_LOAD(tk_the_gil.cond)) {
+        int other;
+        return tk_others_wait(cond, mutex, until, &other) ? other : pthread_cond_timedwait(cond, mutex, until);
+    }
     if (tk_the_gil.on) {
         int again = self->recording == tk_the_gil.recording && self->state == TK_WAITING;
         tk_event(self, again ? TK_RETRY : TK_BUSY, tk_now(), TK_NO_TICKS);
@@ -78,6 +84,9 @@ static int hook_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct 
 static int hook_unlock(pthread_mutex_t *mutex) {
     tk_thread *self = &tk_self;
     if (mutex != TK_LOAD(tk_the_gil.guard)) {
+        int other;
+        if (TK_RARE(TK_LOAD(tk_others_known)) && tk_others_unlock(mutex, &other))
+            return other;
         if (TK_RARE(self->learning))
             learn_unlock(self, mutex);
         return pthread_mutex_unlock(mutex);
@@ -109,6 +118,9 @@ static int hook_signal(pthread_cond_t *cond) {
     tk_thread *self = &tk_self;
     int wanted = 0;
     if (cond != TK_LOAD(tk_the_gil.cond)) {
+        int other;
+        if (TK_RARE(TK_LOAD(tk_others_known)) && tk_others_signal(cond, &other))
+            return other;
         if (TK_RARE(self->learning))
             learn_signal(self, cond);
         return pthread_cond_signal(cond);
@@ -150,6 +162,7 @@ const char *tk_new_gil_learn(void *(*save)(void), void (*restore)(void *)) {
     tk_self.learning = TK_LEARN_NOTHING;
     if (end != TK_LEARNED)
         return "the interpreter's GIL is not a mutex and a condition as in CPython 3.2 to 3.15";
+    tk_others_learn(learned.mutex, learned.cond);
     TK_STORE(tk_the_gil.cond, learned.cond);
     TK_STORE(tk_the_gil.guard, learned.mutex);
     return NULL;

@@ -11,7 +11,7 @@
 enum {
     MOST_CODES = 1 << 16,
     MOST_STACKS = 1 << 17,
-    MOST_SPOTS = 1 << 17,
+    MOST_LINES = 1 << 13,
     CODE_BUCKETS = 1 << 12,
     STACK_BUCKETS = 1 << 15,
     MOST_HIDDEN = 8,
@@ -25,21 +25,27 @@ typedef struct {
     uint32_t number, serial, next;
 } code_entry;
 
-/* A stack: of its caller's, a code's number and a line. A spot: of its caller's, a code's serial and an instruction. */
+/* A stack: of its caller's, a code's number and a line. */
 typedef struct {
     uint32_t parent, code;
-    int32_t place;
+    int32_t line;
     uint32_t next;
 } node;
 
+/* The line of an instruction of a code with this serial. Others may take its place. */
+typedef struct {
+    uint32_t serial;
+    int32_t instruction, line;
+} known_line;
+
 /* Entry 0 is none. */
 static code_entry codes[MOST_CODES];
-static node stacks[MOST_STACKS], spots[MOST_SPOTS];
-static uint32_t spot_stacks[MOST_SPOTS];
+static node stacks[MOST_STACKS];
+static known_line lines[MOST_LINES];
 static uint64_t texts[MOST_CODES];
 static uint32_t next_text[MOST_CODES], text_buckets[CODE_BUCKETS];
-static uint32_t code_buckets[CODE_BUCKETS], stack_buckets[STACK_BUCKETS], spot_buckets[STACK_BUCKETS];
-static uint32_t code_entries, code_numbers, serials, free_entry, stack_count, spot_count;
+static uint32_t code_buckets[CODE_BUCKETS], stack_buckets[STACK_BUCKETS];
+static uint32_t code_entries, code_numbers, serials, free_entry, stack_count;
 static int stale;              /* they are of the process that forked this one */
 static uint64_t epoch = 1;     /* codes that a trail of an older one knows may be gone */
 static uintptr_t hidden_files[MOST_HIDDEN];
@@ -95,9 +101,9 @@ static void anew(void) {
     memset(code_buckets, 0, sizeof code_buckets);
     memset(text_buckets, 0, sizeof text_buckets);
     memset(stack_buckets, 0, sizeof stack_buckets);
-    memset(spot_buckets, 0, sizeof spot_buckets);
+    memset(lines, 0, sizeof lines);
     stale = 0;
-    code_entries = code_numbers = serials = free_entry = stack_count = spot_count = 0;
+    code_entries = code_numbers = serials = free_entry = stack_count = 0;
     epoch++;
 }
 
@@ -203,70 +209,114 @@ static uint32_t first_sight(uintptr_t address, uint32_t *place) {
     return entry;
 }
 
-static uint32_t find(const node *nodes, uint32_t entry, uint32_t parent, uint32_t code, int32_t place) {
-    while (entry && (nodes[entry].parent != parent || nodes[entry].code != code || nodes[entry].place != place))
-        entry = nodes[entry].next;
-    return entry;
+static known_line *line_place(const code_entry *code, int32_t instruction) {
+    return &lines[mixed(code->serial, (uint32_t)instruction, 0) % MOST_LINES];
 }
 
-static uint32_t stack_at(uint32_t parent, uint32_t code, int32_t line) {
-    uint32_t *bucket = &stack_buckets[mixed(parent, code, (uint32_t)line) % STACK_BUCKETS];
-    uint32_t stack = find(stacks, *bucket, parent, code, line);
+static int is_known(const code_entry *code, int32_t instruction) {
+    const known_line *known = line_place(code, instruction);
+    return known->serial == code->serial && known->instruction == instruction;
+}
+
+static int32_t line_of(const code_entry *code, int32_t instruction) {
+    known_line *known = line_place(code, instruction);
+    if (!is_known(code, instruction)) {
+        int32_t line = tk_code_line(&tk_the_layout, code->table, code->first_line, instruction);
+        *known = (known_line){code->serial, instruction, line > 0 ? line : 0};
+    }
+    return known->line;
+}
+
+/* 0: no room. */
+static uint32_t stack_called(uint32_t parent, const code_entry *code, int32_t instruction) {
+    int32_t line = line_of(code, instruction);
+    uint32_t *bucket = &stack_buckets[mixed(parent, code->number, (uint32_t)line) % STACK_BUCKETS], stack = *bucket;
+    while (stack && (stacks[stack].parent != parent || stacks[stack].code != code->number || stacks[stack].line != line))
+        stack = stacks[stack].next;
     if (stack)
         return stack;
-    tk_definition told = {.stack = {TK_STACK, parent, code, (uint32_t)line}};
+    tk_definition told = {.stack = {TK_STACK, parent, code->number, (uint32_t)line}};
     if (stack_count + 1 == MOST_STACKS || !tk_raw_define(&told, NULL, NULL))
         return lost();
-    stacks[++stack_count] = (node){parent, code, line, *bucket};
+    stacks[++stack_count] = (node){parent, code->number, line, *bucket};
     return *bucket = stack_count;
 }
 
-static uint32_t stack_called(uint32_t parent, const code_entry *code, int32_t instruction) {
-    uint32_t *bucket = &spot_buckets[mixed(parent, code->serial, (uint32_t)instruction) % STACK_BUCKETS];
-    uint32_t spot = find(spots, *bucket, parent, code->serial, instruction);
-    if (spot)
-        return spot_stacks[spot];
-    int32_t line = tk_code_line(&tk_the_layout, code->table, code->first_line, instruction);
-    uint32_t stack = stack_at(parent, code->number, line > 0 ? line : 0);
-    if (!stack)
-        return 0;
-    if (spot_count + 1 == MOST_SPOTS) {
-        memset(spot_buckets, 0, sizeof spot_buckets);
-        spot_count = 0;
+static int32_t instruction_of(const tk_frame *frame) {
+    return frame->instruction < 0 ? 0 : (int32_t)frame->instruction;
+}
+
+/* Fetches at once what is not known yet of the code of these frames: what is read one by one takes many times as long. */
+static void fetch(const tk_frame *frames, size_t count) {
+    const tk_layout *layout = &tk_the_layout;
+    uintptr_t unknown[TK_MOST_FRAMES];
+    size_t unknown_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (frames[i].code == layout->none ||
+            (i && frames[i].code == frames[i - 1].code && frames[i].instruction == frames[i - 1].instruction))
+            continue;
+        uint32_t entry = *code_place(frames[i].code);
+        if (!entry)
+            tk_memory_want(unknown[unknown_count++] = frames[i].code, layout->code_bytes);
+        else if (codes[entry].number && !is_known(&codes[entry], instruction_of(&frames[i])))
+            tk_want_bytes(&layout->bytes, codes[entry].table);
     }
-    spots[++spot_count] = (node){parent, code->serial, instruction, *bucket};
-    spot_stacks[spot_count] = stack;
-    *bucket = spot_count;
-    return stack;
+    tk_memory_fetch();
+    for (size_t i = 0; i < unknown_count; i++) {
+        const char *words = tk_memory_fetched(unknown[i], layout->code_bytes);
+        uintptr_t object;
+        if (!words)
+            continue;
+        memcpy(&object, words + layout->code_file, sizeof object);
+        tk_want_text(&layout->text, object);
+        memcpy(&object, words + layout->code_name, sizeof object);
+        tk_want_text(&layout->text, object);
+        memcpy(&object, words + layout->code_table, sizeof object);
+        tk_want_bytes(&layout->bytes, object);
+    }
+    tk_memory_fetch();
+}
+
+/* How many of the outermost frames are as they were. */
+static size_t unchanged(const tk_trail *trail, const tk_frame *frames, size_t count) {
+    size_t same = 0;
+    for (; trail->epoch == epoch && same < count && same < trail->depth; same++) {
+        const tk_frame *frame = &frames[count - 1 - same];
+        if (trail->steps[same].code != frame->code || trail->steps[same].instruction != instruction_of(frame))
+            break;
+    }
+    return same;
 }
 
 /* The stack of these frames, the innermost first. 0: they are none, or there is no room. */
 uint32_t tk_stack_number(tk_trail *trail, const tk_frame *frames, size_t count) {
-    uint32_t stack = 0;
     if (TK_RARE(stale))
         anew();
-    int same = trail->epoch == epoch;
+    size_t same = unchanged(trail, frames, count);
+    uint32_t stack = 0;
+    if (same < count)
+        fetch(frames, count - same);
     for (size_t i = 0; i < count; i++) {
         const tk_frame *frame = &frames[count - 1 - i];
-        int32_t instruction = frame->instruction < 0 ? 0 : (int32_t)frame->instruction;
-        same = same && i < trail->depth && trail->steps[i].code == frame->code && trail->steps[i].instruction == instruction;
-        if (!same) {
+        if (i >= same) {
             if (frame->code != tk_the_layout.none) {
                 uint32_t *place = code_place(frame->code), entry = *place ? *place : first_sight(frame->code, place);
                 if (entry && codes[entry].number)
-                    stack = stack_called(stack, &codes[entry], instruction);
+                    stack = stack_called(stack, &codes[entry], instruction_of(frame));
                 if (!entry || (codes[entry].number && !stack)) {
                     trail->epoch = 0;
+                    tk_memory_forget();
                     return 0;
                 }
             }
             trail->steps[i].code = frame->code;
-            trail->steps[i].instruction = instruction;
+            trail->steps[i].instruction = instruction_of(frame);
             trail->steps[i].stack = stack;
         }
         stack = trail->steps[i].stack;
         trail->steps[i].frame = frame->frame;
     }
+    tk_memory_forget();
     trail->depth = (uint32_t)count;
     trail->epoch = epoch;
     return stack;

@@ -18,6 +18,7 @@ typedef struct tk_trail {
     uint32_t depth;
     uint32_t address_count;
     uintptr_t addresses[TK_MOST_ADDRESSES];  /* where it had frames lately, ascending */
+    uint32_t looks, seen[TK_MOST_ADDRESSES];  /* how often it was looked at, and which of these saw a frame there last */
     uintptr_t inner;           /* what the thread state pointed to, where it does not point to the frame */
     struct {
         uintptr_t frame, code;

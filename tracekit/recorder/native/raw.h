@@ -18,7 +18,8 @@ enum { TK_ATTRIBUTE = 16, TK_CPU = TK_ATTRIBUTE, TK_STACKS, TK_LOCK, TK_UNLOCKS,
    it is told twice the last counts. */
 enum { TK_EVENTS = 1, TK_THREADS, TK_DEFINITIONS, TK_STARTS };
 /* In a ring the record of a thread that ended long ago becomes that of another, of the same number. */
-enum { TK_NEW_THREAD = 1, TK_NAME = 2, TK_SYSTEM_NAME = 3 };
+/* TK_RENAME: as TK_NAME, and when: its clock stands behind so many bytes of its text. */
+enum { TK_NEW_THREAD = 1, TK_NAME = 2, TK_SYSTEM_NAME = 3, TK_RENAME = 4, TK_RENAME_BYTES = TK_NAME_BYTES - 8 };
 enum { TK_CODE = 1, TK_STACK = 2, TK_REGION_NAME = 3 };
 enum { TK_STOPPED = 1, TK_REPLACED };
 enum { TK_START_BYTES = 248 };

@@ -38,7 +38,7 @@ typedef struct region {
     totals at;
     uint32_t name, serial, index;
     uint32_t file, told;       /* its number in this file */
-    int is_over;               /* it lasts for longer than is wanted, and that was told */
+    int is_over;               /* it has exceeded the limit, and a snapshot shows it */
     int mixed;                 /* it was not closed from the inside out: whose time it is, is not known */
 } region;
 
@@ -430,7 +430,7 @@ TK_PUBLIC int32_t tk_region_sums(tk_region_sum *into, int32_t most) {
     return (int32_t)name_count;
 }
 
-/* Without the GIL. Whether a region lasts for longer, which was not told yet. */
+/* Without the GIL. Whether a region has exceeded its limit and is in no snapshot yet. */
 int tk_region_over(uint64_t ns, char *reason, size_t room) {
     uint64_t now = tk_now(), most = (uint64_t)((double)ns / tk_clock_rate());
     for (uint32_t i = 0; i < TK_LOAD(block_count) * BLOCK; i++) {

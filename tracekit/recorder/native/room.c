@@ -28,51 +28,45 @@ enum {
     FILLED_BYTES_BITS = 26,    /* where the kernel cannot fill parts of a mapping: this much is taken from the disk at once */
 };
 
-char tk_room_path[4096 + 48];
-
 static const char zeros[TK_ROOM_PIECE];
 
-static struct {
-    dev_t device;
-    ino_t inode;
-    char *first;               /* what it began with: its first part is mapped throughout */
-    size_t first_bytes;
-    char *window;
-    off_t window_bytes, filled;
-} room;
+/* In a forked child, which shares nothing of the file; or there is none any more. */
+void tk_room_forked(tk_room *room) {
+    memset(&room->device, 0, sizeof *room - offsetof(tk_room, device));
+}
 
-/* Where the file is now: whoever moved it, or a folder above it, moved what is mapped. */
-static int find_again(void) {
+/* The file's present path: it, or a folder above it, may have been moved while mapped. */
+static int find_again(tk_room *room) {
     FILE *maps = fopen("/proc/self/maps", "re");
-    static char line[sizeof tk_room_path + 256];
+    char line[sizeof room->path + 256];
     int found = 0, place = 0;
-    while (maps && room.first && !found && fgets(line, sizeof line, maps)) {
+    while (maps && room->first && !found && fgets(line, sizeof line, maps)) {
         uintptr_t start;
-        if (sscanf(line, "%" SCNxPTR "-%*x %*s %*s %*s %*s %n", &start, &place) == 1 && start == (uintptr_t)room.first) {
+        if (sscanf(line, "%" SCNxPTR "-%*x %*s %*s %*s %*s %n", &start, &place) == 1 && start == (uintptr_t)room->first) {
             line[strcspn(line, "\n")] = 0;
-            found = strlen(line + place) < sizeof tk_room_path;
+            found = strlen(line + place) < sizeof room->path;
         }
     }
     if (maps)
         fclose(maps);
     if (found)
-        strcpy(tk_room_path, line + place);
+        strcpy(room->path, line + place);
     return found;
 }
 
 /* The file, if its path still leads to it; else -1 and errno. */
-static int open_again(void) {
+static int open_again(tk_room *room) {
     struct stat status;
     for (int again = 0; again < 2; again++) {
-        int descriptor = open(tk_room_path, O_RDWR | O_CLOEXEC);
+        int descriptor = open(room->path, O_RDWR | O_CLOEXEC);
         if (descriptor >= 0) {
-            if (!fstat(descriptor, &status) && status.st_dev == room.device && status.st_ino == room.inode)
+            if (!fstat(descriptor, &status) && status.st_dev == room->device && status.st_ino == room->inode)
                 return descriptor;
             close(descriptor);
             errno = ESTALE;
         }
         int error = errno;
-        int moved = !again && (error == ENOENT || error == ENOTDIR || error == ESTALE) && find_again();
+        int moved = !again && (error == ENOENT || error == ENOTDIR || error == ESTALE) && find_again(room);
         errno = error;
         if (!moved)
             break;
@@ -113,32 +107,32 @@ static void *map(int descriptor, off_t offset, size_t bytes) {
 }
 
 /* Makes the file, with its first part. NULL and errno: it cannot be had. */
-void *tk_room_first(size_t bytes) {
+void *tk_room_first(tk_room *room, size_t bytes) {
     struct stat status;
-    int flags = O_RDWR | O_CLOEXEC | O_CREAT | O_EXCL, descriptor = open(tk_room_path, flags, 0666);
+    int flags = O_RDWR | O_CLOEXEC | O_CREAT | O_EXCL, descriptor = open(room->path, flags, 0666);
     if (descriptor < 0 && errno == EEXIST) {
-        unlink(tk_room_path);  /* never an older file: another process may still have it mapped */
-        descriptor = open(tk_room_path, flags, 0666);
+        unlink(room->path);  /* never an older file: another process may still have it mapped */
+        descriptor = open(room->path, flags, 0666);
     }
     if (descriptor < 0)
         return NULL;
     int error = fstat(descriptor, &status) ? errno : fill(descriptor, 0, bytes);
-    memset(&room, 0, sizeof room);
-    room.device = status.st_dev;
-    room.inode = status.st_ino;
-    room.first_bytes = bytes;
-    if (!error && !(room.first = map(descriptor, 0, bytes)))
+    tk_room_forked(room);
+    room->device = status.st_dev;
+    room->inode = status.st_ino;
+    room->first_bytes = bytes;
+    if (!error && !(room->first = map(descriptor, 0, bytes)))
         error = errno;
     close(descriptor);
     if (error)
-        unlink(tk_room_path);
+        unlink(room->path);
     errno = error;
-    return room.first;
+    return room->first;
 }
 
-static void *part_of_window(off_t offset, size_t bytes, int new) {
-    char *part = room.window + offset;
-    if (new && offset + (off_t)bytes > room.filled && madvise(part, bytes, MADV_POPULATE_WRITE)) {
+static void *part_of_window(tk_room *room, off_t offset, size_t bytes, int new) {
+    char *part = room->window + offset;
+    if (new && offset + (off_t)bytes > room->filled && madvise(part, bytes, MADV_POPULATE_WRITE)) {
         errno = errno == ENOMEM ? ENOMEM : ENOSPC;
         return NULL;
     }
@@ -146,12 +140,12 @@ static void *part_of_window(off_t offset, size_t bytes, int new) {
 }
 
 /* A part of the file, which is made longer if that part is new. NULL and errno: it cannot be had. */
-void *tk_room_part(off_t offset, size_t bytes, int new) {
-    if (room.window && offset + (off_t)bytes <= room.window_bytes)
-        return part_of_window(offset, bytes, new);
-    if (new && (size_t)offset + bytes <= room.first_bytes)
-        return room.first + offset;
-    int descriptor = open_again();
+void *tk_room_part(tk_room *room, off_t offset, size_t bytes, int new) {
+    if (room->window && offset + (off_t)bytes <= room->window_bytes)
+        return part_of_window(room, offset, bytes, new);
+    if (new && (size_t)offset + bytes <= room->first_bytes)
+        return room->first + offset;
+    int descriptor = open_again(room);
     if (descriptor < 0)
         return NULL;
     int error = new ? fill(descriptor, offset, bytes) : 0;
@@ -163,26 +157,26 @@ void *tk_room_part(off_t offset, size_t bytes, int new) {
     return mapped;
 }
 
-void tk_room_leave(void *part, size_t bytes) {
-    if (room.window && (char *)part >= room.window && (char *)part < room.window + room.window_bytes)
+void tk_room_leave(tk_room *room, void *part, size_t bytes) {
+    if (room->window && (char *)part >= room->window && (char *)part < room->window + room->window_bytes)
         madvise(part, bytes, MADV_DONTNEED);  /* the file has it */
     else
         munmap(part, bytes);
 }
 
 /* The file will not be opened any more. used: its bytes so far. */
-void tk_room_reserve(off_t used) {
+void tk_room_reserve(tk_room *room, off_t used) {
     int before = errno;
-    int descriptor = room.window ? -1 : open_again();
-    int can_fill = room.first && !madvise(room.first, TK_ROOM_PIECE, MADV_POPULATE_WRITE);
+    int descriptor = room->window ? -1 : open_again(room);
+    int can_fill = room->first && !madvise(room->first, TK_ROOM_PIECE, MADV_POPULATE_WRITE);
     for (int bits = can_fill ? MOST_BYTES_BITS : FILLED_BYTES_BITS; descriptor >= 0 && bits >= LEAST_BYTES_BITS; bits--) {
         off_t bytes = used + ((off_t)1 << bits);
         if (!is_allowed(bytes) || (can_fill ? ftruncate(descriptor, bytes) : fill(descriptor, used, (size_t)(bytes - used))))
             continue;
-        if ((room.window = map(descriptor, 0, (size_t)bytes))) {
-            madvise(room.window, (size_t)bytes, MADV_DONTDUMP);
-            room.window_bytes = bytes;
-            room.filled = can_fill ? used : bytes;
+        if ((room->window = map(descriptor, 0, (size_t)bytes))) {
+            madvise(room->window, (size_t)bytes, MADV_DONTDUMP);
+            room->window_bytes = bytes;
+            room->filled = can_fill ? used : bytes;
             break;
         }
     }
@@ -192,19 +186,14 @@ void tk_room_reserve(off_t used) {
 }
 
 /* The recording ends. used: the file's bytes; what was reserved behind them is given back, if it can be opened. */
-void tk_room_end(off_t used) {
-    int descriptor = room.window ? open_again() : -1;
+void tk_room_end(tk_room *room, off_t used) {
+    int descriptor = room->window ? open_again(room) : -1;
     if (descriptor >= 0) {
         if (ftruncate(descriptor, used)) {
         }                      /* a hole stays, which takes no room */
         close(descriptor);
     }
-    if (room.window)
-        munmap(room.window, (size_t)room.window_bytes);
-    memset(&room, 0, sizeof room);
-}
-
-/* In a forked child, which shares nothing of the file. */
-void tk_room_forked(void) {
-    memset(&room, 0, sizeof room);
+    if (room->window)
+        munmap(room->window, (size_t)room->window_bytes);
+    tk_room_forked(room);
 }

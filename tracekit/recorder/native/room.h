@@ -1,4 +1,4 @@
-/* Parts of the recording's file as memory. */
+/* Parts of a recording's file as memory. */
 #ifndef TK_ROOM_H
 #define TK_ROOM_H
 
@@ -7,12 +7,21 @@
 
 enum { TK_ROOM_PIECE = 1 << 16 };  /* parts begin and end at multiples of it */
 
-extern char tk_room_path[4096 + 48];
-void *tk_room_first(size_t bytes);
-void *tk_room_part(off_t offset, size_t bytes, int new);
-void tk_room_leave(void *part, size_t bytes);
-void tk_room_reserve(off_t used);
-void tk_room_end(off_t used);
-void tk_room_forked(void);
+typedef struct {
+    char path[4096 + 48];
+    dev_t device;
+    ino_t inode;
+    char *first;               /* what it began with: its first part is mapped throughout */
+    size_t first_bytes;
+    char *window;
+    off_t window_bytes, filled;
+} tk_room;
+
+void *tk_room_first(tk_room *room, size_t bytes);
+void *tk_room_part(tk_room *room, off_t offset, size_t bytes, int new);
+void tk_room_leave(tk_room *room, void *part, size_t bytes);
+void tk_room_reserve(tk_room *room, off_t used);
+void tk_room_end(tk_room *room, off_t used);
+void tk_room_forked(tk_room *room);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "roster.h"
 #include "writer.h"
 
@@ -41,6 +42,11 @@ static int has_room(uint32_t number) {
     all.places = more;
     all.room = room;
     return 1;
+}
+
+/* So many numbers are in use. */
+uint32_t tk_roster_count(void) {
+    return all.numbers;
 }
 
 /* A number for another thread. */
@@ -84,9 +90,12 @@ void tk_roster_name(uint32_t kind, uint32_t number, uint32_t tid, const char *na
         if (one && one->record && !one->has_ended && one->record->tid == tid)
             at = one;
     }
-    if (!at || !at->record)
-        tk_raw_thread(kind, number, tid, name, length);
-    else if (kind != TK_SYSTEM_NAME || !at->record->length)
+    if (!at || !at->record) {
+        uint64_t clock = tk_now() - tk_out.zero;
+        tk_thread_record *record = tk_raw_thread(kind, number, tid, name, length);
+        if (record && kind == TK_RENAME)
+            memcpy(record->text + TK_RENAME_BYTES, &clock, sizeof clock);
+    } else if (kind != TK_SYSTEM_NAME || !at->record->length)
         set_name(at->record, name, length);
 }
 

@@ -7,6 +7,7 @@
 
 void tk_roster_anew(void);
 uint32_t tk_roster_number(void);
+uint32_t tk_roster_count(void);
 void tk_roster_tell(uint32_t number, uint32_t tid, const char *name, size_t length);
 void tk_roster_name(uint32_t kind, uint32_t number, uint32_t tid, const char *name, size_t length);
 void tk_roster_end(uint32_t number);

@@ -12,11 +12,12 @@
 enum {
     GAP_NS = 100000,
     PAGE = 4096,
-    NEAR = 1024,               /* what lies no farther apart is read as one part: a part costs more than bytes do */
+    NEAR = 1024,               /* what lies no farther apart is read as one part: another place costs more than bytes do */
     MOST_UNKNOWN = 10,         /* so many are read one by one; what lies further out is cut, and known next time */
     ABOVE = 1024,              /* where frames lie in one piece, the next ones lie here */
     MOST_PARTS = TK_MOST_ADDRESSES + 3 + MOST_UNKNOWN,
     TRIES = 3,
+    KEPT_LOOKS = 8,
     EXPECTED_BYTES = 1 << 15,
     BUFFER_BYTES = EXPECTED_BYTES + 2 * ABOVE + 2 * MOST_UNKNOWN * PAGE,
 };
@@ -94,7 +95,7 @@ static const char *held(uintptr_t start, size_t bytes, size_t *near) {
     return NULL;
 }
 
-/* Reads a frame that nobody expected, with the rest of its page: its callers are often there, or just below. */
+/* Reads an unexpected frame, with the rest of its page: its callers are often there, or just below. */
 static const char *read_unknown(uintptr_t frame) {
     uintptr_t start = frame + tk_the_layout.low, end = frame + tk_the_layout.high;
     uintptr_t from = start & ~(uintptr_t)(PAGE - 1), to = (end + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
@@ -166,7 +167,7 @@ static size_t walk(uintptr_t state, tk_trail *trail, int *cut) {
     return count;
 }
 
-/* Whether the innermost frames, which nobody knew, read the same again. */
+/* Whether the innermost frames, which were not known, read the same again. */
 static int is_so(uintptr_t state, tk_trail *trail, size_t count, size_t total) {
     uintptr_t addresses[TK_MOST_FRAMES];
     size_t near = 0, bytes = tk_the_layout.high - tk_the_layout.low;
@@ -209,8 +210,17 @@ static size_t known(const tk_trail *trail, size_t count) {
     return same;
 }
 
-/* Where the thread has its frames now it will have some again. */
+/* Where the thread has its frames now it will have some again. Each place makes each look longer: those are forgotten at
+   which none was for some time. */
 static void remember(tk_trail *trail, size_t count) {
+    size_t kept = 0;
+    trail->looks++;
+    for (size_t i = 0; i < trail->address_count; i++)
+        if (trail->looks - trail->seen[i] <= KEPT_LOOKS) {
+            trail->addresses[kept] = trail->addresses[i];
+            trail->seen[kept++] = trail->seen[i];
+        }
+    trail->address_count = (uint32_t)kept;
     for (size_t i = 0; i < count; i++) {
         size_t low = 0, high = trail->address_count;
         while (low < high) {
@@ -220,16 +230,15 @@ static void remember(tk_trail *trail, size_t count) {
             else
                 high = middle;
         }
-        if (low < trail->address_count && trail->addresses[low] == seen[i].frame)
-            continue;
-        if (trail->address_count == TK_MOST_ADDRESSES) {
-            trail->address_count = 0;
-            remember(trail, count);
-            return;
+        if (low == trail->address_count || trail->addresses[low] != seen[i].frame) {
+            if (trail->address_count == TK_MOST_ADDRESSES)
+                continue;
+            size_t behind = trail->address_count++ - low;
+            memmove(&trail->addresses[low + 1], &trail->addresses[low], behind * sizeof *trail->addresses);
+            memmove(&trail->seen[low + 1], &trail->seen[low], behind * sizeof *trail->seen);
+            trail->addresses[low] = seen[i].frame;
         }
-        memmove(&trail->addresses[low + 1], &trail->addresses[low], (trail->address_count - low) * sizeof(uintptr_t));
-        trail->addresses[low] = seen[i].frame;
-        trail->address_count++;
+        trail->seen[low] = trail->looks;
     }
 }
 
@@ -251,7 +260,7 @@ static uint32_t sample(tk_thread *holder) {
     return 0;
 }
 
-/* The calling thread's own stack: nobody else changes it. */
+/* The calling thread's own stack: no other thread changes it. */
 static uint32_t own_stack(tk_thread *self) {
     const tk_layout *layout = &tk_the_layout;
     uintptr_t state = (uintptr_t)tk_stacks.thread_state();
@@ -337,6 +346,7 @@ void tk_stacks_begin(void) {
     if (!wanted)
         return;
     tk_stacks.gap = (uint64_t)(GAP_NS / tk_clock_rate());
+    tk_memory_begin();
     tk_nodes_begin();
     TK_STORE(tk_stacks.on, 1);
 }

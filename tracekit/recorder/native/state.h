@@ -29,9 +29,9 @@ typedef struct tk_thread {
     uint8_t state, named, learning;
     uint8_t name_length;
     uint8_t asked;             /* it is not in a task that was running before tasks were followed */
-    uint8_t wants_stack;       /* of its hold: nobody could take a sample of it */
-    uint32_t sample;           /* the last stack that somebody saw it in, in this hold */
-    uint64_t sampled;          /* and when; 0: nobody */
+    uint8_t wants_stack;       /* of its hold: no waiter could sample it */
+    uint32_t sample;           /* the last stack that a waiter saw in this hold */
+    uint64_t sampled;          /* and when; 0: none did */
     void *python_state;        /* what the interpreter knows of it, in this hold */
     struct tk_trail *trail;    /* the stack that it was last seen in */
     struct tk_count *count;
@@ -42,7 +42,7 @@ typedef struct tk_thread {
     uint32_t unlocks[TK_MOST_UNLOCKS];  /* in its hold */
     const void *last_unlocked;  /* in its hold; its number is known to be there, or of no use */
     uint8_t unlock_count;
-    uint8_t waited_for;        /* a bit each: somebody waited for that lock once */
+    uint8_t waited_for;        /* a bit each: a thread once waited for that lock */
     uint32_t late, late_code;  /* an attribute of its last RELEASE that is not written yet; 0: none */
     struct tk_thread *next_late;
     char name[TK_NAME_BYTES];

@@ -1,5 +1,8 @@
 /* Who the threads are: their numbers, their system ids, their names. */
 #define _GNU_SOURCE
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -13,10 +16,8 @@
 #include "threads.h"
 #include "writer.h"
 
-enum { COMM_BYTES = 16 };
-
 static pthread_key_t at_end;
-static char process_comm[COMM_BYTES];
+static char process_comm[TK_COMM_BYTES];
 
 /* There is another file. */
 void tk_threads_anew(void) {
@@ -37,6 +38,11 @@ void tk_thread_begin(tk_thread *self) {
         tk_count_name(self, self->tid, self->name, self->name_length);
 }
 
+/* What the system calls this thread, if that is a name of its own. Returns its length. */
+size_t tk_thread_comm(char comm[TK_COMM_BYTES]) {
+    return prctl(PR_GET_NAME, comm) || !strcmp(comm, process_comm) ? 0 : strnlen(comm, TK_COMM_BYTES);
+}
+
 /* The thread has its first event in this file. */
 void tk_thread_number(tk_thread *self) {
     self->file = tk_the_gil.file;
@@ -50,6 +56,10 @@ void tk_thread_number(tk_thread *self) {
         self->name_length = self->count->length;
     }
     tk_thread_tell(self);
+    char comm[TK_COMM_BYTES];
+    size_t length = self->named ? 0 : tk_thread_comm(comm);
+    if (length)
+        tk_roster_name(TK_SYSTEM_NAME, self->number, self->tid, comm, length);
 }
 
 void tk_thread_tell(const tk_thread *self) {
@@ -60,7 +70,7 @@ void tk_thread_tell(const tk_thread *self) {
 static void thread_ends(void *ending) {
     tk_thread *self = ending;
     pthread_mutex_t *guard = TK_LOAD(tk_the_gil.guard);
-    char comm[COMM_BYTES] = "";
+    char comm[TK_COMM_BYTES] = "";
     free(self->trail);         /* it does not hold the GIL, so nobody else uses it */
     self->trail = NULL;
     if (TK_LOAD(self->late) && guard && !pthread_mutex_lock(guard)) {  /* the list ends with this storage */
@@ -69,12 +79,10 @@ static void thread_ends(void *ending) {
     }
     if (!guard || !TK_LOAD(tk_the_gil.on))
         return;
-    if (self->named || prctl(PR_GET_NAME, comm) || !strcmp(comm, process_comm))
-        comm[0] = 0;
+    size_t length = self->named ? 0 : tk_thread_comm(comm);
     if (pthread_mutex_lock(guard))
         return;
     if (tk_the_gil.on && self->recording == tk_the_gil.recording) {
-        size_t length = strnlen(comm, COMM_BYTES);
         if (tk_the_gil.on & TK_WRITING && self->file == tk_the_gil.file) {
             if (length)
                 tk_roster_name(TK_SYSTEM_NAME, self->number, self->tid, comm, length);
@@ -84,6 +92,26 @@ static void thread_ends(void *ending) {
         tk_count_ended(self, comm, length);
     }
     pthread_mutex_unlock(guard);
+}
+
+/* The recording ends, and threads that no Python has made have told the system their names since they began. */
+void tk_threads_end(void) {
+    char path[64], comm[TK_COMM_BYTES + 1];
+    DIR *tasks = tk_out.header && tk_roster_count() > 1 ? opendir("/proc/self/task") : NULL;
+    for (struct dirent *one; tasks && (one = readdir(tasks));) {
+        snprintf(path, sizeof path, "/proc/self/task/%.16s/comm", one->d_name);
+        int file = one->d_name[0] == '.' ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+        ssize_t got = file < 0 ? 0 : read(file, comm, sizeof comm);
+        if (file >= 0)
+            close(file);
+        if (got > 1 && comm[got - 1] == '\n') {
+            comm[got - 1] = 0;
+            if (strcmp(comm, process_comm))
+                tk_roster_name(TK_SYSTEM_NAME, UINT32_MAX, (uint32_t)atoi(one->d_name), comm, (size_t)got - 1);
+        }
+    }
+    if (tasks)
+        closedir(tasks);
 }
 
 void tk_threads_prepare(void) {
@@ -100,8 +128,8 @@ TK_PUBLIC int32_t tk_name_thread(int32_t tid, const char *name, int32_t length) 
     if (!TK_LOAD(tk_the_gil.on) || pthread_mutex_lock(tk_the_gil.guard))
         return tid;
     if (tk_the_gil.on) {
-        if (length > TK_NAME_BYTES)
-            for (length = TK_NAME_BYTES; length && (name[length] & 0xc0) == 0x80; length--) {
+        if (length > TK_RENAME_BYTES)
+            for (length = TK_RENAME_BYTES; length && (name[length] & 0xc0) == 0x80; length--) {
             }                  /* not in the middle of a character */
         if (!tid) {
             memcpy(self->name, name, (size_t)length);
@@ -117,7 +145,7 @@ TK_PUBLIC int32_t tk_name_thread(int32_t tid, const char *name, int32_t length) 
             if (tid == (int32_t)self->tid && self->file != tk_the_gil.file)
                 tk_thread_number(self);
             else
-                tk_roster_name(TK_NAME, UINT32_MAX, (uint32_t)tid, name, (size_t)length);
+                tk_roster_name(TK_RENAME, UINT32_MAX, (uint32_t)tid, name, (size_t)length);
         }
     }
     pthread_mutex_unlock(tk_the_gil.guard);

@@ -142,7 +142,7 @@ static void name_snapshot(char *into, size_t room, uint32_t number) {
 
 /* Writes what was recorded lately. reason: a word, and more. Returns whether it is there. */
 static int snapshot(const char *reason) {
-    char from_path[sizeof tk_room_path], part[sizeof watch.path + 8], old[sizeof watch.path];
+    char from_path[sizeof tk_the_room.path], part[sizeof watch.path + 8], old[sizeof watch.path];
     pthread_mutex_t *guard = TK_LOAD(tk_the_gil.guard);
     noted = 0;
     note[0] = 0;
@@ -151,7 +151,7 @@ static int snapshot(const char *reason) {
     int fine = tk_out.header != NULL;
     if (fine) {
         uint64_t now = tk_now();
-        snprintf(from_path, sizeof from_path, "%s", tk_room_path);
+        snprintf(from_path, sizeof from_path, "%s", tk_the_room.path);
         tk_regions_define();
         add_note("snapshot: %s\n", reason);
         note_threads(now);
@@ -189,7 +189,7 @@ static int may_start_one(void) {
     return 1;
 }
 
-/* Under the guard. Whether somebody does something for longer than is wanted, that was not told yet. */
+/* Under the guard. Whether a hold or a wait has exceeded its limit and is in no snapshot yet. */
 static int over_a_limit(char *reason, size_t room) {
     static uint64_t told_hold, told_wait;
     uint64_t now = tk_now();

@@ -1,5 +1,5 @@
-/* A thread of our own that needs no GIL: it watches how long threads hold it and wait, and writes what was just recorded
-   into a file of its own when one does for too long, or when somebody asks. */
+/* A thread of our own that needs no GIL: it watches how long threads hold it and wait, and writes the newest events into
+   a snapshot when that takes too long, or when asked. */
 #ifndef TK_WATCH_H
 #define TK_WATCH_H
 

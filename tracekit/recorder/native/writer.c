@@ -29,6 +29,7 @@ enum {
 };
 
 tk_raw tk_out;
+tk_room tk_the_room;
 
 static struct {
     char base[4096];
@@ -52,9 +53,9 @@ static struct {
 } belongs;
 
 /* The second of the moments that tell the clock's rate: the later the better. */
-static void note_clock(tk_header *header) {
+void tk_raw_note_clock(tk_header *header, uint64_t zero) {
     header->anchors[1][1] = (int64_t)tk_nanoseconds(CLOCK_MONOTONIC);
-    header->anchors[1][0] = (int64_t)(tk_now() - tk_out.zero);
+    header->anchors[1][0] = (int64_t)(tk_now() - zero);
 }
 
 static off_t place_of(uint32_t chunk) {
@@ -62,12 +63,12 @@ static off_t place_of(uint32_t chunk) {
 }
 
 static tk_chunk *map_chunk(uint32_t number, int new) {
-    return tk_room_part(place_of(number), file.chunk_bytes, new);
+    return tk_room_part(&tk_the_room, place_of(number), file.chunk_bytes, new);
 }
 
 static void leave_chunk(tk_chunk *chunk) {
     if (chunk)
-        tk_room_leave(chunk, file.chunk_bytes);
+        tk_room_leave(&tk_the_room, chunk, file.chunk_bytes);
 }
 
 /* How many records of this size a chunk has room for. */
@@ -121,9 +122,9 @@ static int is_ours(const char *path) {
 
 /* BASE.PID.raw, BASE.PID-2.raw: a process may have been another program before. */
 static void name_by_pid(void) {
-    snprintf(tk_room_path, sizeof tk_room_path, "%s.%d.raw", file.base, (int)getpid());
-    for (int number = 2; number < MOST_NAMES && is_ours(tk_room_path); number++)
-        snprintf(tk_room_path, sizeof tk_room_path, "%s.%d-%d.raw", file.base, (int)getpid(), number);
+    snprintf(tk_the_room.path, sizeof tk_the_room.path, "%s.%d.raw", file.base, (int)getpid());
+    for (int number = 2; number < MOST_NAMES && is_ours(tk_the_room.path); number++)
+        snprintf(tk_the_room.path, sizeof tk_the_room.path, "%s.%d-%d.raw", file.base, (int)getpid(), number);
 }
 
 /* Few and small parts for a forked child, so that a fork stays cheap. A ring is copied as a whole, with room in its header. */
@@ -134,18 +135,11 @@ static void choose_sizes(void) {
     file.chunk_bytes = small ? SMALL_CHUNK_BYTES : TK_CHUNK_BYTES;
 }
 
-static int open_file(void) {
-    choose_sizes();
-    int starts = belongs.starts && !file.forked;
-    tk_header *header = tk_room_first((size_t)place_of(starts ? 3 : 2));  /* what it needs at once */
-    if (!header)
-        return 0;
-    tk_out = (tk_raw){.header = header, .zero = tk_now()};
-    file.event_chunks = file.thread_chunks = file.definition_chunks = 0;
-    file.threads = file.definitions = NULL;
+/* All but what says that the file is whole. */
+static void fill_head(tk_header *header, uint32_t header_bytes, uint32_t chunk_bytes, uint64_t zero) {
     header->version = TK_RAW_VERSION;
-    header->header_bytes = file.header_bytes;
-    header->chunk_bytes = file.chunk_bytes;
+    header->header_bytes = header_bytes;
+    header->chunk_bytes = chunk_bytes;
     header->old_gil = (uint32_t)file.old_gil;
     header->pid = (uint32_t)getpid();
     header->parent = file.parent;
@@ -153,9 +147,21 @@ static int open_file(void) {
     header->started = tk_nanoseconds(CLOCK_REALTIME);
     header->metadata_bytes = (uint32_t)file.metadata_bytes;
     memcpy(header->metadata, file.metadata, file.metadata_bytes);
-    header->anchors[0][0] = (int64_t)(tk_first_clock - tk_out.zero);  /* before the file's first event */
+    header->anchors[0][0] = (int64_t)(tk_first_clock - zero);  /* before the file's first event */
     header->anchors[0][1] = tk_first_ns;
-    note_clock(header);
+    tk_raw_note_clock(header, zero);
+}
+
+static int open_file(void) {
+    choose_sizes();
+    int starts = belongs.starts && !file.forked;
+    tk_header *header = tk_room_first(&tk_the_room, (size_t)place_of(starts ? 3 : 2));  /* what it needs at once */
+    if (!header)
+        return 0;
+    tk_out = (tk_raw){.header = header, .zero = tk_now()};
+    file.event_chunks = file.thread_chunks = file.definition_chunks = 0;
+    file.threads = file.definitions = NULL;
+    fill_head(header, file.header_bytes, file.chunk_bytes, tk_out.zero);
     if (!(file.threads = new_chunk(TK_THREADS, file.thread_chunks++)))
         return 0;
     if (starts) {
@@ -178,11 +184,30 @@ static int next_events(void) {
     return 1;
 }
 
-/* A forked child cannot be recorded. */
-static void tell_fork(const char *why) {
+/* Something of the program cannot be recorded. */
+void tk_raw_not_recorded(const char *what, const char *why) {
     char text[TK_START_BYTES];
-    int length = snprintf(text, sizeof text, "%c%s%c", 0, why, 0);
+    int length = snprintf(text, sizeof text, "%c%s%c%s%c", 0, why, 0, what, 0);
     tk_raw_started((uint32_t)getpid(), text, (size_t)length);
+}
+
+/* The file of another interpreter's GIL, BASE.interp-N.raw: its head, and room for two chunks. NULL and errno: it cannot be had. */
+tk_header *tk_raw_open_other(tk_room *room, uint32_t number, uint64_t zero, uint32_t chunk_bytes) {
+    static const char more[] = "interpreter: %u\nstacks: off: of interpreters with a GIL of their own no stacks are taken\n";
+    uint32_t head = (uint32_t)(sizeof(tk_header) + file.metadata_bytes + sizeof more + 16);
+    uint32_t page = (uint32_t)sysconf(_SC_PAGESIZE), header_bytes = (head + page - 1) / page * page;
+    int length = (int)(strlen(tk_the_room.path) - strlen(".raw"));
+    if (snprintf(room->path, sizeof room->path, "%.*s.interp-%u.raw", length, tk_the_room.path, number) >= (int)sizeof room->path) {
+        errno = ENAMETOOLONG;
+        return NULL;
+    }
+    tk_header *header = tk_room_first(room, header_bytes + 2 * (size_t)chunk_bytes);
+    if (header) {
+        fill_head(header, header_bytes, chunk_bytes, zero);
+        header->metadata_bytes += (uint32_t)sprintf(header->metadata + file.metadata_bytes, more, number);
+        memcpy(header->magic, TK_MAGIC, sizeof header->magic);
+    }
+    return header;
 }
 
 /* Makes room for more events; 0: there is none. What the program sees of errno stays. */
@@ -192,7 +217,7 @@ int tk_raw_advance(void) {
         name_by_pid();
         file.full = !open_file();
         if (file.full)
-            tell_fork(strerror(errno));
+            tk_raw_not_recorded("forked child", strerror(errno));
     }
     if (!file.full && (!tk_out.chunk || (char *)tk_out.next == (char *)tk_out.chunk + file.chunk_bytes) && !next_events()) {
         file.full = 1;
@@ -205,7 +230,7 @@ int tk_raw_advance(void) {
         char *start = (char *)tk_out.chunk + done;
         madvise(start, piece, MADV_POPULATE_WRITE);
         tk_out.ready = (tk_record *)(start + piece);
-        note_clock(tk_out.header);
+        tk_raw_note_clock(tk_out.header, tk_out.zero);
     }
     errno = before;
     return !file.full;
@@ -254,7 +279,7 @@ tk_thread_record *tk_raw_thread(uint32_t kind, uint32_t number, uint32_t tid, co
             file.threads = chunk;
             file.thread_chunks++;
         } else {
-            file.full = 1;     /* events of threads that nobody could name any more are of no use */
+            file.full = 1;     /* events of threads that can no longer be named are of no use */
             tk_out.header->lost_why = (uint32_t)errno;
             tk_out.ready = tk_out.next;
         }
@@ -302,7 +327,7 @@ int tk_raw_define(const tk_definition *definition, const char *function, const c
 /* In a forked child, which shares nothing of the file. Its own is opened when it has an event. */
 void tk_raw_forked(void) {
     tk_out = (tk_raw){0};
-    tk_room_forked();
+    tk_room_forked(&tk_the_room);
     file.threads = file.definitions = NULL;
     forget_kept(0);
     file.forked = 1;
@@ -380,16 +405,16 @@ void tk_raw_reserve(void) {
     if (!tk_out.header)
         tk_raw_advance();
     if (tk_out.header && !file.full)
-        tk_room_reserve(place_of(tk_out.header->chunks));
+        tk_room_reserve(&tk_the_room, place_of(tk_out.header->chunks));
 }
 
 /* The process becomes another program, or after all does not. locked: under the guard. */
 void tk_raw_leave(int leaves, int locked) {
     tk_out.header->stopped = leaves ? TK_REPLACED : 0;
     if (leaves && locked)
-        note_clock(tk_out.header);
+        tk_raw_note_clock(tk_out.header, tk_out.zero);
     if (leaves && file.forked && file.event_chunks < 2 && (!tk_out.chunk || tk_out.chunk->count <= FEW_EVENTS))
-        file.removed = !unlink(tk_room_path);
+        file.removed = !unlink(tk_the_room.path);
 }
 
 /* base: the recording goes to BASE.raw, a forked child's to BASE.PID.raw. max_bytes: of a ring, or 0. */
@@ -415,7 +440,7 @@ const char *tk_raw_open(const char *base, const char *metadata, size_t metadata_
     if (belongs.own)
         name_by_pid();
     else
-        snprintf(tk_room_path, sizeof tk_room_path, "%s.raw", base);
+        snprintf(tk_the_room.path, sizeof tk_the_room.path, "%s.raw", base);
     if (open_file() && next_events() && tk_raw_advance())
         return NULL;
     const char *why = strerror(errno);
@@ -425,7 +450,7 @@ const char *tk_raw_open(const char *base, const char *metadata, size_t metadata_
 
 void tk_raw_discard(void) {
     if (tk_out.header)
-        unlink(tk_room_path);
+        unlink(tk_the_room.path);
     tk_raw_close(0);
 }
 
@@ -434,7 +459,7 @@ void tk_raw_close(int stopped) {
     tk_chunk *threads = file.threads, *definitions = file.definitions;
     if (!old.header)
         return;
-    note_clock(old.header);
+    tk_raw_note_clock(old.header, tk_out.zero);
     old.header->stopped = stopped ? TK_STOPPED : 0;
     tk_out = (tk_raw){0};
     if (file.starts && !file.forked) {
@@ -447,7 +472,7 @@ void tk_raw_close(int stopped) {
     leave_chunk(old.chunk);
     leave_chunk(threads);
     leave_chunk(definitions);
-    tk_room_end(place_of(old.header->chunks));
+    tk_room_end(&tk_the_room, place_of(old.header->chunks));
     munmap(old.header, file.header_bytes);
     free(file.ring);
     free(file.metadata);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "raw.h"
+#include "room.h"
 
 typedef struct {
     tk_record *next, *ready;   /* up to `ready` there is memory */
@@ -15,6 +16,7 @@ typedef struct {
 } tk_raw;
 
 extern tk_raw tk_out;
+extern tk_room tk_the_room;
 const char *tk_raw_open(const char *base, const char *metadata, size_t metadata_bytes, uint64_t max_bytes, int old_gil);
 int tk_raw_advance(void);
 tk_thread_record *tk_raw_thread(uint32_t kind, uint32_t number, uint32_t tid, const char *text, size_t length);
@@ -32,6 +34,9 @@ tk_start_record *tk_raw_started(uint32_t pid, const char *text, size_t length);
 void tk_raw_not_started(tk_start_record *record);
 void tk_raw_leave(int leaves, int locked);
 void tk_raw_reserve(void);
+void tk_raw_note_clock(tk_header *header, uint64_t zero);
+void tk_raw_not_recorded(const char *what, const char *why);
+tk_header *tk_raw_open_other(tk_room *room, uint32_t number, uint64_t zero, uint32_t chunk_bytes);
 void tk_raw_close(int stopped);
 void tk_raw_discard(void);
 
