@@ -2,12 +2,14 @@
 
     python benchmarks/samplers.py [--python EXE] [--seconds 2] [--only NAME]
 
-py-spy (`pip install py-spy`) samples stacks from outside and can tell which thread has the GIL (`--gil`). Python 3.15's
-`profiling.sampling --mode gil` is the same in the standard library; it is run where `--python` has it. giltracer needs
-perf's probes, and so root and a kernel that allows them; it is run where its command is there. Each program
-(tests/recorder/programs/guilty.py) marks the line that keeps the GIL while another thread, `victim`, waits: told is the
-share of each tool's time that is on such a line. The cost is the CPU time of the program and the tool against the
-program alone, in the same seconds.
+py-spy (`pip install py-spy`) samples stacks from outside and can tell which thread has the GIL (`--gil`), with C
+functions too (`--native`). Python 3.15's `profiling.sampling --mode gil` is the same in the standard library; it is run
+where `--python` has it. giltracer gets its data from perf's probes on take_gil and drop_gil, which need root and an
+interpreter with symbols; they are recorded where `perf probe --list` has them (docs/viewers.md says how to set them).
+
+Each program (tests/recorder/programs/guilty.py) marks the line that keeps the GIL while another thread, `victim`,
+waits: told is the share of each tool's time that is on such a line. The cost is the CPU time of program and tool
+against the program alone, in the same seconds.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from tracekit.recorder import BOOTSTRAP, require_library
 GUILTY = Path(__file__).parents[1] / "tests" / "recorder" / "programs" / "guilty.py"
 MARKED = {n for n, line in enumerate(GUILTY.read_text().splitlines(), 1) if line.endswith("# guilty")}
 PROGRAMS = ("from_json", "sort", "regex", "big_integer", "c_call", "loop", "before_blocking", "packing")
-_PLACE = re.compile(r"(?:^|[ (])([^ ():;]*guilty\.py):(\d+)")
+_PLACE = re.compile(r"(?:^|[ (;])([^ ():;]*guilty\.py):(?:[^;:]+:)?(\d+)")
 Lines = Counter[int]
 
 
@@ -63,10 +65,21 @@ def by_tracekit(python: str, program: list[str], folder: Path) -> tuple[str, flo
     return f"the other waited {sum(waited.values()) / analysis.duration:.0%} of the time", used, waited
 
 
-def by_py_spy(python: str, program: list[str], folder: Path) -> tuple[str, float, Lines]:
+def by_py_spy(python: str, program: list[str], folder: Path, *more: str) -> tuple[str, float, Lines]:
     out = folder / "py-spy.txt"
-    spy = str(shutil.which("py-spy"))
-    used, _ = cpu([spy, "record", "--gil", "--rate", "1000", "--format", "raw", "-o", str(out), "--", python, *program])
+    record = [
+        str(shutil.which("py-spy")),
+        "record",
+        "--gil",
+        *more,
+        "--rate",
+        "1000",
+        "--format",
+        "raw",
+        "-o",
+        str(out),
+    ]
+    used, _ = cpu([*record, "--", python, *program])
     found = collapsed(out.read_text())
     return f"{sum(found.values())} samples with the GIL", used, found
 
@@ -90,18 +103,34 @@ def by_sampling(python: str, program: list[str], folder: Path) -> tuple[str, flo
     return f"{sum(found.values())} samples with the GIL", used, found
 
 
-def by_giltracer(python: str, program: list[str], folder: Path) -> tuple[str, float, Lines]:
-    used, _ = cpu([str(shutil.which("giltracer")), "--output", str(folder / "giltracer.json"), *program])
-    return "threads, no lines", used, Counter()
+def by_py_spy_native(python: str, program: list[str], folder: Path) -> tuple[str, float, Lines]:
+    return by_py_spy(python, program, folder, "--native")
+
+
+def by_probes(python: str, program: list[str], folder: Path) -> tuple[str, float, Lines]:
+    data, text = folder / "perf.data", folder / "perf.txt"
+    used, _ = cpu(
+        ["perf", "record", "-q", "-k", "CLOCK_MONOTONIC", "-o", str(data), "-e", "python:*", "--", python, *program]
+    )
+    with text.open("wb") as out:
+        subprocess.run(["perf", "script", "--ns", "-i", str(data)], stdout=out, stderr=subprocess.DEVNULL, check=True)
+    analysis = tracekit.analyze(text)
+    waited = max(row["waited"] for row in analysis.threads.to_pylist())
+    return f"the other waited {waited / analysis.duration:.0%} of the time; no lines", used, Counter()
+
+
+def has_probes() -> bool:
+    listed = shutil.which("perf") and subprocess.run(["perf", "probe", "--list"], capture_output=True, check=False)
+    return bool(listed and b"python:take_gil" in listed.stdout)
 
 
 def tools(python: str) -> dict[str, object]:
     has = subprocess.run([python, "-c", "import profiling.sampling"], capture_output=True, check=False).returncode == 0
     return (
         {"tracekit": by_tracekit}
-        | ({"py-spy --gil": by_py_spy} if shutil.which("py-spy") else {})
+        | ({"py-spy --gil": by_py_spy, "py-spy --gil --native": by_py_spy_native} if shutil.which("py-spy") else {})
         | ({"profiling.sampling": by_sampling} if has else {})
-        | ({"giltracer": by_giltracer} if shutil.which("giltracer") else {})
+        | ({"perf's probes, as giltracer": by_probes} if has_probes() else {})
     )
 
 

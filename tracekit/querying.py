@@ -30,20 +30,27 @@ _EVENT_BYTES = 1 << 10
 
 
 @overload
-def query(trace: str | os.PathLike[str], sql: str, *, arrow: Literal[False] = False) -> pd.DataFrame: ...
+def query(
+    trace: str | os.PathLike[str], sql: str, *, arrow: Literal[False] = False, strip_prefix: str | Sequence[str] = ()
+) -> pd.DataFrame: ...
 
 
 @overload
-def query(trace: str | os.PathLike[str], sql: str, *, arrow: Literal[True]) -> pa.Table: ...
+def query(
+    trace: str | os.PathLike[str], sql: str, *, arrow: Literal[True], strip_prefix: str | Sequence[str] = ()
+) -> pa.Table: ...
 
 
-def query(trace: str | os.PathLike[str], sql: str, *, arrow: bool = False) -> pd.DataFrame | pa.Table:
+def query(
+    trace: str | os.PathLike[str], sql: str, *, arrow: bool = False, strip_prefix: str | Sequence[str] = ()
+) -> pd.DataFrame | pa.Table:
     """The rows that one SELECT over the trace's tables (docs/tables.md) finds. Findings: default thresholds.
 
     trace: a file in any format; of a folder that `tracekit convert` wrote only what is needed is read.
-    arrow: as a `pyarrow.Table` instead of a DataFrame. Raises QueryError, and what `analyze` raises.
+    arrow: as a `pyarrow.Table` instead of a DataFrame. strip_prefix: as in `analyze`. Raises QueryError, and what
+    `analyze` raises.
     """
-    with open_database(trace) as database:
+    with open_database(trace, strip_prefix=strip_prefix) as database:
         answer = database.query(sql)
     return answer if arrow else frame_of(answer)
 
@@ -53,11 +60,12 @@ def open_database(
     progress: OnProgress | None = None,
     memory: int | None = None,
     window: Window | None = None,
+    strip_prefix: str | Sequence[str] = (),
 ) -> Database:
     """The tables of a trace file, which is read when SQL names one, or of a fleet's folder.
 
-    memory: bytes that may be taken; by default half of what is free. window: only what happened in it. Raises
-    SourceError: there is no such file; OptionError: a fleet has no window.
+    memory: bytes that may be taken; by default half of what is free. window: only what happened in it. strip_prefix:
+    as in `analyze`. Raises SourceError: there is no such file; OptionError: of a fleet, which has neither.
     """
     path = os.fspath(trace)
     limit = memory or default_memory() or 1 << 33
@@ -65,7 +73,7 @@ def open_database(
     def derive(tables: Sequence[str]) -> Mapping[str, pa.Table | Path]:
         if _fleet(Path(path)):
             return {}
-        with TableStream(path, progress=progress, window=window) as stream:
+        with TableStream(path, progress=progress, window=window, strip_prefix=strip_prefix) as stream:
             if stream.analysis.events > min(IN_MEMORY, limit // _EVENT_BYTES):
                 return parquet.write_tables(stream, Path(room.name), tables)
             pieces: dict[str, list[pa.Table]] = {table: [] for table in tables}
@@ -77,8 +85,10 @@ def open_database(
         Source(path)  # says so
     if window and _fleet(Path(path)):
         raise OptionError(f"{path}: a fleet has no clock of its own.", "Leave out --from and --to.")
+    if strip_prefix and _fleet(Path(path)):
+        raise OptionError(f"{path}: a fleet has its files' names as they are.", "Leave out --strip-prefix.")
     room = TemporaryDirectory(prefix="tracekit-")
-    return Database(derive, {} if window else _files(Path(path)), room, limit)
+    return Database(derive, {} if window or strip_prefix else _files(Path(path)), room, limit)
 
 
 def tables_of(trace: str | os.PathLike[str]) -> dict[str, str]:

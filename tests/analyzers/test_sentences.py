@@ -143,6 +143,25 @@ def long_hold(cpu: str, timeouts: int = 3) -> list[str]:
 
 
 @pytest.mark.parametrize(
+    ("asked", "timeouts", "answered"), [(19.95, 1, True), (19.95, 2, False), (15.0, 1, False), (19.0, 1, False)]
+)
+def test_a_hold_that_ends_when_it_is_asked_to_is_no_c_code(
+    asked: float, timeouts: int, answered: bool, tmp_path: Path
+) -> None:
+    """Who waits asks after a switch interval, and later where it finds no core: until then nobody asked."""
+    rows = ["a - 0 ENTRY 0", "a - 0 ACQUIRE 0", f"b - 0 ENTRY {12 * MS}", f"b - 0 BUSY {12 * MS}"]
+    rows += [f"b - 0 RETRY {round(asked * MS) + number}" for number in range(timeouts)]
+    end = 20 * MS
+    rows += [f"a - 1 RELEASE {end} cpu={19 * MS}", f"b - 1 ACQUIRE {end}", f"b - 1 RELEASE {end}"]
+    finding = one(written(tmp_path, rows), "long_holds")
+    told = finding.title + finding.explanation + finding.advice
+    assert ("let it go when asked" in finding.title) == answered
+    assert ("it is no C code that keeps the GIL" in told) == answered
+    assert ("it was inside C code" in told) != answered
+    assert ("in vain" in told) != answered
+
+
+@pytest.mark.parametrize(
     ("cpu", "kind", "said", "not_said"),
     [
         (f" cpu={19 * MS}", "long_holds", "it was inside C code that keeps the GIL", "operating system"),

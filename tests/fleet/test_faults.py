@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -201,6 +202,17 @@ def test_interrupted_and_resumed(slow_traces: Path, tmp_path: Path) -> None:
     assert tables_of(out) == tables_of(tmp_path / "whole")
 
 
+def test_ended_while_its_workers_start(tmp_path: Path) -> None:
+    """Dask cannot be stopped then: SIGTERM is told once they have started, without a stack trace."""
+    asking = started(make_fleet(tmp_path / "traces"), "-o", tmp_path / "out")
+    wait_for(lambda: len(alive_in(asking.pid)) > 1, "the first worker")
+    asking.terminate()
+    told, errors = asking.communicate(timeout=PATIENCE)
+    assert (asking.returncode, told) == (2, ""), errors
+    assert "Interrupted." in errors
+    assert "Traceback" not in errors
+
+
 def test_killed_and_resumed(slow_traces: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     asking = started(slow_traces, "-o", out)
@@ -211,6 +223,49 @@ def test_killed_and_resumed(slow_traces: Path, tmp_path: Path) -> None:
         assert run([str(slow_traces)], out, client=client, resume=True) == Outcome(18, 18, 0)
         run([str(slow_traces)], tmp_path / "whole", client=client)
     assert tables_of(out) == tables_of(tmp_path / "whole")
+
+
+@pytest.mark.soak
+def test_interrupted_at_any_moment(tmp_path: Path) -> None:
+    """A hundred times, each going on where the last was stopped: tables are whole, and a last run has all of them."""
+    traces = make_fleet(tmp_path / "traces")
+    out = tmp_path / "results" / "out"
+    out.parent.mkdir()
+    chance = random.Random(19)
+    begin = time.monotonic()
+    assert fleet(traces, "-o", tmp_path / "whole").returncode in (0, 1)
+    length = time.monotonic() - begin
+    for number in range(100):
+        if number % 5 == 0:
+            shutil.rmtree(out, ignore_errors=True)
+        asking = started(traces, "-o", out, *(["--resume"] if out.exists() else []))
+        time.sleep(chance.uniform(0.2, 1.1) * length)
+        sent, whole_group = chance.choice([signal.SIGTERM, signal.SIGINT, signal.SIGKILL]), chance.random() < 0.5
+        if asking.poll() is None:
+            (os.killpg if whole_group else os.kill)(asking.pid, sent)
+        _, errors = asking.communicate(timeout=PATIENCE)
+        assert asking.returncode in (0, 1, 2, -sent), errors
+        assert "Traceback" not in errors or sent == signal.SIGKILL, errors
+        wait_for(lambda: not alive_in(asking.pid), "the end of its workers")  # noqa: B023
+        for part in out.glob("*/*.parquet"):
+            pd.read_parquet(part)
+    assert fleet(traces, "-o", out, *(["--resume"] if out.exists() else [])).returncode in (0, 1)
+    assert tables_of(out) == tables_of(tmp_path / "whole")
+    assert os.listdir(out.parent) == ["out"]
+    assert sorted(os.listdir(out)) == sorted(os.listdir(tmp_path / "whole"))
+
+
+def alive_in(session: int) -> list[int]:
+    """Processes of a session that `started` began."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            told = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(told[3]) == session and told[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
 
 
 @pytest.fixture

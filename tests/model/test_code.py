@@ -56,6 +56,7 @@ def test_every_command_that_tells_lines_leaves_folders_out(tmp_path: Path) -> No
         "flame": ["flame", str(trace), "-o", "a.speedscope.json"],
         "convert": ["convert", str(trace), "-o", "a.log"],
         "compare": ["compare", str(trace), str(trace), "--json", "-o", "c.json"],
+        "query": ["query", str(trace), "from stacks", "--format", "csv", "-o", "q.csv"],
     }
     for name, arguments in outputs.items():
         out = tmp_path / arguments.pop()

@@ -123,6 +123,29 @@ def test_ctrl_c_ends_the_recording_and_not_the_program(tmp_path: Path) -> None:
         ends_well(program)
 
 
+FORKING = """
+import os, time
+print("runs", flush=True)
+while True:
+    if not os.fork(): os._exit(0)
+    os.wait(); time.sleep(0.02)
+"""
+
+
+@pytest.mark.slow
+def test_what_the_program_forks_meanwhile_is_named(tmp_path: Path) -> None:
+    need_gdb()
+    with running(ATTACHABLE[-1], "-c", FORKING) as program:
+        words = ("--pid", str(program.pid), "--duration", "0.5s", "-o", "out.log")
+        done = tracekit_record(*words, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    why = "forked child (the program ran already when its recording began)"
+    told = done.stderr.splitlines()[-1]
+    assert re.fullmatch(rf"tracekit: \d+ process(es were| was) not recorded: \d+ x {re.escape(why)}\.", told), told
+    assert good(tmp_path / "out.log", cut=True).metadata["not-recorded"].endswith(why)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.log"]
+
+
 def test_the_program_ends_meanwhile(tmp_path: Path) -> None:
     need_gdb()
     with running(ATTACHABLE[-1], str(PROGRAMS / "running.py")) as program:

@@ -101,9 +101,11 @@ over.append(1)
 """
 
 
-def test_code_that_lies_where_other_code_was(tmp_path: Path) -> None:
+@pytest.mark.slow
+@every_interpreter
+def test_code_that_lies_where_other_code_was(python: str, tmp_path: Path) -> None:
     """Each function is gone before the next one is made, which often lies at its address."""
-    found = run(tmp_path, sys.executable, script(tmp_path, CHURN))
+    found = run(tmp_path, python, script(tmp_path, CHURN))
     waited = found.waited_for(thread_named(found, "victim"), thread_named(found, "MainThread"))
     made = [frames[0] for stack in waited if (frames := found.frames(stack)) and frames[0][0].startswith("made_")]
     assert len({function for function, _, _ in made}) > 50
@@ -134,8 +136,10 @@ os.waitpid(child, 0)
 """
 
 
-def test_a_forked_child_has_stacks_of_its_own(tmp_path: Path) -> None:
-    parent = run(tmp_path, sys.executable, script(tmp_path, FORKS))
+@pytest.mark.slow
+@every_interpreter
+def test_a_forked_child_has_stacks_of_its_own(python: str, tmp_path: Path) -> None:
+    parent = run(tmp_path, python, script(tmp_path, FORKS))
     child = recorded(next(path for path in tmp_path.glob("out.*.raw")))
     for found, caller in ((parent, "of_the_parent"), (child, "of_the_child")):
         waited = found.waited_for(thread_named(found, "victim"))
@@ -158,8 +162,10 @@ over.append(1)
 """
 
 
-def test_of_a_deep_stack_the_outermost_frames_are_cut(tmp_path: Path) -> None:
-    found = run(tmp_path, sys.executable, script(tmp_path, DEEP))
+@pytest.mark.slow
+@every_interpreter
+def test_of_a_deep_stack_the_outermost_frames_are_cut(python: str, tmp_path: Path) -> None:
+    found = run(tmp_path, python, script(tmp_path, DEEP))
     waited = found.waited_for(thread_named(found, "victim"), thread_named(found, "MainThread"))
     stack, time = waited.most_common(1)[0]
     assert time > 50_000_000
@@ -170,7 +176,7 @@ def test_of_a_deep_stack_the_outermost_frames_are_cut(tmp_path: Path) -> None:
 
 
 GENERATORS = """
-import asyncio, ctypes, threading, time
+import ctypes, sys, threading, time
 over = []
 def victim():
     while not over: time.sleep(0.0002)
@@ -181,27 +187,66 @@ def produced():
     while True:
         library.usleep(3000)
         yield
-async def inner(): library.usleep(3000)
-async def outer(): await inner()
+if sys.version_info[0] == 3:
+    import asyncio
+    exec("async def inner(): library.usleep(3000)\\nasync def outer(): await inner()")
 numbers = produced()
 for _ in range(20):
     next(numbers)
-    asyncio.run(outer())
     callback()
+    if sys.version_info[0] == 3:
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(outer())
+        loop.close()
 over.append(1)
 """
 
 
-def test_generators_coroutines_and_callbacks(tmp_path: Path) -> None:
+@every_interpreter
+def test_generators_coroutines_and_callbacks(python: str, tmp_path: Path) -> None:
     """A coroutine's stack has those that await it; a callback's has who called the C code."""
-    found = run(tmp_path, sys.executable, script(tmp_path, GENERATORS))
+    found = run(tmp_path, python, script(tmp_path, GENERATORS))
     waited = found.waited_for(thread_named(found, "victim"), thread_named(found, "MainThread"))
     stacks = [
         [function for function, _, _ in found.frames(stack)] for stack, time in waited.items() if time > 5_000_000
     ]
     assert ["produced", "<module>"] in stacks
     assert ["<lambda>", "<module>"] in stacks
-    assert any(stack[:2] == ["inner", "outer"] and stack[-1] == "<module>" for stack in stacks)
+    if found.stream.metadata["python"] >= "3":
+        assert any(stack[:2] == ["inner", "outer"] and stack[-1] == "<module>" for stack in stacks)
+
+
+INSIDE = """
+import threading, time
+from _testcapi import run_in_subinterp
+over = []
+def victim():
+    while not over: time.sleep(0.0002)
+threading.Thread(target=victim, name="victim").start()
+inside = '''
+import time
+def inside():
+    end = time.time() + 0.03
+    while time.time() < end: pass
+inside()
+'''
+def calls(): run_in_subinterp(inside)
+for _ in range(8): calls()
+over.append(1)
+"""
+
+
+@pytest.mark.slow
+@every_interpreter
+def test_sub_interpreters_that_share_the_gil(python: str, tmp_path: Path) -> None:
+    if subprocess.run([python, "-c", "import _testcapi"], capture_output=True).returncode or "2.7" in python:
+        pytest.skip("it has nothing to start one with")
+    found = run(tmp_path, python, script(tmp_path, INSIDE))
+    waited = found.waited_for(thread_named(found, "victim"))
+    ((stack, time),) = waited.most_common(1)
+    assert time > 50_000_000
+    version = [int(part) for part in found.stream.metadata["python"].split(".")[:2]]
+    assert found.frames(stack)[0][0] == ("inside" if version >= [3, 12] else "calls")
 
 
 FILTER = """

@@ -150,11 +150,14 @@ environment = dict(os.environ, TRACEKIT_FOLLOW="")
 for _ in range(2): subprocess.check_call([sys.executable, "-c", "pass"], env=environment)
 subprocess.check_call([sys.executable, "-V"], env=environment, stdout=subprocess.DEVNULL)
 subprocess.check_call(["true"])
+os.system("A=1 exec %s -I -c pass | cat" % sys.executable)
+subprocess.check_call("false && python3 -I -c pass; if true; then python3 -E -c pass; fi", shell=True)
 """
     done = record(tmp_path, script(tmp_path, text))
     name = Path(sys.executable).name
-    assert done.stderr.splitlines()[1:] == [f"tracekit: 2 processes were not recorded: 2 x {name} -c."]
-    assert tracekit.read(tmp_path / "out.log").metadata["not-recorded"] == f"2 x {name} -c"
+    missing = f"2 x {name} -c, 1 x {name} -I -c (started by a shell)"
+    assert done.stderr.splitlines()[1:] == [f"tracekit: 3 processes were not recorded: {missing}."]
+    assert tracekit.read(tmp_path / "out.log").metadata["not-recorded"] == missing
 
 
 def test_a_recorder_that_breaks_stops_no_child(tmp_path: Path) -> None:

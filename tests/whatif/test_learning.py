@@ -186,3 +186,15 @@ def test_late_answers_of_a_thread_that_did_not_run_tell_of_no_c_code(tmp_path: P
         assert programs.stops.tolist() == [6, 0]
         assert programs.script.atomic.tolist() == [atomic, False]
         assert np.allclose(programs.behaviour.answers[0], 2_000_000, atol=1000)
+
+
+@pytest.mark.parametrize(("jitter", "dependent"), [(0, False), (300, True)])
+def test_threads_that_sleep_alike_do_not_wait_for_each_other(jitter: int, dependent: bool, tmp_path: Path) -> None:
+    """They come back in each other's steps; where only the other's step explains when, it is what is waited for."""
+    rows, now = [], 0
+    for turn in range(100):
+        for thread, held in (("t1", 100), ("t2", 50)):
+            rows += [f"{thread} {event} {now + at}" for event, at in (("ENTRY", 0), ("ACQUIRE", 0), ("RELEASE", held))]
+            now += held
+        now += 1000 + jitter * (turn % 3 - 1)
+    assert arrivals.depends(learned_from(tmp_path, "\n".join(rows)), 1) == dependent

@@ -130,18 +130,20 @@ typedef struct {
     int64_t distinct_values; /* durations kept apart in all distributions together */
 } tk_options;
 
+#define TK_MORE 4 /* numbers of a finding that mean something else in each kind */
 enum { TK_BATTLES, TK_CONVOYS, TK_FROZEN_SIGNALS, TK_LONG_HOLDS, TK_KINDS };
 
 /* cost: what the kept ones are chosen by. More by kind: battles: rounds, failed retries, passes; convoys: cycles,
-   waited, held; frozen signals: checks; long holds: timeouts. other: the rival or hog. */
+   waited, held; frozen signals: checks; long holds: timeouts, CPU time, whether that is known, whether it
+   answered. other: the rival or hog. */
 typedef struct {
-    int64_t cost, start_seq, end_seq, start, end, more[3];
+    int64_t cost, start_seq, end_seq, start, end, more[TK_MORE];
     int32_t thread, other;
 } tk_finding;
 
 /* All findings of one kind about the same two threads: sums, and where the costliest is. span: end - start. */
 typedef struct {
-    int64_t count, cost, span, more[3], worst_cost, start_seq, end_seq;
+    int64_t count, cost, span, more[TK_MORE], worst_cost, start_seq, end_seq;
     int32_t thread, other;
 } tk_finding_group;
 

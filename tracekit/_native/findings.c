@@ -70,7 +70,7 @@ bool findings_add(findings *all, const tk_finding *found, int64_t worst) {
     /* Sums of crafted durations, up to 2^62 each, may wrap; nothing but the number is wrong then. */
     group->cost = (int64_t)((uint64_t)group->cost + (uint64_t)found->cost);
     group->span = (int64_t)((uint64_t)group->span + (uint64_t)(found->end - found->start));
-    for (int i = 0; i < 3; i++) group->more[i] = (int64_t)((uint64_t)group->more[i] + (uint64_t)found->more[i]);
+    for (int i = 0; i < TK_MORE; i++) group->more[i] = (int64_t)((uint64_t)group->more[i] + (uint64_t)found->more[i]);
     if (found->cost > group->worst_cost || (found->cost == group->worst_cost && found->start_seq < group->start_seq)) {
         group->worst_cost = found->cost;
         group->start_seq = found->start_seq;

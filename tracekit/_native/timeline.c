@@ -39,6 +39,7 @@ enum { CLASS_BITS = 2 };
 /* The last two are of waits that a convoy may yet explain: [after_check]. */
 enum { SCHEDULING, PREEMPTION, BATTLE, LONG_HOLD, CONVOY, SATURATION, QUEUEING, CAUSES, UNDECIDED = CAUSES };
 
+#define ANSWER 1000000 /* ns; a hold that ends within so much of the first request answered it */
 #define PREEMPTED_FROM 1000000 /* ns; a shorter hold is not asked how long it ran */
 
 /* By holder: for how long, and in how many waits. With hundreds of threads these are megabytes that each wait goes
@@ -143,6 +144,7 @@ struct tk_timeline {
     int32_t holder;
     int64_t hold_start, hold_start_seq, hold_start_ticks, hold_checks;
     int64_t hold_number, hold_timeouts, hold_most_timeouts; /* sum over its waiters, and the most of one */
+    int64_t hold_asked; /* when the first of these was */
     bool hold_most_stale;                                   /* the wait that had the most was dropped */
     /* The wait that led to it: its length (TK_NULL: none), where it began, and where its blame can be found. */
     int64_t hold_waited, hold_wait_seq, hold_wait_start, hold_behind; /* behind: of that, while somebody held */
@@ -1008,9 +1010,11 @@ static bool note_long_hold(tk_timeline *t, int64_t held, int64_t end_seq, bool p
     if (t->hold_most_timeouts < t->options.min_timeouts &&
         !(t->totals.timed && held >= t->options.long_hold && others_wait))
         return false;
+    const bool answered = t->hold_timeouts && t->hold_most_timeouts < t->options.min_timeouts &&
+                          t->clock - t->hold_asked < ANSWER;
     found(t, TK_LONG_HOLDS, (tk_finding){held, t->hold_start_seq, end_seq, t->hold_start, t->clock,
                                          {t->hold_timeouts, t->told.cpu != TK_NULL ? t->told.cpu : 0,
-                                          t->told.cpu != TK_NULL},
+                                          t->told.cpu != TK_NULL, answered},
                                          t->holder, preempted ? t->holder : NOBODY});
     return true;
 }
@@ -1135,7 +1139,7 @@ static inline void advance(tk_timeline *t, const tk_columns *c, int64_t row, siz
 static void note_timeout(tk_timeline *t, wait *w) {
     if (w->hold != t->hold_number) w->hold_timeouts = 0;
     w->hold = t->hold_number;
-    t->hold_timeouts++;
+    if (!t->hold_timeouts++) t->hold_asked = t->clock;
     if (++w->hold_timeouts > t->hold_most_timeouts) t->hold_most_timeouts = w->hold_timeouts;
 }
 

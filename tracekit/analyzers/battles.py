@@ -1,7 +1,7 @@
 """Battles: waits that lose round after round to a thread that releases the GIL and takes it again at once.
 
 Beazley, "Inside the Python GIL" (2009). Definition: docs/analyses.md. In a `FoundRow`: thread the waiter, other the
-rival, more (lost rounds, failed retries, passes).
+rival, more (lost rounds, failed retries, passes, 0).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def battle(wait: Wait, end_seq: int, end: int, options: Options) -> FoundRow | N
     """The battle that this wait, closed at `end`, was."""
     if wait.lost_rounds < options.min_rounds:
         return None
-    more = (wait.lost_rounds, wait.failed_retries, wait.passes)
+    more = (wait.lost_rounds, wait.failed_retries, wait.passes, 0)
     return FoundRow(end - wait.busy, wait.busy_seq, end_seq, wait.busy, end, more, wait.thread, wait.rival)
 
 

@@ -1,6 +1,7 @@
 """Convoys: short holds that each wait long behind the same hog.
 
-bugs.python.org issue 7946. Definition: docs/analyses.md. In a `FoundRow`: other the hog, more (cycles, waited, held).
+bugs.python.org issue 7946. Definition: docs/analyses.md. In a `FoundRow`: other the hog, more (cycles, waited, held,
+0).
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class Convoys:
             return None
         run.hogs.pop(NOBODY, None)
         hog = max(run.hogs, key=lambda holder: (run.hogs[holder], -holder), default=NOBODY)
-        more = (run.cycles, run.waited, run.held)
+        more = (run.cycles, run.waited, run.held, 0)
         return FoundRow(run.waited, run.start_seq, run.end_seq, run.start, run.end, more, thread, hog)
 
 

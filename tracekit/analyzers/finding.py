@@ -31,7 +31,7 @@ class Group:
     count: int
     cost: int
     lost: int
-    more: tuple[int, int, int]
+    more: tuple[int, int, int, int]
     worst_cost: int
     start_seq: int
     end_seq: int | None

@@ -1,6 +1,6 @@
 """Frozen signals: the interpreter checks after every tick, because only the main thread may handle a pending signal.
 
-Beazley, "Inside the Python GIL" (2009). Definition: docs/analyses.md. In a `FoundRow`: more (checks, 0, 0).
+Beazley, "Inside the Python GIL" (2009). Definition: docs/analyses.md. In a `FoundRow`: more (checks, 0, 0, 0).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class FrozenSignals:
         if checks < self._options.min_frozen:
             return None
         (start_seq, start), (end_seq, end) = self._first, self._last
-        return FoundRow(checks, start_seq, end_seq, start, end, (checks, 0, 0))
+        return FoundRow(checks, start_seq, end_seq, start, end, (checks, 0, 0, 0))
 
 
 def columns(rows: Rows, to: ToArrow) -> dict[str, pa.Array]:

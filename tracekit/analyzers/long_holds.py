@@ -1,12 +1,13 @@
 """Long holds: the GIL kept for a whole switch interval and more while others wait, as C code does that keeps it.
 
-Definition: docs/analyses.md. In a `FoundRow`: more (timeouts, CPU time or 0, whether it is known), other the thread
-itself where the hold was preempted: those are rows of the table, and in no finding.
+Definition: docs/analyses.md. In a `FoundRow`: more (timeouts, CPU time or 0, whether it is known, whether the thread
+answered), other the thread itself where the hold was preempted: those are rows of the table, and in no finding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 
@@ -18,15 +19,18 @@ from tracekit.words import count, duration, percent
 
 KIND = "long_holds"
 CAUSE = "long_hold"
+ANSWER = 1_000_000
+"""ns; a hold that ends within so much of the first request was not kept from anybody who had asked for it."""
 
 
 def long_hold(hold: Hold, end_seq: int, end: int, timed_waiters: bool, options: Options) -> FoundRow | None:
     """The long hold that this one, ended now, was. `timed_waiters`: the trace is timed and others' waits contended."""
     held = end - hold.start
     asked_in_vain = max(hold.timeouts.values(), default=0) >= options.min_timeouts
+    answered = bool(hold.timeouts) and not asked_in_vain and end - hold.asked < ANSWER
     if not asked_in_vain and not (timed_waiters and held >= options.long_hold):
         return None
-    more = hold.timeouts.total(), hold.cpu or 0, int(hold.cpu is not None)
+    more = hold.timeouts.total(), hold.cpu or 0, int(hold.cpu is not None), int(answered)
     other = hold.thread if hold.preempted else NOBODY
     return FoundRow(held, hold.seq, end_seq, hold.start, end, more, hold.thread, other)
 
@@ -89,12 +93,16 @@ def _finding(story: Story, groups: Sequence[Group]) -> Finding:
     """Of these threads' long holds."""
     groups = sorted(groups, key=lambda group: -group.cost)
     threads = [str(group.thread) for group in groups]
-    number, timeouts, known = (
-        sum(column) for column in zip(*((group.count, group.more[0], group.more[2]) for group in groups), strict=True)
+    number, timeouts, known, answers = (
+        sum(column) for column in zip(*((group.count, group.more[0], *group.more[2:]) for group in groups), strict=True)
     )
+    answered = story.new_gil and 2 * answers > number
     longest = duration(max(group.worst_cost for group in groups), story.unit)
     holds = f"one hold of {longest}" if number == 1 else f"{number:,} long holds of up to {longest}"
-    asked = f" and asked {count(timeouts, 'time')} in vain" if timeouts else ""
+    if answered:
+        asked = ", and let it go when asked"
+    else:
+        asked = f" and asked {count(timeouts, 'time')} in vain" if timeouts else ""
     who, each = " and ".join(who_are(story, threads)), " each" if len(threads) > 1 else ""
     shares = shares_of(story, [group.cost for group in groups])
     title = f"{who} kept the GIL for {shares} {story.of_trace}{each}, in {holds}, while others waited{asked}."
@@ -103,9 +111,16 @@ def _finding(story: Story, groups: Sequence[Group]) -> Finding:
         title += f" {story.names[hit]} waited {percent(story.share(waited))} {story.of_trace} for that."
     subject = subject_of(story, threads[0]) if len(threads) > 1 else story.called[threads[0]]
     in_c = 2 * known >= number
-    explanation = (_NEW if story.new_gil else _OLD) + _why(story, bool(timeouts), in_c)
     told = story.places.of(CAUSE, holders=threads)
-    advice = "" if told.mostly and in_c else (("F" if in_c else _MACHINE) + _C_CODE).format(thread=who)
+    if answered:
+        explanation = _NEW + _ANSWERED.format(
+            answers=answers, holds=count(number, "hold"), interval=story.shown_interval
+        )
+        advice = _ASK_SOONER.format(thread=who)
+        told = replace(told, advice=())
+    else:
+        explanation = (_NEW if story.new_gil else _OLD) + _why(story, bool(timeouts), in_c)
+        advice = "" if told.mostly and in_c else (("F" if in_c else _MACHINE) + _C_CODE).format(thread=who)
     cost = max(groups[0].cost, waited)
     return story.finding(KIND, cost, title, explanation, advice, groups, threads, subject, told)
 
@@ -126,6 +141,15 @@ _OLD = (
     "call into C code."
 )
 _NEW = "A waiting thread asks for the GIL once per switch interval, and Python code answers within microseconds."
+_ANSWERED = (
+    " So did these: {answers:,} of {holds} ended within a millisecond of the first request, so it is no C code that "
+    "keeps the GIL. They were asked late: a thread asks only after it has waited for a switch interval ({interval}), "
+    "and later still if the operating system has no core for it."
+)
+_ASK_SOONER = (
+    "Move the computing of {thread} to a process, or lower sys.setswitchinterval, so that those who wait ask sooner. "
+    "If other programs keep the cores busy, give this one more CPU first."
+)
 _RAN = " These holds went on, and the thread used the CPU meanwhile: it was inside C code that keeps the GIL."
 _UNKNOWN = (
     " These holds went on. Either the thread was inside C code that keeps the GIL, or the operating system had taken "

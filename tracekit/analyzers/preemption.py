@@ -5,20 +5,12 @@ Definition: docs/analyses.md. Told from the table `causes`; only traces that tel
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 
-from tracekit.analyzers.finding import Analyzer, Finding, Loss, Story
+from tracekit.analyzers.finding import Analyzer, Finding, Story
 from tracekit.analyzers.waited import Hit, Holders, behind_whom, cause_findings, cause_losses, cause_measure
 
 KIND = CAUSE = "preemption"
-
-
-def losses(story: Story) -> Iterator[Loss]:
-    return cause_losses(story, CAUSE)
-
-
-def measure(story: Story) -> tuple[int, int]:
-    return cause_measure(story, CAUSE)
 
 
 def explain(story: Story) -> list[Finding]:
@@ -48,7 +40,7 @@ ANALYZER = Analyzer(
     cause=CAUSE,
     reason="wanted the GIL while the one that held it was not running either",
     fleet="{thread} waits while {hog} holds the GIL without running",
-    losses=losses,
-    measure=measure,
+    losses=partial(cause_losses, cause=CAUSE),
+    measure=partial(cause_measure, cause=CAUSE),
     explain=explain,
 )

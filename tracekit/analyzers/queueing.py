@@ -5,21 +5,13 @@ Definition: docs/analyses.md. Told from the table `causes`; it is the cause of e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 
-from tracekit.analyzers.finding import Analyzer, Finding, Loss, Story
+from tracekit.analyzers.finding import Analyzer, Finding, Story
 from tracekit.analyzers.waited import Hit, Holders, behind_whom, cause_findings, cause_losses, cause_measure
 from tracekit.words import percent
 
 KIND = CAUSE = "queueing"
-
-
-def losses(story: Story) -> Iterator[Loss]:
-    return cause_losses(story, CAUSE)
-
-
-def measure(story: Story) -> tuple[int, int]:
-    return cause_measure(story, CAUSE)
 
 
 def explain(story: Story) -> list[Finding]:
@@ -61,7 +53,7 @@ ANALYZER = Analyzer(
     cause=CAUSE,
     reason="came back from a blocking call, or began, while others were using the GIL",
     fleet="{thread} queues for the GIL behind {hog}",
-    losses=losses,
-    measure=measure,
+    losses=partial(cause_losses, cause=CAUSE),
+    measure=partial(cause_measure, cause=CAUSE),
     explain=explain,
 )

@@ -5,20 +5,12 @@ Definition: docs/analyses.md. Told from the table `causes`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 
-from tracekit.analyzers.finding import Analyzer, Finding, Loss, Story
+from tracekit.analyzers.finding import Analyzer, Finding, Story
 from tracekit.analyzers.waited import Hit, Holders, behind_whom, cause_findings, cause_losses, cause_measure
 
 KIND = CAUSE = "saturation"
-
-
-def losses(story: Story) -> Iterator[Loss]:
-    return cause_losses(story, CAUSE)
-
-
-def measure(story: Story) -> tuple[int, int]:
-    return cause_measure(story, CAUSE)
 
 
 def explain(story: Story) -> list[Finding]:
@@ -61,8 +53,8 @@ ANALYZER = Analyzer(
     cause=CAUSE,
     reason="had to let others run, and wanted to go on computing",
     fleet="{thread} waits for a turn to compute, behind {hog}",
-    losses=losses,
-    measure=measure,
+    losses=partial(cause_losses, cause=CAUSE),
+    measure=partial(cause_measure, cause=CAUSE),
     explain=explain,
     needs=frozenset({"checks"}),
 )

@@ -5,9 +5,9 @@ Definition: docs/analyses.md. Told from the table `causes`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 
-from tracekit.analyzers.finding import Analyzer, Finding, Loss, Story
+from tracekit.analyzers.finding import Analyzer, Finding, Story
 from tracekit.analyzers.waited import Hit, Holders, cause_findings, cause_losses, cause_measure
 from tracekit.words import count, duration
 
@@ -16,14 +16,6 @@ LOCK_COST = 1000
 """ns; who gets the free GIL sooner than this did not sleep: no operating system wakes a thread so fast."""
 SLOW = 200_000
 """ns; the GIL stays free for so long at a switch only where no core is."""
-
-
-def losses(story: Story) -> Iterator[Loss]:
-    return cause_losses(story, CAUSE)
-
-
-def measure(story: Story) -> tuple[int, int]:
-    return cause_measure(story, CAUSE)
 
 
 def explain(story: Story) -> list[Finding]:
@@ -84,7 +76,7 @@ ANALYZER = Analyzer(
     cause=CAUSE,
     reason="was not yet running, while the GIL was free",
     fleet="{thread} is slow to wake up for a free GIL",
-    losses=losses,
-    measure=measure,
+    losses=partial(cause_losses, cause=CAUSE),
+    measure=partial(cause_measure, cause=CAUSE),
     explain=explain,
 )

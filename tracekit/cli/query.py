@@ -13,6 +13,7 @@ import typer
 from tracekit.cli.common import (
     From,
     Output,
+    StripPrefix,
     To,
     as_text,
     cli_window,
@@ -54,6 +55,7 @@ def query(
     ] = None,
     start: From = None,
     end: To = None,
+    strip_prefix: StripPrefix = None,
 ) -> None:
     """Query a trace with SQL. SELECT from its tables (docs/tables.md), run by DuckDB; nothing is changed."""
     with outcome():
@@ -70,7 +72,7 @@ def query(
                 )
             from tracekit.cli.prompt import ask
 
-            with open_database(trace, memory=limit, window=window) as database:
+            with open_database(trace, None, limit, window, strip_prefix or ()) as database:
                 ask(
                     trace,
                     tables_of(trace),
@@ -81,7 +83,7 @@ def query(
         with (
             ending_soon(),
             progress_of(trace) as progress,
-            open_database(trace, progress, limit, window) as database,
+            open_database(trace, progress, limit, window, strip_prefix or ()) as database,
         ):
             _answer(database, sql, chosen, output, trace)
 

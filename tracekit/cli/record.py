@@ -134,6 +134,7 @@ def _attach(pid: int, trace: Path, duration: str | None, limit: int, stacks: boo
     """Records a process that runs, until the time is over, it ends, or somebody wants this to end."""
     from tracekit.cli.thresholds import nanoseconds
     from tracekit.recorder.attach import Attachment
+    from tracekit.recorder.launch import kept
     from tracekit.recorder.recording import alone, trace_writer, write_recordings
     from tracekit.version import VERSION
 
@@ -151,8 +152,9 @@ def _attach(pid: int, trace: Path, duration: str | None, limit: int, stacks: boo
             attachment.start(str(trace), max_bytes=limit, stacks=stacks, version=VERSION)
             until = "" if seconds is None else f" for {seconds:g} s"
             say(printable(f"tracekit: recording {pid}{until}, by {attachment.how}. Ctrl-C ends this, not the program."))
-            attachment.wait(seconds, lambda: bool(asked))
-            attachment.stop()
+            with kept(str(trace)):
+                attachment.wait(seconds, lambda: bool(asked))
+                attachment.stop()
             return write_recordings(trace)
     finally:
         for number, handler in before.items():

@@ -7,7 +7,7 @@ import signal
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -47,13 +47,14 @@ def connected(scheduler: str | None, traces: int) -> Iterator[Client]:
     for name in _LOGGERS:  # errors are reported by us
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if scheduler is None:
-        with _uninterrupted():
-            cluster = LocalCluster(
-                n_workers=max(1, min(CPU_COUNT, traces)), threads_per_worker=1, dashboard_address="127.0.0.1:0",
-                silence_logs=logging.CRITICAL,
-            )  # fmt: skip
-        with cluster, Client(cluster) as client:
-            yield client
+        with ExitStack() as opened:
+            with _uninterrupted():
+                cluster = LocalCluster(
+                    n_workers=max(1, min(CPU_COUNT, traces)), threads_per_worker=1, dashboard_address="127.0.0.1:0",
+                    silence_logs=logging.CRITICAL,
+                )  # fmt: skip
+                opened.enter_context(cluster)
+            yield opened.enter_context(Client(cluster))
         return
     try:
         client = Client(scheduler)
@@ -66,15 +67,21 @@ def connected(scheduler: str | None, traces: int) -> Iterator[Client]:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C reaches all processes of the terminal; those that are started meanwhile are deaf to it."""
+    """Ctrl-C reaches all processes of the terminal; those that are started meanwhile are deaf to it. SIGTERM is told at
+    the end: Dask cannot be stopped while it starts."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    told: list[int] = []
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before_end = signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGTERM, before_end)
+    if told:
+        signal.raise_signal(signal.SIGTERM)
 
 
 def _require_same_version(client: Client) -> None:

@@ -89,12 +89,12 @@ RETRY_KINDS = ("alone", "lost_round", "timeout", "hand_over")
 DISTRIBUTIONS = ("wait", "contended_wait", "hold", "switch_latency")
 
 FINDING_ROW = _layout(
-    cost="i8", start_seq="i8", end_seq="i8", start_clock="i8", end_clock="i8", more="3i8", thread="i4", other="i4"
+    cost="i8", start_seq="i8", end_seq="i8", start_clock="i8", end_clock="i8", more="4i8", thread="i4", other="i4"
 )
 """A finding of one of `analyzers.COLLECTED`. `more` and `other` are what its analyzer says they are."""
 
 GROUP_ROW = _layout(
-    count="i8", cost="i8", span="i8", more="3i8", worst_cost="i8", start_seq="i8", end_seq="i8", thread="i4", other="i4"
+    count="i8", cost="i8", span="i8", more="4i8", worst_cost="i8", start_seq="i8", end_seq="i8", thread="i4", other="i4"
 )
 """All findings of one kind about the same `thread` and `other`: sums, and the costliest's cost and seqs."""
 
@@ -150,7 +150,7 @@ class FoundRow(NamedTuple):
     end_seq: int
     start_clock: int
     end_clock: int
-    more: tuple[int, int, int]
+    more: tuple[int, int, int, int]
     thread: int = NOBODY
     other: int = NOBODY
 
@@ -226,6 +226,7 @@ class Hold:
     wait: Wait | None
     waited: int
     timeouts: Counter[int] = field(default_factory=Counter)
+    asked: int = 0  # when the first of these was
     first_sample: int = NO_STACK
     sample: int = NO_STACK  # the latest
     stack: int = NO_STACK  # of its RELEASE

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tracekit.errors import SourceError
 from tracekit.recorder.pythons import head_of, is_python, own_python
+from tracekit.recorder.shells import closed_pythons
 from tracekit.words import count
 
 _NO_PROGRAM = re.compile(r"--version|--help.*|-[a-zA-Z]*[Vh?]")
@@ -79,6 +80,9 @@ def not_recorded(parts: Sequence[Part], reasons: dict[int, str]) -> list[str]:
                 missing[words[2], words[1]] += 1
             elif shown := _python_command(words):
                 missing[shown, reasons.get(pid, "no recording yet" if _runs(pid) else "")] += 1
+            else:
+                closed = filter(None, map(_python_command, closed_pythons(words)))
+                missing.update((command, "started by a shell") for command in closed)
     return [
         f"{number} x {shown}" + (f" ({reason})" if reason else "") for (shown, reason), number in missing.most_common()
     ]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 from tracekit.errors import RecordError
@@ -55,7 +57,8 @@ def run(program: Program, base: str, *, max_bytes: int, stacks: bool = True, fol
         children.append(child)
         with os.fdopen(told, encoding="utf-8", errors="replace") as pipe:
             answer = pipe.read()
-        code = child.wait()
+        with kept(base):
+            code = child.wait()
     if answer != "recording":
         if answer:
             raise RecordError(answer, "The program was not run.")
@@ -64,6 +67,24 @@ def run(program: Program, base: str, *, max_bytes: int, stacks: bool = True, fol
             "Name a Python interpreter with --python.",
         )
     return code
+
+
+@contextmanager
+def kept(base: str) -> Iterator[None]:
+    """The program may remove BASE.raw, or its folder. Then it is put back at the end, as far as it was written."""
+    raw = Path(f"{base}.raw")
+    try:
+        file = raw.open("rb")
+    except OSError:
+        yield
+        return
+    with file:
+        yield
+        if not os.fstat(file.fileno()).st_nlink and not raw.exists():
+            with suppress(OSError):
+                raw.parent.mkdir(parents=True, exist_ok=True)
+                with raw.open("wb") as again:
+                    shutil.copyfileobj(file, again)
 
 
 @contextmanager

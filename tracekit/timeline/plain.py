@@ -246,6 +246,8 @@ class PlainMachine:
                     wait.timeouts += 1
                     totals.timeouts += 1
                     if self._hold:
+                        if not self._hold.timeouts:
+                            self._hold.asked = self._clock
                         self._hold.timeouts[wait.thread] += 1
                 else:
                     kind = HAND_OVER
@@ -456,7 +458,7 @@ class PlainMachine:
         rows = []
         for (thread, other), summed in grouped(self._found[kind]).items():
             worst = min(summed, key=lambda row: (-row.cost, row.start_seq))
-            sums = tuple(sum(row.more[place] for row in summed) for place in range(3))
+            sums = tuple(sum(row.more[place] for row in summed) for place in range(4))
             span = sum(row.end_clock - row.start_clock for row in summed)
             cost = sum(row.cost for row in summed)
             rows.append(

@@ -24,6 +24,8 @@ SIGNIFICANT, EXCESS = 4.0, 0.5
 """Standard deviations, and the share of the times outside, beyond what chance would give."""
 REGULAR = 0.2
 """A spread of at most so much of the median."""
+SLEEPS = 0.05
+"""The same of times outside that only a clock ends: threads that sleep alike come back in each other's steps."""
 CLEARLY = 1.15
 """So many times as regular one is than the other."""
 SAME_CALLS = 0.8
@@ -48,6 +50,9 @@ def depends(programs: Programs, thread: int) -> bool:
     """Whether the thread mostly comes back when another one lets go: it waits for a lock, a queue or an event."""
     away = _long(programs.away[thread])
     if len(away) < ENOUGH:
+        return False
+    outside = away[:, 1] - away[:, 0]
+    if _spread(outside) <= SLEEPS * np.median(outside):
         return False
     releases = np.sort(np.concatenate([other[:, 0] for code, other in enumerate(programs.away) if code != thread]))
     if not len(releases):

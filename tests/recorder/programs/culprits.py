@@ -21,23 +21,26 @@ import sys
 import threading
 import time
 import zlib
+from contextlib import suppress
 
-try:
+with suppress(ImportError):
     import lxml.etree
+with suppress(ImportError):
     import msgpack
+with suppress(ImportError):
     import numpy
+with suppress(ImportError):
     import orjson
+with suppress(ImportError):
     import regex
+with suppress(ImportError):
     import yaml
-except ImportError:
-    pass
 
 OVER = []
 LIBRARY = ctypes.PyDLL(None)
 FREE = ctypes.CDLL(None)
 NUMBERS = [number * 7919 % 1000003 for number in range(400000)]
 TEXTS = [str(number) for number in NUMBERS]
-BYTES = [text.encode() for text in TEXTS]
 OBJECTS = [{"key": number, "list": [number, number]} for number in range(60000)]
 TEXT = json.dumps(OBJECTS)
 BIG = 7**60000
@@ -88,7 +91,7 @@ def join_texts():
 
 
 def join_bytes():
-    b"".join(BYTES * 20)
+    b"".join([RAW] * 4)
 
 
 def hash_small():
@@ -210,8 +213,9 @@ if __name__ == "__main__":
     end = time.time() + float((sys.argv + ["1"])[2])
     waiting = threading.Thread(target=victim, name="victim")
     waiting.start()
-    work = globals()[sys.argv[1]]
-    while time.time() < end:
-        work()
-    OVER.append(True)
+    try:
+        while time.time() < end:
+            globals()[sys.argv[1]]()
+    finally:
+        OVER.append(True)
     waiting.join()

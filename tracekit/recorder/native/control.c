@@ -55,6 +55,8 @@ static void in_forked_child(void) {
     if (!tk_the_gil.on)
         return;
     tk_the_gil.pid = (uint32_t)getpid();
+    if (joined && tk_is_writing())
+        tk_raw_not_recorded("forked child", "the program ran already when its recording began");
     if (joined || tk_follow_how == TK_FOLLOW_NONE)  /* in the child of a joined one nobody would end it */
         TK_STORE(tk_the_gil.on, tk_the_gil.on & ~TK_WRITING);
     joined = 0;
@@ -240,14 +242,16 @@ TK_PUBLIC const char *tk_record_start(const char *base, const char *metadata, ui
 
 /* The file into which this process' events go; NULL: there is none, or it is a ring's. */
 TK_PUBLIC const char *tk_record_file(void) {
-    return tk_is_writing() && !in_ring ? tk_room_path : NULL;
+    return tk_is_writing() && !in_ring ? tk_the_room.path : NULL;
 }
 
 /* In mid-run, from a thread that is none of the program's: all but tk_record_go. names: lines `TID NAME` of the threads that
    there are. */
 TK_PUBLIC const char *tk_record_join(const char *base, const char *metadata, uint64_t metadata_bytes, uint64_t max_bytes,
                                      const char *names, int32_t *no_file) {
+    tk_raw_belongs(0, 0, 1);   /* what it starts is not recorded, but named */
     const char *wrong = open_recording(base, metadata, metadata_bytes, max_bytes, 0, no_file);
+    tk_raw_belongs(0, 0, 0);
     if (wrong)
         return wrong;
     joined = 1;

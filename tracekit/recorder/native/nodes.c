@@ -48,7 +48,7 @@ static uint32_t code_buckets[CODE_BUCKETS], stack_buckets[STACK_BUCKETS];
 static uint32_t code_entries, code_numbers, serials, free_entry, stack_count;
 static int stale;              /* they are of the process that forked this one */
 static uint64_t epoch = 1;     /* codes that a trail of an older one knows may be gone */
-static uintptr_t hidden_files[MOST_HIDDEN];
+static uint64_t hidden_files[MOST_HIDDEN];  /* hashes of their names */
 static size_t hidden_count;
 static void (*free_code)(void *);
 
@@ -125,15 +125,24 @@ void tk_nodes_end(void) {
         TK_STORE(*free_slot(), (void *)free_code);
 }
 
-/* Code of this file is not shown in stacks. */
-TK_PUBLIC void tk_stacks_hide(int64_t file) {
-    for (size_t i = 0; i < MOST_HIDDEN; i++)
-        if (hidden_files[i] == (uintptr_t)file)
-            return;
-    hidden_files[hidden_count++ % MOST_HIDDEN] = (uintptr_t)file;  /* the oldest are of recordings that ended */
+static uint64_t hash_of(uint64_t hash, const char *text, int32_t bytes) {
+    for (int32_t i = 0; i < bytes; i++)
+        hash = (hash ^ (uint8_t)text[i]) * 0x100000001b3u;
+    return (hash ^ (uint32_t)bytes) * 0x9e3779b97f4a7c15u;
 }
 
-static int is_hidden(uintptr_t file, const char *function, int32_t bytes) {
+/* Code of this file, a Python text, is not shown in stacks. Before Python 3.8 each function has a text of its own for it. */
+TK_PUBLIC void tk_stacks_hide(int64_t file) {
+    static char text[TK_TEXT_BYTES];
+    int32_t bytes = tk_text(&tk_the_layout.text, (uintptr_t)file, text);
+    uint64_t hash = hash_of(0, text, bytes);
+    for (size_t i = 0; i < MOST_HIDDEN; i++)
+        if (bytes < 0 || hidden_files[i] == hash)
+            return;
+    hidden_files[hidden_count++ % MOST_HIDDEN] = hash;  /* the oldest are of recordings that ended */
+}
+
+static int is_hidden(uint64_t file, const char *function, int32_t bytes) {
     static const char shim[] = "<shim>", trampoline[] = "<interpreter trampoline>";
     for (size_t i = 0; i < MOST_HIDDEN; i++)
         if (hidden_files[i] == file)
@@ -146,12 +155,6 @@ static uint32_t lost(void) {
     if (tk_out.header)
         tk_out.header->stacks_lost++;
     return 0;
-}
-
-static uint64_t hash_of(uint64_t hash, const char *text, int32_t bytes) {
-    for (int32_t i = 0; i < bytes; i++)
-        hash = (hash ^ (uint8_t)text[i]) * 0x100000001b3u;
-    return (hash ^ (uint32_t)bytes) * 0x9e3779b97f4a7c15u;
 }
 
 /* The number of a definition, which is told if it is new. 0: no room. */
@@ -192,7 +195,7 @@ static uint32_t first_sight(uintptr_t address, uint32_t *place) {
     if (function_bytes < 0 || file_bytes < 0)
         return 0;
     uint32_t number = 0;
-    if (!is_hidden(file_object, function, function_bytes) &&
+    if (!is_hidden(hash_of(0, file, file_bytes), function, function_bytes) &&
         !(number = code_number(first_line, function, function_bytes, file, file_bytes)))
         return lost();
     uint32_t entry = free_entry;
