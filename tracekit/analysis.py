@@ -190,10 +190,10 @@ class Analysis:
 
     @cached_property
     def names(self) -> dict[str, str]:
-        """Thread id -> what to show for it: with its name, if it has one."""
+        """Thread id -> what to show for it: its name and, behind it, the id; the id where it has none."""
         columns = self.threads.select(["thread", "name"]).to_pydict()
         return {
-            thread: printable(f"{thread} ({name})" if name and name != thread else thread)
+            thread: printable(f"{name} ({thread})" if name and name != thread else thread)
             for thread, name in zip(columns["thread"], columns["name"], strict=True)
         }
 

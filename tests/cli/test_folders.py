@@ -40,6 +40,14 @@ def test_which_processes_matter(tmp_path: Path) -> None:
     assert "The one process there is does not matter: no thread waited" in run("analyze", str(quiet)).stdout
 
 
+def test_the_page_of_a_folder(tmp_path: Path) -> None:
+    done = run("report", str(folder_of(tmp_path)), "-o", str(tmp_path / "page.html"))
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "page.html").read_text()
+    assert "1 of the 3 processes matters." in page
+    assert "<title>traces" in page
+
+
 def test_the_first_process_tells_of_the_others(tmp_path: Path) -> None:
     told = " ".join(run("analyze", str(folder_of(tmp_path) / "out.log")).stdout.split())
     assert "the traces of 2 other processes stand beside it. Which of them matter: tracekit analyze FOLDER." in told

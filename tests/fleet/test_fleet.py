@@ -103,6 +103,7 @@ def test_causes_are_grouped_over_processes(out: Path) -> None:
     lost = [process.lost for process in summary.processes]
     assert lost == sorted(lost, key=lambda share: -(share or 0))
     assert [(side.name, side.processes) for side in summary.versions] == [("3.11.7", 5), ("2.7.18", 2)]
+    assert [(side.name, side.processes) for side in summary.programs] == [("python serve.py --port *", 7)]
     assert [(side.name, side.processes, side.suffering) for side in summary.hosts] == [("web-0", 4, 3), ("web-1", 3, 2)]
 
 

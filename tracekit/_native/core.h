@@ -156,7 +156,8 @@ typedef struct {
 } tk_distribution;
 typedef struct { int64_t count; int32_t from, to; } tk_handoff;
 typedef struct { int64_t waiters, duration; } tk_waiting;
-typedef struct { int64_t seq, clock; int32_t thread, holder, kind, padding; } tk_retry; /* kind: 0 none, 1 lost round, 2 timeout, 3 hand-over */
+/* kind: 0 none, 1 lost round, 2 timeout, 3 hand-over. sample: the holder's stack that the row tells; 0: none */
+typedef struct { int64_t seq, clock, sample; int32_t thread, holder, kind, padding; } tk_retry;
 
 typedef struct {
     int64_t counts[TK_EVENTS];
@@ -234,17 +235,19 @@ typedef struct {
     int32_t bin, thread, retries, checks, blocking, padding;
 } tk_cell;
 
+/* after_check: of the wait before it. */
 typedef struct {
-    int64_t start_seq, end_seq, start, end, waited;
+    int64_t start_seq, end_seq, start, end, waited, cpu, stack;
     int32_t thread;
-    uint8_t release, open, truncated, padding;
+    uint8_t release, open, truncated, is_long, after_check, padding[7];
 } tk_picture_hold;
 
 typedef struct {
     int64_t entry_seq, busy_seq, end_seq, start, busy, end, failed_retries, lost_rounds, timeouts, hand_overs, passes;
     int32_t thread, rival;
-    uint8_t contended, open, truncated, padding[5];
+    uint8_t contended, open, truncated, after_check, padding[4];
     int64_t retry; /* clock of the first failed one; -1 */
+    int64_t stack, sample; /* sample: what its BUSY tells of the holder */
 } tk_picture_wait;
 
 typedef struct { int64_t from, to; } tk_window; /* of the clock: in it every row is there */

@@ -104,7 +104,7 @@ static const tk_field fields[] = {
     WHOLE SAME(seq) SAME(thread) SAME(code) SAME(error)
 #undef STRUCT
 #define STRUCT tk_retry
-    WHOLE SAME(seq) SAME(clock) SAME(thread) SAME(holder) SAME(kind) SAME(padding)
+    WHOLE SAME(seq) SAME(clock) SAME(sample) SAME(thread) SAME(holder) SAME(kind) SAME(padding)
 #undef STRUCT
 #define STRUCT tk_distribution
     WHOLE SAME(count) SAME(p50) SAME(p90) SAME(p99) SAME(max) SAME(thread) SAME(kind)
@@ -134,13 +134,13 @@ static const tk_field fields[] = {
     SAME(thread) SAME(retries) SAME(checks) SAME(blocking) SAME(padding)
 #undef STRUCT
 #define STRUCT tk_picture_hold
-    WHOLE SAME(start_seq) SAME(end_seq) SAME(start) SAME(end) SAME(waited) SAME(thread) NAMED(release, "kind")
-    SAME(open) SAME(truncated)
+    WHOLE SAME(start_seq) SAME(end_seq) SAME(start) SAME(end) SAME(waited) SAME(cpu) SAME(stack) SAME(thread)
+    NAMED(release, "kind") SAME(open) SAME(truncated) NAMED(is_long, "long") SAME(after_check)
 #undef STRUCT
 #define STRUCT tk_picture_wait
     WHOLE SAME(entry_seq) SAME(busy_seq) SAME(end_seq) NAMED(start, "entry") SAME(busy) SAME(end) SAME(failed_retries)
     SAME(lost_rounds) SAME(timeouts) SAME(hand_overs) SAME(passes) SAME(thread) SAME(rival) SAME(contended) SAME(open)
-    SAME(truncated) SAME(retry)
+    SAME(truncated) SAME(after_check) SAME(retry) SAME(stack) SAME(sample)
 #undef STRUCT
 #define STRUCT tk_window
     WHOLE NAMED(from, "start") NAMED(to, "end")

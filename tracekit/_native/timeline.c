@@ -71,6 +71,7 @@ typedef struct {
     int64_t acquires_at_mark, reacquires_at_mark; /* at its last BUSY or RETRY */
     int64_t failed_retries, lost_rounds, timeouts, hand_overs;
     int64_t stack;               /* the first that its rows tell */
+    int64_t sample;              /* what its first BUSY or RETRY tells of the holder */
     int64_t hold, hold_timeouts; /* its timeouts in that hold */
     int32_t stack_code;
     taken *taken;
@@ -106,10 +107,10 @@ typedef struct { int64_t first, before, end, last_held; uint32_t last_held_by, l
 
 /* What the row tells beside its columns. */
 typedef struct {
-    int64_t cpu, stack; /* TK_NULL, NO_STACK: it does not */
-    int32_t stack_code, sample;
+    int64_t cpu, stack, sample; /* TK_NULL, NO_STACK: it does not */
+    int32_t stack_code, sample_code;
 } row_attributes;
-static const row_attributes NOTHING_TOLD = {TK_NULL, NO_STACK, NO_STACK, NO_STACK};
+static const row_attributes NOTHING_TOLD = {TK_NULL, NO_STACK, NO_STACK, NO_STACK, NO_STACK};
 
 /* Of a hold: for so long its thread was there. */
 typedef struct { int64_t held; int32_t stack; } hold_part;
@@ -634,7 +635,7 @@ static void open_wait(tk_timeline *t, int32_t thread, int64_t seq, bool truncate
     w->stack_code = NO_STACK;
     w->failed_retries = w->lost_rounds = w->timeouts = w->hand_overs = w->hold_timeouts = 0;
     w->hold = NO_SEQ;
-    w->stack = NO_STACK;
+    w->stack = w->sample = NO_STACK;
     w->place = (uint32_t)t->open_waits.count;
     KEEP(t->open_waits, thread);
 }
@@ -653,13 +654,19 @@ static int64_t passes(const tk_timeline *t, const wait *w) { return w->contended
 static tk_picture_wait drawn_wait(const tk_timeline *t, const wait *w, int32_t thread, int64_t end_seq, int32_t rival) {
     return (tk_picture_wait){w->entry_seq, w->busy_seq, end_seq, w->start, w->contended ? w->busy : 0, t->clock,
                              w->failed_retries, w->lost_rounds, w->timeouts, w->hand_overs, passes(t, w), thread, rival,
-                             w->contended, end_seq == NO_SEQ, w->truncated, {0}, w->failed_retries ? w->retry : -1};
+                             w->contended, end_seq == NO_SEQ, w->truncated, w->after_check, {0}, w->failed_retries ? w->retry : -1,
+                             w->stack, w->sample};
+}
+
+static tk_picture_hold drawn_hold(const tk_timeline *t, int64_t end_seq, int kind, bool truncated) {
+    return (tk_picture_hold){t->hold_start_seq, end_seq, t->hold_start, t->clock, t->hold_waited, TK_NULL, NO_STACK,
+                             t->holder, (uint8_t)kind, end_seq == NO_SEQ, truncated, false, t->hold_after_check, {0}};
 }
 
 /* What is open, as far as it has come, but for the wait of `closed`. False: so many wait that they are left out. */
 static bool open_rows(tk_timeline *t, int32_t closed, tk_picture_hold *hold) {
     t->open_rows.count = 0;
-    *hold = (tk_picture_hold){t->hold_start_seq, NO_SEQ, t->hold_start, t->clock, t->hold_waited, t->holder, 0, true, false, 0};
+    *hold = drawn_hold(t, NO_SEQ, TK_UNKNOWN_RELEASE, false);
     if (t->contended_open - (closed != NOBODY) > t->picture->limits.window_waiters) return false;
     for (size_t i = 0; i < t->open_waits.count; i++) {
         const int32_t thread = t->open_waits.items[i];
@@ -996,7 +1003,8 @@ static void check_release_at(tk_timeline *t, int64_t ticks, int64_t seq) {
 }
 
 /* Whether it is one. */
-static bool note_long_hold(tk_timeline *t, int64_t held, int64_t end_seq, bool preempted) {
+static bool is_long_hold(tk_timeline *t, int64_t held) {
+    if (LIKELY(!t->hold_timeouts && !(t->totals.timed && held >= t->options.long_hold && t->contended_open))) return false;
     const wait *own = &t->threads[t->holder].wait;
     if (t->hold_most_stale) {
         t->hold_most_timeouts = 0;
@@ -1007,16 +1015,17 @@ static bool note_long_hold(tk_timeline *t, int64_t held, int64_t end_seq, bool p
         }
     }
     const bool others_wait = t->contended_open > (own->open && own->contended);
-    if (t->hold_most_timeouts < t->options.min_timeouts &&
-        !(t->totals.timed && held >= t->options.long_hold && others_wait))
-        return false;
+    return t->hold_most_timeouts >= t->options.min_timeouts ||
+           (t->totals.timed && held >= t->options.long_hold && others_wait);
+}
+
+static void note_long_hold(tk_timeline *t, int64_t held, int64_t end_seq, bool preempted) {
     const bool answered = t->hold_timeouts && t->hold_most_timeouts < t->options.min_timeouts &&
                           t->clock - t->hold_asked < ANSWER;
     found(t, TK_LONG_HOLDS, (tk_finding){held, t->hold_start_seq, end_seq, t->hold_start, t->clock,
                                          {t->hold_timeouts, t->told.cpu != TK_NULL ? t->told.cpu : 0,
                                           t->told.cpu != TK_NULL, answered},
                                          t->holder, preempted ? t->holder : NOBODY});
-    return true;
 }
 
 static inline __attribute__((always_inline)) void analyze_hold(tk_timeline *t, int32_t thread, int64_t held, int64_t end_seq, int kind,
@@ -1034,12 +1043,10 @@ static inline __attribute__((always_inline)) void analyze_hold(tk_timeline *t, i
 }
 
 /* Its class. */
-static inline __attribute__((always_inline)) int classify_hold(tk_timeline *t, int64_t held, int64_t end_seq) {
+static inline __attribute__((always_inline)) int classify_hold(tk_timeline *t, int64_t held, int64_t end_seq, bool is_long) {
     const int64_t cpu = t->told.cpu;
     const bool preempted = cpu != TK_NULL && t->totals.timed && held >= PREEMPTED_FROM && cpu < held - cpu;
-    bool is_long = false;
-    if (UNLIKELY(t->hold_timeouts || (t->totals.timed && held >= t->options.long_hold && t->contended_open)))
-        is_long = note_long_hold(t, held, end_seq, preempted);
+    if (UNLIKELY(is_long)) note_long_hold(t, held, end_seq, preempted);
     return preempted ? HOLD_PREEMPTED : is_long ? HOLD_LONG : HOLD_ORDINARY;
 }
 
@@ -1064,13 +1071,16 @@ static inline __attribute__((always_inline)) void close_hold(tk_timeline *t, int
     totals->held += held;
     totals->check_releases += kind == TK_CHECK_RELEASE;
     totals->blocking_releases += kind == TK_BLOCKING_RELEASE;
+    const bool long_now = TK_ANALYZERS && is_long_hold(t, held);
     if (UNLIKELY(t->picture != NULL)) {
-        const tk_picture_hold row = {t->hold_start_seq, end_seq, t->hold_start, t->clock, t->hold_waited, thread,
-                                     (uint8_t)kind, end_seq == NO_SEQ, truncated, 0};
+        tk_picture_hold row = drawn_hold(t, end_seq, kind, truncated);
+        row.cpu = t->told.cpu;
+        row.stack = t->told.stack;
+        row.is_long = long_now;
         draw_hold(t, &row, ticks);
     }
     if (TK_ANALYZERS) {
-        const int class = classify_hold(t, held, end_seq);
+        const int class = classify_hold(t, held, end_seq, long_now);
         analyze_hold(t, thread, held, end_seq, kind, ticks);
         t->holder = NOBODY;
         if (UNLIKELY(t->stacks_told)) add_held_parts(t, class);
@@ -1179,7 +1189,7 @@ static void contend(tk_timeline *t, int32_t thread, int64_t seq, bool retry, boo
             }
         }
         if (w->failed_retries == 1) w->retry = t->clock;
-        const tk_retry row = {seq, t->clock, thread, t->holder, kind, 0};
+        const tk_retry row = {seq, t->clock, t->told.sample, thread, t->holder, kind, 0};
         if (t->kept & TK_KEEP_RETRIES) KEEP(t->rows.retries, row);
         if (t->picture) {
             TRY(picture_retry(t->picture, &row));
@@ -1191,6 +1201,7 @@ static void contend(tk_timeline *t, int32_t thread, int64_t seq, bool retry, boo
         t->contended_open++;
         w->busy_seq = seq;
         w->busy = t->clock;
+        w->sample = t->told.sample;
         w->busy_ticks = tick_clock(t);
         w->busy_run = t->runs;
         w->busy_run_acquires = t->run_acquires;
@@ -1200,7 +1211,7 @@ static void contend(tk_timeline *t, int32_t thread, int64_t seq, bool retry, boo
     w->acquires_at_mark = t->acquires;
     w->reacquires_at_mark = t->reacquires;
     if (w->stack_code == NO_STACK) w->stack_code = t->told.stack_code;
-    if (t->told.sample != NO_STACK) note_sample(t, t->told.sample);
+    if (t->told.sample_code != NO_STACK) note_sample(t, t->told.sample_code);
 }
 
 static void acquire(tk_timeline *t, int32_t thread, int64_t seq, int64_t checks, bool first_row) {
@@ -1211,7 +1222,7 @@ static void acquire(tk_timeline *t, int32_t thread, int64_t seq, int64_t checks,
         close_hold(t, seq, TK_UNKNOWN_RELEASE, true, TK_NULL);
     }
     if (waits) close_wait(t, thread, seq);
-    else t->hold_waited = TK_NULL;
+    else t->hold_waited = TK_NULL, t->hold_after_check = false;
     t->threads[thread].forced = false;
     t->acquires++;
     t->reacquires += t->last_change_thread == thread;
@@ -1320,6 +1331,7 @@ static inline bool reacquire_at_once(tk_timeline *t, const tk_columns *c, int64_
     if (kind == TK_CHECK_RELEASE) totals->not_running += t->hold_wait_start - let_go;
     t->hold_waited = t->clock - t->hold_wait_start;
     t->hold_contended = false;
+    t->hold_after_check = kind == TK_CHECK_RELEASE;
     totals->waited += t->hold_waited;
     t->threads[thread].scheduling += t->hold_waited;
     t->threads[thread].scheduling_waits += t->hold_waited > 0;
@@ -1347,6 +1359,7 @@ static const tk_attribute *read_attributes(tk_timeline *t, const tk_attribute *n
         if (next->row != row) continue;
         if (next->key == TK_CPU) t->told.cpu = next->value;
         if (next->key == TK_STACK) t->told.stack = next->value;
+        if (next->key == TK_SAMPLE) t->told.sample = next->value;
         if (next->key == TK_LOCK) t->lock_row.lock = next->value;
         if (next->key == TK_UNLOCKS && t->lock_row.unlock_count < MOST_UNLOCKS)
             t->lock_row.unlocks[t->lock_row.unlock_count++] = next->value;
@@ -1355,7 +1368,7 @@ static const tk_attribute *read_attributes(tk_timeline *t, const tk_attribute *n
         if (!t->stacks_told) begin_stacks(t);
         const int32_t code = stacks_code(&t->stacks, next->value);
         if (code < 0) t->out_of_memory = true;
-        *(next->key == TK_STACK ? &t->told.stack_code : &t->told.sample) = code;
+        *(next->key == TK_STACK ? &t->told.stack_code : &t->told.sample_code) = code;
     }
     return next;
 }

@@ -188,6 +188,7 @@ class Summary:
     pooled: tuple[Pooled, ...]
     versions: tuple[Side, ...]
     hosts: tuple[Side, ...]
+    programs: tuple[Side, ...]
     errors: tuple[Problem, ...]
     counts: dict[str, int]
 
@@ -210,10 +211,11 @@ def summarise(folder: Path) -> Summary:
     traces = traces.sort_values(["lost", "trace"], ascending=[False, True]).reset_index(drop=True)
     grouped, outliers = _causes(causes), _outliers(traces)
     lines = _lines(folder, len(traces))
-    versions, hosts = _sides(traces, "python"), _sides(traces, "host")
+    traces["program"] = traces["command"].str.replace(r"\d+", "*", regex=True)  # of one program, whatever its port
+    versions, hosts, programs = (_sides(traces, column) for column in ("python", "host", "program"))
     lists = {
         "processes": len(traces), "causes": len(grouped), "outliers": len(outliers), "versions": len(versions),
-        "hosts": len(hosts), "lines": len(lines), "errors": len(errors),
+        "hosts": len(hosts), "programs": len(programs), "lines": len(lines), "errors": len(errors),
     }  # fmt: skip
     return Summary(
         folder=str(folder),
@@ -231,6 +233,7 @@ def summarise(folder: Path) -> Summary:
         pooled=_pooled(folder),
         versions=versions[:LISTED],
         hosts=hosts[:LISTED],
+        programs=programs[:LISTED],
         errors=tuple(Problem(**row) for row in _records(errors.head(LISTED))),
         counts=lists,
     )

@@ -66,7 +66,7 @@ WAIT_ROW = _layout(
 SWITCH_ROW = _layout(seq="i8", gap="i8", clock="i8", tick_clock="i8", from_thread="i4", to_thread="i4")
 FAULT_ROW = _layout(seq="i8", thread="i4", code="u1", error="u1")
 
-RETRY_ROW = _layout(seq="i8", clock="i8", thread="i4", holder="i4", kind="i4", padding="i4")
+RETRY_ROW = _layout(seq="i8", clock="i8", sample="i8", thread="i4", holder="i4", kind="i4", padding="i4")
 DISTRIBUTION_ROW = _layout(count="i8", p50="i8", p90="i8", p99="i8", max="i8", thread="i4", kind="i4")
 HANDOFF_ROW = _layout(count="i8", from_thread="i4", to_thread="i4")
 WAITING_ROW = _layout(waiters="i8", duration="i8")
@@ -184,6 +184,7 @@ class Wait:
     after_check: bool = False  # the thread's last RELEASE before it was a check release
     battle: bool = False  # known when it ends
     stack: int = NO_STACK  # the first that its rows tell
+    sample: int = NO_STACK  # the holder's, that its first BUSY or RETRY tells
     parts: Counter[Part] = field(default_factory=Counter)  # how long, by who held the GIL; known when it ends
     passes: int = 0  # since its first BUSY or RETRY; and who passed it most
     rival: int = NOBODY
@@ -274,13 +275,14 @@ CELL_ROW = _layout(
     bin="i4", thread="i4", retries="i4", checks="i4", blocking="i4", padding="i4",
 )  # fmt: skip
 PICTURE_HOLD_ROW = _layout(
-    start_seq="i8", end_seq="i8", start="i8", end="i8", waited="i8",
-    thread="i4", kind="u1", open="u1", truncated="u1",
+    start_seq="i8", end_seq="i8", start="i8", end="i8", waited="i8", cpu="i8", stack="i8",
+    thread="i4", kind="u1", open="u1", truncated="u1", long="u1", after_check="u1",
 )  # fmt: skip
 PICTURE_WAIT_ROW = _layout(
     entry_seq="i8", busy_seq="i8", end_seq="i8", entry="i8", busy="i8", end="i8",
     failed_retries="i8", lost_rounds="i8", timeouts="i8", hand_overs="i8", passes="i8",
-    thread="i4", rival="i4", contended="u1", open="u1", truncated="u1", retry="i8",
+    thread="i4", rival="i4", contended="u1", open="u1", truncated="u1", after_check="u1", retry="i8",
+    stack="i8", sample="i8",
 )  # fmt: skip
 WINDOW_ROW = _layout(start="i8", end="i8")
 KNOT_ROW = _layout(clock="i8", ticks="i8")

@@ -11,17 +11,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from tracekit.reporters.predictions import THREADS_SHOWN, condition, share_waited, size, told_of
 from tracekit.whatif import WhatIf
-from tracekit.whatif.prediction import Outcome, Prediction, ThreadPrediction
-from tracekit.whatif.scenarios import Change, Cores, Interval, Move, Split, Together, milliseconds
+from tracekit.whatif.prediction import Prediction
 from tracekit.words import count, duration, printable
 
 SCHEMA = "tracekit.whatif/1"
-THREADS_TOLD = 3
-"""In words; the table has more."""
-THREADS_SHOWN = 20
-SAME = 0.02
-"""A change of a duration, or of a share waited, that is not worth a word."""
 _STYLES = {"good": "bold green", "rough": "bold yellow", "refused": "bold red"}
 
 
@@ -74,61 +69,12 @@ def _replayed(predicted: WhatIf) -> str:
 
 
 def _sentences(scenario: Prediction) -> Text:
-    text = Text(f"{_condition(scenario.change)}: ", style="bold")
+    text = Text(f"{condition(scenario.change)}: ", style="bold")
     if scenario.confidence != "refused":
-        text.append(printable(_told(scenario)), style="none")
+        text.append(printable(told_of(scenario)), style="none")
     text.append(scenario.confidence, style=_STYLES[scenario.confidence])
     text.append("." if scenario.reason is None else f": {printable(scenario.reason)}", style="none")
     return text
-
-
-def _condition(change: Change) -> str:
-    if isinstance(change, Interval):
-        return f"With a switch interval of {milliseconds(change.ns)} ms"
-    if isinstance(change, Move):
-        return f"With {printable(change.thread)} in a process of its own"
-    if isinstance(change, Together):
-        return f"{_condition(change.interval)} and {printable(change.move.thread)} in a process of its own"
-    if isinstance(change, Split):
-        return f"With the C calls of {printable(change.thread)} in ten parts"
-    if isinstance(change, Cores):
-        return f"On {count(change.cores, 'core')}"
-    slower = f", each thread {change.slowdown:g} times as slow" if change.slowdown != 1 else ""
-    return f"Without the GIL{slower}"
-
-
-def _told(scenario: Prediction) -> str:
-    changed = [thread for thread in scenario.threads if _size(thread) > SAME]
-    changed.sort(key=_size, reverse=True)
-    clauses = [_clause(thread) for thread in changed[:THREADS_TOLD]]
-    rest = len(scenario.threads) - len(clauses)
-    if not clauses:
-        return "every thread would wait and finish as before. Confidence: "
-    if rest:
-        less = "the others less changed" if len(changed) > THREADS_TOLD else "the others as before"
-        clauses.append(less if rest > 1 else less.replace("others", "other"))
-    return f"{'; '.join(clauses)}. Confidence: "
-
-
-def _clause(thread: ThreadPrediction) -> str:
-    after, before = thread.after, thread.before
-    name = thread.name or thread.thread
-    waits = f"{name} would wait {_share(after)} of its time instead of {_share(before)}"
-    change = after.duration / max(1, before.duration) - 1
-    if abs(change) <= SAME:
-        return f"{waits}, and be done as before"
-    return f"{waits}, and be done in {duration(after.duration, 'ns')} instead of {duration(before.duration, 'ns')}"
-
-
-def _size(thread: ThreadPrediction) -> float:
-    """How much a thread's life changes."""
-    shares = [outcome.waited / max(1, outcome.duration) for outcome in (thread.after, thread.before)]
-    durations = max(1, thread.after.duration) / max(1, thread.before.duration)
-    return max(abs(shares[0] - shares[1]), abs(durations - 1), abs(1 / durations - 1))
-
-
-def _share(outcome: Outcome) -> str:
-    return f"{100 * outcome.waited / max(1, outcome.duration):.1f} %"
 
 
 def _table(scenario: Prediction) -> RenderableType:
@@ -136,14 +82,14 @@ def _table(scenario: Prediction) -> RenderableType:
     table.add_column("thread")
     for column in ("takes", "now", "waits", "now", "median wait", "now", "90th percentile", "now"):
         table.add_column(column, justify="right")
-    shown = sorted(scenario.threads, key=_size, reverse=True)[:THREADS_SHOWN]
+    shown = sorted(scenario.threads, key=size, reverse=True)[:THREADS_SHOWN]
     for row in shown:
-        label = row.thread if row.name in (None, row.thread) else f"{row.thread} ({row.name})"
+        label = row.thread if row.name in (None, row.thread) else f"{row.name} ({row.thread})"
         cells = [
             text
             for told in (
                 lambda outcome: duration(outcome.duration, "ns"),
-                _share,
+                share_waited,
                 lambda outcome: _optional(outcome.wait_p50),
                 lambda outcome: _optional(outcome.wait_p90),
             )

@@ -4,9 +4,15 @@ docs/analyses.md."""
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from tracekit.model.rows import CAUSES, NOBODY, Part, Wait
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tracekit.analyzers import convoys
+from tracekit.model.rows import BLOCKING, CAUSES, NOBODY, Options, Part, Rows, Wait
 
 PREEMPTED_FROM = 1_000_000
 """ns; a shorter hold is not asked how long it ran."""
@@ -87,3 +93,36 @@ def cause_of(wait: Wait, part: Part, convoy: bool) -> str:
     if convoy:
         return "convoy"
     return "saturation" if wait.after_check else "queueing"
+
+
+FROM_TABLE = convoys.KIND
+"""The kind of findings whose waits are known by its table alone, which may have only the costliest."""
+
+
+def preempted(holds: Rows, timed: bool) -> npt.NDArray[np.bool_]:
+    """Which of these holds of a picture were; see `cause_of`."""
+    held, cpu = holds["end"] - holds["start"], holds["cpu"]
+    known = (cpu >= 0) & timed & (held >= PREEMPTED_FROM)
+    return np.asarray(known & (cpu < held - np.where(known, cpu, 0)), np.bool_)
+
+
+def in_convoys(
+    waits: Rows, holds: Rows, tables: Mapping[str, pa.Table], threads: Sequence[str], options: Options
+) -> npt.NDArray[np.bool_]:
+    """Which of a picture's waits are the delayed ones of a convoy that the tables have. threads: their ids."""
+    found = tables[FROM_TABLE].select(["thread", "start_seq", "end_seq"]).to_pylist()
+    within = np.zeros(len(waits), np.bool_)
+    if not found or not len(holds):
+        return within
+    after = holds[np.minimum(np.searchsorted(holds["start_seq"], waits["end_seq"]), len(holds) - 1)]
+    waited = waits["end"] - waits["entry"]
+    delayed = (after["start_seq"] == waits["end_seq"]) & (after["kind"] == BLOCKING) & (waited > 0)
+    delayed &= waited >= options.ratio * (after["end"] - after["start"])
+    begins = np.where(waits["entry_seq"] >= 0, waits["entry_seq"], waits["busy_seq"])
+    for code in np.unique(waits["thread"]).tolist():
+        spans = sorted((row["start_seq"], row["end_seq"]) for row in found if row["thread"] == threads[code])
+        mine = waits["thread"] == code
+        last = np.searchsorted([start for start, _ in spans], begins[mine], "right") - 1
+        ends = np.array([end for _, end in spans] or [NOBODY])
+        within[mine] = (last >= 0) & (after["end_seq"][mine] <= ends[last])
+    return np.asarray(delayed & within, np.bool_)

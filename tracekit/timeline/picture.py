@@ -15,15 +15,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tracekit.analyzers import COLLECTED
+from tracekit.model.arrays import NULL
 from tracekit.model.rows import (
     BLOCKING,
     CHECK,
     NO_SEQ,
     PICTURE_LAYOUTS,
     FoundRow,
+    Hold,
     PictureLimits,
     RawPicture,
     Rows,
+    Wait,
 )
 
 LEAST_BINS = 64
@@ -40,10 +43,12 @@ class Picture:
             how long it waited (`entering` before its BUSY or uncontended, `busy` up to its first failed retry,
             `retried` from then on); the longest hold and wait that reach into the bin, with their whole durations;
             failed retries, check and blocking releases. For the rest of the bin it was off, in I/O or C code.
-        holds: by their start, with their seqs and release kind; `waited` is that of the wait before, null (the least
-            integer) where there was none.
-        waits: contended ones, by their start (BUSY where truncated). `retry` is the clock of the first failed retry.
-        retries: in order, with the kind of `rows.RETRY_KINDS` and who held the GIL.
+        holds: by their start, with their seqs and release kind; `waited` and `after_check` (it had been made to let go)
+            are of the wait before, `waited` null (the least integer) where there was none; `cpu` and `stack` as its
+            RELEASE tells them, null and 0 where it does not; `long`: it is a long hold.
+        waits: contended ones, by their start (BUSY where truncated). `retry` is the clock of the first failed retry,
+            `stack` its own, `sample` what its BUSY tells of the holder's.
+        retries: in order, with the kind of `rows.RETRY_KINDS`, who held the GIL and what they tell of its stack.
         whole: all holds, contended waits and failed retries of the trace are here;
         windows: otherwise all that reach into one of these spans (start, end), sorted, without overlaps, but for waits
             whose BUSY came later. A row marked open here may only be cut at a window's end.
@@ -114,10 +119,14 @@ class DrawnHold(NamedTuple):
     start: int
     end: int
     waited: int
+    cpu: int
+    stack: int
     thread: int
     kind: int
     open: bool
     truncated: bool
+    long: bool
+    after_check: bool
 
 
 class DrawnWait(NamedTuple):
@@ -139,7 +148,10 @@ class DrawnWait(NamedTuple):
     contended: bool
     open: bool
     truncated: bool
+    after_check: bool
     retry: int
+    stack: int
+    sample: int
 
 
 class DrawnRetry(NamedTuple):
@@ -147,6 +159,7 @@ class DrawnRetry(NamedTuple):
 
     seq: int
     end: int
+    sample: int
     thread: int
     holder: int
     kind: int
@@ -155,6 +168,22 @@ class DrawnRetry(NamedTuple):
     @property
     def start(self) -> int:
         return self.end
+
+
+def drawn_hold(hold: Hold, end_seq: int, end: int, kind: int, truncated: bool) -> DrawnHold:
+    return DrawnHold(
+        hold.seq, end_seq, hold.start, end, hold.waited, NULL if hold.cpu is None else hold.cpu, hold.stack,
+        hold.thread, kind, end_seq == NO_SEQ, truncated, hold.long, hold.wait is not None and hold.wait.after_check,
+    )  # fmt: skip
+
+
+def drawn_wait(wait: Wait, end_seq: int, end: int) -> DrawnWait:
+    return DrawnWait(
+        wait.entry_seq, wait.busy_seq, end_seq, wait.start, wait.busy, end,
+        wait.failed_retries, wait.lost_rounds, wait.timeouts, wait.hand_overs, wait.passes,
+        wait.thread, wait.rival, wait.contended, end_seq == NO_SEQ, wait.entry_seq == NO_SEQ, wait.after_check,
+        wait.retry, wait.stack, wait.sample,
+    )  # fmt: skip
 
 
 class _Snapshot(NamedTuple):

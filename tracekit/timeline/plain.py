@@ -17,10 +17,7 @@ from tracekit.analyzers.battles import battle
 from tracekit.analyzers.convoys import Convoys
 from tracekit.analyzers.frozen_signals import FrozenSignals
 from tracekit.analyzers.long_holds import long_hold
-from tracekit.model.arrays import (
-    NULL,
-    int64_values,
-)
+from tracekit.model.arrays import NULL, int64_values
 from tracekit.model.attributes import NO_ATTRIBUTES, of_rows
 from tracekit.model.rows import (
     BLOCKING,
@@ -51,7 +48,7 @@ from tracekit.timeline.causes import PREEMPTED_FROM, Causes
 from tracekit.timeline.distributions import buckets, quantile
 from tracekit.timeline.journal import Journal
 from tracekit.timeline.locks import LockWaits
-from tracekit.timeline.picture import DrawnHold, DrawnRetry, DrawnWait, PlainPicture
+from tracekit.timeline.picture import DrawnHold, DrawnRetry, DrawnWait, PlainPicture, drawn_hold, drawn_wait
 from tracekit.timeline.state import Clock, ThreadState
 
 ALONE, LOST_ROUND, TIMEOUT, HAND_OVER = range(4)
@@ -253,7 +250,8 @@ class PlainMachine:
                     kind = HAND_OVER
                     wait.hand_overs += 1
                     totals.hand_overs += 1
-            row = self._seq, self._clock, wait.thread, self._hold.thread if self._hold else NOBODY, kind, 0
+            holder = self._hold.thread if self._hold else NOBODY
+            row = self._seq, self._clock, self._told.sample or NO_STACK, wait.thread, holder, kind, 0
             self._keep("retries", *row)
             if self._picture:
                 self._picture.retries.append(DrawnRetry(*row))
@@ -261,6 +259,7 @@ class PlainMachine:
         if not wait.contended:
             wait.busy_seq, wait.busy, wait.busy_ticks = self._seq, self._clock, self._ticks.now
             wait.busy_switches = self._switches
+            wait.sample = self._told.sample or NO_STACK
             self._contended += 1
             self._journal.contend(wait)
         self._journal.mark(wait)
@@ -298,17 +297,17 @@ class PlainMachine:
             "holds", hold.seq, end_seq, hold.start, self._clock, hold.start_ticks, self._ticks.now, hold.waited,
             NULL if hold.cpu is None else hold.cpu, hold.thread, kind, is_open, truncated,
         )  # fmt: skip
-        if self._picture:
-            self._picture.holds.append(self._drawn_hold(hold, end_seq, kind, truncated))
-            self._draw_beginning()
-            if self._timed and NULL not in (ticks, self._last_checks):
-                self._picture.knots.append((self._clock, self._tick_clock(ticks)))
         own = self._waits.get(hold.thread)
         others_wait = self._contended > (own is not None and own.contended)
         timed_waiters = others_wait and self._timed
         hold.preempted = self._timed and hold.cpu is not None and held >= PREEMPTED_FROM and 2 * hold.cpu < held
         long = long_hold(hold, end_seq, self._clock, timed_waiters, self._options)
         hold.long = long is not None
+        if self._picture:
+            self._picture.holds.append(drawn_hold(hold, end_seq, self._clock, kind, truncated))
+            self._draw_beginning()
+            if self._timed and NULL not in (ticks, self._last_checks):
+                self._picture.knots.append((self._clock, self._tick_clock(ticks)))
         self._find("long_holds", long)
         self._find("convoys", self._convoys.hold_ended(hold, end_seq, self._clock, kind == BLOCKING))
         if kind == CHECK and ticks != NULL:
@@ -339,7 +338,7 @@ class PlainMachine:
             wait.thread, wait.rival, wait.contended, end_seq == NO_SEQ, wait.entry_seq == NO_SEQ,
         )  # fmt: skip
         if self._picture:
-            drawn = self._drawn_wait(wait, end_seq)
+            drawn = drawn_wait(wait, end_seq, self._clock)
             quick = self._switches - wait.busy_switches <= self._picture.limits.rival_switches
             wanted = quick or not self._picture.partial or wait.lost_rounds >= self._options.min_rounds
             self._picture.wait(drawn if wanted else drawn._replace(rival=NOBODY))
@@ -354,20 +353,6 @@ class PlainMachine:
         if self.kept or self._picture or wait.lost_rounds >= self._options.min_rounds:
             wait.rival = self._journal.rival(wait)
 
-    def _drawn_hold(self, hold: Hold, end_seq: int, kind: int, truncated: bool) -> DrawnHold:
-        is_open = end_seq == NO_SEQ
-        return DrawnHold(hold.seq, end_seq, hold.start, self._clock, hold.waited, hold.thread, kind, is_open, truncated)
-
-    def _drawn_wait(self, wait: Wait, end_seq: int) -> DrawnWait:
-        if end_seq == NO_SEQ:
-            self._tell_passes(wait)
-        return DrawnWait(
-            wait.entry_seq, wait.busy_seq, end_seq, wait.start, wait.busy, self._clock,
-            wait.failed_retries, wait.lost_rounds, wait.timeouts, wait.hand_overs, wait.passes,
-            wait.thread, wait.rival, wait.contended, end_seq == NO_SEQ, wait.entry_seq == NO_SEQ,
-            wait.retry,
-        )  # fmt: skip
-
     def _find(self, kind: str, row: FoundRow | None) -> None:
         if not row:
             return
@@ -381,8 +366,11 @@ class PlainMachine:
 
     def _open_rows(self) -> tuple[list[DrawnHold], list[DrawnWait]]:
         """What is open, as far as it has come."""
-        holding = [self._drawn_hold(self._hold, NO_SEQ, UNKNOWN, False)] if self._hold else []
-        return holding, [self._drawn_wait(wait, NO_SEQ) for wait in self._waits.values() if wait.contended]
+        holding = [drawn_hold(self._hold, NO_SEQ, self._clock, UNKNOWN, False)] if self._hold else []
+        waiting = [wait for wait in self._waits.values() if wait.contended]
+        for wait in waiting:
+            self._tell_passes(wait)
+        return holding, [drawn_wait(wait, NO_SEQ, self._clock) for wait in waiting]
 
     def finish(self) -> None:
         self._locks.finish(self._clock)

@@ -13,13 +13,16 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from html import escape
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracekit.errors import OptionError
+from tracekit.figures.content import CAUSES
 from tracekit.reporters.flame import heading
-from tracekit.reporters.html.content import comparison_content, content
+from tracekit.reporters.html.content import comparison_content, content, processes_content
 from tracekit.reporters.html.lines import flames
+from tracekit.reporters.matter import SHOWN
 from tracekit.timeline.flame import By
 from tracekit.words import printable
 
@@ -29,12 +32,15 @@ if TYPE_CHECKING:
 
 THEMES = ("auto", "light", "dark")
 SCRIPTS = (
-    "words", "dom", "columns", "bins", "model", "view", "lanes", "raster", "hover", "marks", "story", "overview",
-    "gestures", "toolbar", "header", "labels", "drawing", "selection", "panel", "notes", "timeline", "link",
-    "utilisation", "figures", "causes", "flame", "tables", "glossary", "keys", "verdict", "comparison", "main",
+    "words", "dom", "columns", "bins", "model", "view", "lanes", "raster", "hover", "marks", "story", "steps", "about",
+    "utilisation", "figures", "verdict", "causes", "flame", "overview", "gestures", "toolbar", "header", "labels",
+    "drawing", "selection", "panel", "notes", "timeline", "link", "tables", "glossary", "keys", "comparison",
+    "processes", "whatif", "main",
 )  # fmt: skip
 """The script's files, each after those which it imports."""
 FLAME_SCRIPTS = ("words", "dom", "flame", "flamepage")
+CAUSE_TERMS = {label: f"Why a thread waited. {about}" for label, about in CAUSES.values()}
+"""What the causes mean, by what they are called."""
 _FOLDER = Path(__file__).parent
 _IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./(\w+)\.js";', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=\w)", re.MULTILINE)
@@ -47,19 +53,25 @@ def render(
     title: str | None = None,
     theme: str = "auto",
     comparison: Comparison | None = None,
+    whatifs: Sequence[dict[str, Any] | None] = (),
+    folder: str | None = None,
 ) -> str:
     """The page. title: its heading, else the traces' names. theme: one of `THEMES`. comparison: of its two analyses.
+    folder: of the program whose processes these are, those that matter first: they are shown on one clock.
+    whatifs: of each, what other switch intervals would change (`reporters.predictions.for_page`).
 
     Raises OptionError for an unknown theme, and what `Analysis.picture` raises.
     """
     if theme not in THEMES:
         raise OptionError(f"There is no theme {theme!r}.", f"There are {', '.join(THEMES)}.")
-    shown = title or " and ".join(Path(analysis.path).name for analysis in analyses)
+    shown = title or folder or " and ".join(Path(analysis.path).name for analysis in analyses)
+    drawn = analyses if folder is None else analyses[:SHOWN]
     data = {
-        "title": title,
-        "traces": [content(analysis) for analysis in analyses],
+        "title": title or (folder and printable(folder)),
+        "traces": [content(each) | {"whatif": whatif} for each, whatif in zip_longest(drawn, whatifs)],
         "comparison": comparison_content(comparison) if comparison else None,
-        "terms": json.loads((_FOLDER / "terms.json").read_text(encoding="utf-8")),
+        "processes": None if folder is None else processes_content(analyses),
+        "terms": CAUSE_TERMS | json.loads((_FOLDER / "terms.json").read_text(encoding="utf-8")),
     }
     return _page(shown, theme, data, _script(SCRIPTS))
 

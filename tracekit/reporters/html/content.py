@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracekit.analyzers import ANALYZERS, COLLECTED
 from tracekit.figures.content import CAUSES, CONTENTS, THREADS_SHOWN, Drawing, causes
 from tracekit.model import schemas
+from tracekit.model.rows import CAUSES as tried_causes
 from tracekit.model.rows import Options
 from tracekit.reporters.html import lines, payload
+from tracekit.reporters.matter import SHOWN, began, told, verdict
 from tracekit.reporters.sentences import facts, healthy, locks_behind_the_gil, not_observed, not_running
+from tracekit.timeline.causes import FROM_TABLE
 from tracekit.words import count, duration, printable
 
 if TYPE_CHECKING:
@@ -29,6 +33,7 @@ _FIRST = (*_THREADS, "name", "held", "waited", "duration")
 def content(analysis: Analysis) -> dict[str, Any]:
     """Everything that the page shows of this trace."""
     spans = {kind: _spans(analysis, kind) for kind in COLLECTED}
+    places = lines.Places(analysis)
     return {
         "path": printable(analysis.path),
         "name": printable(Path(analysis.path).name),
@@ -44,7 +49,7 @@ def content(analysis: Analysis) -> dict[str, Any]:
             (row["waiters"] for row in analysis.tables["waiting"].to_pylist() if row["duration"]), default=0
         ),
         "causes": _causes(analysis),
-        "lines": lines.content(analysis),
+        "lines": lines.content(analysis, places),
         "findings": _findings(analysis, spans),
         "healthy": None if analysis.findings else healthy(analysis),
         "kinds": {kind: {"label": analyzer.words, "colour": analyzer.colour} for kind, analyzer in ANALYZERS.items()},
@@ -63,15 +68,24 @@ def content(analysis: Analysis) -> dict[str, Any]:
             }
             for name, drawing in CONTENTS.items()
         ],
-        "picture": payload.picture(analysis.picture),
+        "picture": payload.picture(analysis, places),
     }
 
 
 def _causes(analysis: Analysis) -> dict[str, Any]:
-    """Why the threads waited, each cause with its words; durations by thread and cause, and by cause and holder."""
+    """Why the threads waited, each cause with its words; durations by thread and cause, and by cause and holder. tried:
+    the causes in the order in which they are; cut: what is to be said of those of a part of the trace."""
     rows = causes(analysis)
     words = [{"name": cause, "label": label, "about": about} for cause, (label, about) in CAUSES.items()]
-    return {"words": words, "threads": rows.threads, "holders": rows.holders}
+    tried = [list(CAUSES).index(cause) for cause in tried_causes]
+    found = analysis.totals.found[FROM_TABLE]
+    cut = None
+    if found.kept < found.count:
+        cut = (
+            f"Of {found.count:,} {ANALYZERS[FROM_TABLE].words} the page has the {found.kept:,} costliest: waits in the "
+            "others have the cause here that they would have without."
+        )
+    return {"words": words, "tried": tried, "threads": rows.threads, "holders": rows.holders, "cut": cut}
 
 
 def _about(analysis: Analysis, name: str) -> str:
@@ -273,4 +287,23 @@ def comparison_content(comparison: Comparison) -> dict[str, Any]:
             for change in comparison.findings
         ],
         "lines": [[printable(line.where), line.before, line.after] for line in comparison.lines],
+    }
+
+
+def processes_content(ranked: Sequence[Analysis]) -> dict[str, Any]:
+    """rows: of each process pid, the one it is of, duration, threads, cost, command, finding.
+
+    offsets: when the clock of each was 0, counted from the first; None where a trace does not tell.
+    """
+    begins = [began(analysis) for analysis in ranked[:SHOWN]]
+    known = [begin for begin in begins if begin is not None]
+    told_of = [told(analysis) for analysis in ranked[:SHOWN]]
+    return {
+        "verdict": verdict(ranked),
+        "rows": [
+            [each.pid, each.of, analysis.duration, analysis.threads.num_rows, each.cost, each.command, each.finding]
+            for each, analysis in zip(told_of, ranked, strict=False)
+        ],
+        "hidden": len(ranked) - len(told_of),
+        "offsets": [begin - min(known) for begin in known] if len(known) == len(begins) else None,
     }

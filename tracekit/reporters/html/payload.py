@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import zlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tracekit.timeline.picture import Picture
+from tracekit.reporters.html.lines import Places
+from tracekit.timeline.causes import in_convoys, preempted
+
+if TYPE_CHECKING:
+    from tracekit.analysis import Analysis
 
 LEVEL = 6  # of deflate
 _INTEGERS = ("u1", "i1", "u2", "i2", "u4", "i4", "i8")
@@ -36,9 +40,14 @@ def deflated(data: bytes) -> str:
     return base64.b64encode(zlib.compress(data, LEVEL)).decode("ascii")
 
 
-def picture(drawn: Picture) -> dict[str, Any]:
-    """The picture as the page takes it: columns by thread, then time."""
-    tables = {"holds": _holds(drawn), "waits": _waits(drawn.waits), "retries": _retries(drawn.retries)}
+def picture(analysis: Analysis, places: Places) -> dict[str, Any]:
+    """The picture as the page takes it: columns by thread, then time. places: of the stacks that the page has."""
+    drawn = analysis.picture
+    tables = {
+        "holds": _holds(analysis, places),
+        "waits": _waits(analysis, places),
+        "retries": _retries(drawn.retries, places),
+    }
     if not drawn.whole:
         tables["cells"] = _cells(drawn.cells)
     knots = drawn.knots
@@ -52,23 +61,40 @@ def picture(drawn: Picture) -> dict[str, Any]:
     }
 
 
-def _holds(drawn: Picture) -> list[Column]:
+def _holds(analysis: Analysis, places: Places) -> list[Column]:
+    drawn = analysis.picture
     rows = drawn.holds[np.lexsort((drawn.holds["start"], drawn.holds["thread"]))]
+    held = rows["end"] - rows["start"]
     uncontended = (rows["waited"] >= 0) & ~np.isin(rows["start_seq"], drawn.waits["end_seq"])
     return [
         ("thread", rows["thread"], "delta"),
         ("start", rows["start"], "delta"),
-        ("length", rows["end"] - rows["start"], "plain"),
+        ("length", held, "plain"),
         ("startSeq", rows["start_seq"], "delta"),
         ("events", _since(rows["start_seq"], rows["end_seq"]), "plain"),
         ("asked", np.where(uncontended, rows["waited"], -1), "plain"),
         ("kind", rows["kind"], "plain"),
-        ("flags", _flags(rows, "open", "truncated"), "plain"),
+        ("stack", places.of(rows["stack"]), "plain"),
+        (
+            "flags",
+            _flags(
+                rows["open"],
+                rows["truncated"],
+                rows["after_check"],
+                rows["long"],
+                preempted(rows, analysis.totals.timed),
+            ),
+            "plain",
+        ),
     ]
 
 
-def _waits(rows: npt.NDArray[Any]) -> list[Column]:
+def _waits(analysis: Analysis, places: Places) -> list[Column]:
+    rows = analysis.picture.waits
     rows = rows[np.lexsort((rows["entry"], rows["thread"]))]
+    battle = rows["lost_rounds"] >= analysis.options.min_rounds
+    codes = analysis.threads["thread"].to_pylist()
+    convoy = in_convoys(rows, analysis.picture.holds, analysis.tables, codes, analysis.options)
     start, start_seq = rows["entry"], np.where(rows["entry_seq"] >= 0, rows["entry_seq"], rows["busy_seq"])
     return [
         ("thread", rows["thread"], "delta"),
@@ -84,17 +110,20 @@ def _waits(rows: npt.NDArray[Any]) -> list[Column]:
         ("timeouts", rows["timeouts"], "plain"),
         ("passes", rows["passes"], "plain"),
         ("rival", rows["rival"], "plain"),
-        ("flags", _flags(rows, "open", "truncated"), "plain"),
+        ("stack", places.of(rows["stack"]), "plain"),
+        ("sample", places.of(rows["sample"]), "plain"),
+        ("flags", _flags(rows["open"], rows["truncated"], rows["after_check"], battle, convoy), "plain"),
     ]
 
 
-def _retries(rows: npt.NDArray[Any]) -> list[Column]:
+def _retries(rows: npt.NDArray[Any], places: Places) -> list[Column]:
     rows = rows[np.lexsort((rows["seq"], rows["thread"]))]
     return [
         ("thread", rows["thread"], "delta"),
         ("start", rows["clock"], "delta"),
         ("startSeq", rows["seq"], "delta"),
         ("holder", rows["holder"], "plain"),
+        ("sample", places.of(rows["sample"]), "plain"),
         ("kind", rows["kind"], "plain"),
     ]
 
@@ -113,8 +142,8 @@ def _since(start: npt.NDArray[Any], later: npt.NDArray[Any]) -> npt.NDArray[Any]
     return np.where(later < 0, -1, later - start)
 
 
-def _flags(rows: npt.NDArray[Any], *names: str) -> npt.NDArray[Any]:
-    bits = [rows[name].astype(np.uint8) << bit for bit, name in enumerate(names)]
+def _flags(*columns: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    bits = [column.astype(np.uint8) << bit for bit, column in enumerate(columns)]
     return np.asarray(np.stack(bits).sum(axis=0), np.uint8)
 
 

@@ -102,7 +102,7 @@ def open_report(browser: Browser, tmp_path: Path) -> Iterator[Open]:
         *traces: str | Path | Analysis, fragment: str = "", context: dict[str, Any] | None = None, **options: Any
     ) -> Opened:
         analyses = [_analysis(trace) for trace in traces]
-        if len(analyses) == 2:
+        if len(analyses) == 2 and "folder" not in options:
             options["comparison"] = tracekit.compare(*analyses)
         file = tmp_path / f"report {len(opened)}.html"
         file.write_text(html.render(analyses, **options), encoding="utf-8")

@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 
+import tracekit
 from tests.conftest import ROOT, SAMPLES
+from tracekit.reporters import predictions
+from tracekit.whatif.ladder import ladder
 
 from .conftest import Open, Opened
+from .test_lines import TEXT
+from .test_processes import processes
 from .test_report import many_threads
 
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
@@ -32,7 +37,9 @@ def violations(opened: Opened) -> list[str]:
         pytest.skip("axe-core is not there: npm ci")
     opened.draw_figures()
     opened.run(UNFOLD)
-    opened.wait("() => document.querySelectorAll('.numbers').length > 2")
+    opened.wait("page => page.data.processes || document.querySelectorAll('.numbers').length > 2")
+    for each in opened.page.query_selector_all(".why-here .more-less"):
+        each.click()
     opened.page.evaluate(AXE.read_text(encoding="utf-8"))
     found = opened.page.evaluate("axe.run(document, { rules: { 'target-size': { enabled: true } } })")
     return [
@@ -53,6 +60,16 @@ def test_nor_in_comparisons_and_with_many_threads(colours: dict[str, str], open_
     two = [SAMPLES / "py27-cpu2.log", SAMPLES / "py27-cpu2-onecore.log"]
     assert violations(open_report(*two, context=colours)) == []
     assert violations(open_report(many_threads(tmp_path / "many.log", threads=40), context=colours)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("colours", COLOURS, ids=["light", "dark", "forced"])
+def test_nor_with_stacks_predictions_and_processes(colours: dict[str, str], open_report: Open, tmp_path: Path) -> None:
+    (tmp_path / "stacks.log").write_text(TEXT)
+    assert violations(open_report(tmp_path / "stacks.log", context=colours)) == []
+    steps = ladder(tracekit.read(SAMPLES / "py311-cpu2.log"))
+    assert violations(open_report("py311-cpu2.log", whatifs=[predictions.for_page(steps)], context=colours)) == []
+    assert violations(open_report(*processes(tmp_path), folder="out", context=colours)) == []
 
 
 def luminance(colour: str) -> float:

@@ -94,3 +94,30 @@ def test_two_traces_are_compared_by_line(open_report: Open, tmp_path: Path) -> N
     assert len(shown) == len(lines) >= 2
     for text, line in zip(shown, lines, strict=True):
         assert text.split("\t")[:3] == [line.where, *(f"{100 * share:.1f} %" for share in (line.before, line.after))]
+
+
+def test_a_selection_has_its_own_lines_and_the_panel_its_stacks(open_report: Open, tmp_path: Path) -> None:
+    (tmp_path / "t.log").write_text(TEXT)
+    analysis = tracekit.analyze(tmp_path / "t.log")
+    opened = open_report(tmp_path / "t.log")
+    opened.run("page => { page.views[0].use('clock'); page.timelines[0].selection.select([0, page.views[0].extent]); }")
+    opened.wait("page => page.timelines[0].selection.waited !== null")
+    selection = opened.page.locator(".selection")
+    selection.get_by_role("button", name="at which lines").click()
+    told = selection.locator(".lines tbody tr").evaluate_all("rows => rows.map(row => row.children[0].textContent)")
+    assert told == [duration(row["duration"], "ns") for row in analysis.lines.to_pylist()]
+    whole = frames(opened)
+    assert whole["serve (app.py:14)"].startswith(duration(sum(analysis.lines["duration"].to_pylist()) - 499_000, "ns"))
+    # Only what follows the second sample: all of it by the line that this one names.
+    opened.run("page => page.timelines[0].selection.select([5.1e6, 8e6])")
+    opened.wait("page => page.timelines[0].selection.waited !== null")
+    selection.get_by_role("button", name="at which lines").click()
+    assert "decode" in selection.locator(".lines tbody tr").all_inner_texts()[0]
+    assert selection.locator(".lines tbody tr").count() == 1
+    opened.run(
+        "page => page.timelines[0].panel.lock({ lane: page.timelines[0].model.lanes[1], table: 'waits', row: 0 })"
+    )
+    panel = opened.page.locator(".panel").inner_text()
+    assert "serve (app.py:14)" in panel
+    assert "decode (json.py:355)" in panel
+    assert "cause" in panel

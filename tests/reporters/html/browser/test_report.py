@@ -406,3 +406,24 @@ def test_a_trace_too_large_to_carry_whole(open_report: Open) -> None:
     )
     text = opened.over(len(threads) - 1, middle)
     assert f"{100 * held / analysis.picture.width:.1f} %" in text
+
+
+def test_who_waited_for_whom_where_not_every_wait_is_there(open_report: Open) -> None:
+    """Each thread's sum is exact in whole bins; who held meanwhile is told as far as the bins tell it."""
+    analysis = _analyze(
+        trace_file("py27-cpu2.log"), Options(), PictureLimits(bins=4096, rows=64, edge_rows=8, windows=2)
+    )
+    assert not analysis.picture.whole
+    opened = open_report(analysis)
+    opened.run("page => page.timelines[0].selection.select([0, page.views[0].extent])")
+    opened.wait("page => page.timelines[0].selection.behind !== null")
+    assert "to the nearest" in opened.page.locator(".selection").inner_text()
+    rows = opened.run("page => [...page.timelines[0].selection.behind].map(([waiter, parts]) => [waiter, [...parts]])")
+    threads = analysis.threads.to_pylist()
+    blame = {(row["waiter"], row["holder"]): row["duration"] for row in analysis.blame.to_pylist()}
+    for waiter, parts in rows:
+        thread, waited = threads[waiter]["thread"], threads[waiter]["waited"]
+        assert sum(length for _, length in parts) == pytest.approx(waited, rel=1e-3)
+        for holder, length in parts:
+            exact = blame.get((thread, None if holder < 0 else threads[holder]["thread"]), 0)
+            assert abs(length - exact) < 0.05 * waited

@@ -19,9 +19,8 @@ function most(parts, words) {
   return sorted.slice(0, LISTED).map(([thread, length]) => words(thread, length)).join(", ") + more;
 }
 
-/** The bar and, for each cause, a button that tells of it; null where nobody waited. */
-export function causesBar(model) {
-  const { causes } = model.about;
+/** The bar and, for each cause, a button that tells of it; null where nobody waited. `causes`: of a part of the trace. */
+export function causesBar(model, causes = model.about.causes, title = "Where the waiting went") {
   const parts = causesOf(causes);
   const whole = parts.reduce((all, { length }) => all + length, 0);
   if (!whole) return null;
@@ -39,7 +38,7 @@ export function causesBar(model) {
       shown = shown === place ? null : place;
       for (const each of keys) each.setAttribute("aria-expanded", String(each === key && shown !== null));
       told.hidden = shown === null;
-      if (shown !== null) told.replaceChildren(...tell(model, words, place, length, whole));
+      if (shown !== null) told.replaceChildren(...tell(model, causes, words, place, length, whole));
     }, { class: "cause-key", "aria-expanded": "false" });
     key.append(el("i", { class: `swatch cause${place}` }), words.label, el("b", {}, percent(length / whole)));
     return key;
@@ -47,15 +46,14 @@ export function causesBar(model) {
   return el(
     "div",
     { class: "causes" },
-    el("h3", {}, "Where the waiting went", el("small", {}, ` ${duration(whole, model.unit)} waited by all threads together`)),
+    el("h3", {}, title, el("small", {}, ` ${duration(whole, model.unit)} waited by all threads together`)),
     bar,
     el("div", { class: "cause-keys" }, keys),
     told,
   );
 }
 
-function tell(model, words, place, length, whole) {
-  const { threads, holders } = model.about.causes;
+function tell(model, { threads, holders }, words, place, length, whole) {
   const waiters = threads.filter(([, cause]) => cause === place).map(([thread, , taken]) => [thread, taken]);
   const behind = holders.filter(([cause, holder]) => cause === place && holder >= 0).map(([, holder, taken]) => [holder, taken]);
   const words_of = (thread, taken) => `${threadName(model, thread)} ${duration(taken, model.unit)}`;

@@ -27,9 +27,14 @@ function change(each) {
 }
 
 function lineChanges(lines) {
-  const rows = lines.map(([where, before, after]) => el("tr", {}, el("th", { scope: "row" }, where), el("td", {}, value(before, "share")), el("td", {}, value(after, "share")), el("td", {}, value(after - before, "share", true))));
+  const row = ([where, before, after]) => el("tr", {}, el("th", { scope: "row" }, where), el("td", {}, value(before, "share")), el("td", {}, value(after, "share")), el("td", {}, value(after - before, "share", true)));
   const head = el("thead", {}, el("tr", {}, ["waited while the GIL was held at", "A", "B", "change"].map((name) => el("th", { scope: "col" }, name))));
-  return el("div", { class: "metrics-scroll", tabindex: 0, role: "region", "aria-label": "Lines of both" }, el("table", { class: "metrics" }, head, el("tbody", {}, rows)));
+  const rest = el("tbody", {}, lines.slice(SHOWN).map(row));
+  const table = el("table", { class: "metrics" }, head, el("tbody", {}, lines.slice(0, SHOWN).map(row)), rest);
+  return [
+    el("div", { class: "metrics-scroll", tabindex: 0, role: "region", "aria-label": "Lines of both" }, table),
+    rest.childElementCount ? disclosure(count(rest.childElementCount, "smaller line"), "fewer lines", rest) : null,
+  ];
 }
 
 export function comparison({ metrics, findings, lines }, glossary) {

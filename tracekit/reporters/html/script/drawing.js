@@ -37,8 +37,10 @@ export class Drawing {
       paintLane(this.raster, across, top, bottom - top, this.columns, this.timeline.pixels, ratio);
     }
     context.putImageData(this.image, 0, 0);
-    const behind = this.timeline.x(this.timeline.model.extent(this.timeline.view.axis)); // a longer trace may share the view
+    // Another trace that shares the view may begin earlier, and end later.
+    const [before, behind] = [0, this.timeline.model.extent(this.timeline.view.axis)].map((at) => this.timeline.x(at));
     context.fillStyle = this.timeline.palette.paper;
+    if (before > 0) context.fillRect(0, 0, before, height);
     if (behind < width) context.fillRect(behind, 0, width - behind, height);
     const frame = { view: this.timeline.view, width, palette: this.timeline.palette, x: (at) => this.timeline.x(at) };
     this.drawBands(context, height);

@@ -14,6 +14,14 @@ export function threadName(model, thread) {
   return thread === NOBODY ? "nobody" : model.about.threads[thread].label;
 }
 
+/** The same without its id, where no other thread has that name. */
+function shortName(model, thread) {
+  const { threads } = model.about;
+  const { name, label } = threads[thread];
+  const alone = name && model.kept(`called ${name}`, () => threads.filter((each) => each.name === name).length === 1);
+  return alone ? name : label;
+}
+
 /** An SVG that fits its box, whatever that becomes: on paper as on the screen. */
 function frame(width, height, ...children) {
   return svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, "aria-hidden": "true" }, ...children);
@@ -71,7 +79,7 @@ function drawMatrix(model, { rows, columns, cells }, width, words, [down, across
   const top = 20;
   const { left, nodes } = rowNames(rows.map((thread) => threadName(model, thread)), width, top, ROW + 2, textWidth(`${down} ↓`));
   const size = Math.min(120, (width - left - 4) / columns.length);
-  const names = columns.map((thread) => threadName(model, thread));
+  const names = columns.map((thread) => (thread === NOBODY ? threadName(model, thread) : shortName(model, thread)));
   const level = names.every((name) => textWidth(name) < size - 4);
   const cut = names.map((name) => (level ? name : short(name, 16)));
   const deep = level ? 18 : 10 + 0.66 * Math.max(...cut.map(textWidth));

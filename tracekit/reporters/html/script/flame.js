@@ -1,7 +1,7 @@
 // At which lines was waited, and at which the GIL was held: a table of the costliest, and all of it as a flame graph.
 
 import { button, el, svg, textWidth } from "./dom.js";
-import { count, duration, integer, percent, short } from "./words.js";
+import { count, duration, integer, percent } from "./words.js";
 
 const ROW = 20; // pixels a frame
 const NARROW = 2; // pixels, below which frames are not drawn
@@ -79,7 +79,7 @@ export class FlameGraph {
     const group = svg("g", { class: "frame", tabindex: 0, role: "button", "aria-label": words, transform: `translate(${left.toFixed(2)} ${depth * ROW})` },
       svg("title", {}, node.where ? `${words}\n${node.where}` : words),
       svg("rect", { width: Math.max(1, width - 1).toFixed(2), height: ROW - 1, rx: 2, class: `flame${(depth % 4)}` }),
-      most > 3 ? svg("text", { x: 4, y: ROW / 2, "dominant-baseline": "central", class: "name", "aria-hidden": "true" }, short(node.name, most)) : null);
+      most > 3 ? svg("text", { x: 4, y: ROW / 2, "dominant-baseline": "central", class: "name", "aria-hidden": "true" }, node.name.slice(0, most)) : null); // without an ellipsis it is still a part of its label
     group.addEventListener("click", open);
     group.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); open(); } });
     return group;
@@ -87,8 +87,7 @@ export class FlameGraph {
 }
 
 /** The costliest lines as a table. */
-export function linesTable(model) {
-  const { lines, unit } = { lines: model.about.lines, unit: model.unit };
+export function linesTable(lines, unit, label = "Lines") {
   const body = el("tbody");
   const place = (words) => (words ? [words[0], el("small", { title: words[1] }, ` ${words[1].split("/").at(-1)}`)] : el("span", { class: "quiet" }, "unknown"));
   const fill = (most) => body.replaceChildren(...lines.rows.slice(0, most).map(([holder, waiter, cause, length, waits]) => el("tr", {}, el("td", {}, duration(length, unit)), el("td", {}, percent(length / lines.whole)), el("td", { class: "text" }, place(holder)), el("td", { class: "text" }, place(waiter)), el("td", { class: "text" }, cause), el("td", {}, integer(waits)))));
@@ -99,7 +98,7 @@ export function linesTable(model) {
     "div",
     {},
     el("p", { class: "quiet" }, `What was waited while another thread held the GIL, by the line that held it and the line that waited.${known}`),
-    el("div", { class: "table-scroll", tabindex: 0, role: "region", "aria-label": "Lines" }, el("table", {}, el("thead", {}, el("tr", {}, ["waited", "share", "while this line held the GIL", "at this line", "cause", "waits"].map((name, i) => el("th", { scope: "col", class: i > 1 && i < 5 ? "text" : null }, name)))), body)),
+    el("div", { class: "table-scroll", tabindex: 0, role: "region", "aria-label": label }, el("table", {}, el("thead", {}, el("tr", {}, ["waited", "share", "while this line held the GIL", "at this line", "cause", "waits"].map((name, i) => el("th", { scope: "col", class: i > 1 && i < 5 ? "text" : null }, name)))), body)),
     more,
   );
 }

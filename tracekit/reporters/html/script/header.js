@@ -24,12 +24,12 @@ export class Header {
     context.font = '11px ui-sans-serif, system-ui, sans-serif';
     context.textBaseline = "middle";
     context.textAlign = "left";
-    const { axis, from, to } = this.timeline.view;
-    const { base, ticks } = axisTicks(from, to, axis === CLOCK ? this.timeline.model.unit : "", Math.max(2, width / 110));
+    const { axis, from, to, begin } = this.timeline.view;
+    const { base, ticks } = axisTicks(from - begin, to - begin, axis === CLOCK ? this.timeline.model.unit : "", Math.max(2, width / 110));
     let y = AXIS;
     let free = -10;
     for (const { at, text } of ticks) {
-      const left = this.timeline.x(at);
+      const left = this.timeline.x(at + begin);
       context.fillStyle = this.timeline.palette.grid;
       context.fillRect(Math.round(left), y - 7, 1, 7);
       const room = context.measureText(text).width;

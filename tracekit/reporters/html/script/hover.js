@@ -262,6 +262,6 @@ function longestCell(lane, from, to, table) {
 export function moment(trace, clock) {
   const step = Math.max(1, trace.duration / 1e6);
   const ticks = trace.ticksAt(clock);
-  const text = exact(clock, trace.unit === "ns" ? Math.min(1000, step) : 1, trace.unit, clock);
+  const text = exact(clock + trace.offset, trace.unit === "ns" ? Math.min(1000, step) : 1, trace.unit, clock + trace.offset);
   return ticks === null ? text : `${text} (about tick ${integer(Math.round(ticks))})`;
 }

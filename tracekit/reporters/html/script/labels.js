@@ -4,6 +4,11 @@ import { button, el } from "./dom.js";
 import { CLOCK, ORDER } from "./model.js";
 import { duration, exact, integer, percent, short } from "./words.js";
 
+/** A thread's name and, less loudly, its id. */
+function named({ name, id, label }) {
+  return name && name !== id && label.startsWith(name) ? [name, el("span", { class: "id" }, label.slice(name.length))] : [label];
+}
+
 export class LaneLabels {
   constructor(timeline) {
     this.timeline = timeline;
@@ -39,7 +44,7 @@ export class LaneLabels {
     return el(
       "div",
       { class: lane.members ? "lane-label sums" : "lane-label", "data-thread": lane.thread, title: `${label}: ${shares}` },
-      el("span", { class: "lane-name" }, el("b", {}, label), el("small", {}, shares)),
+      el("span", { class: "lane-name" }, el("b", {}, ...named(lane.info)), el("small", {}, shares)),
       lane.members || this.timeline.list.groupOf(lane.thread)
         ? button(lane.members ? "▸" : "▴", () => { this.timeline.list.toggleGroup(lane.thread); this.timeline.changed(); }, { class: "group", tabindex: -1, title: lane.members ? "Show each of them (c)" : "Fold the group (c)", "aria-label": lane.members ? `Show each of ${label}` : `Fold the group of ${label}` })
         : null,
@@ -62,9 +67,10 @@ export class InView {
     const { unit } = model;
     const step = Math.max(1, view.span / 1000);
     const order = view.axis === ORDER;
+    const [from, to] = [Math.max(0, view.from), Math.min(model.duration, view.to)]; // another trace may reach further
     const stretch = order
       ? `events ${integer(Math.round(view.from))} – ${integer(Math.round(view.to))} of ${integer(model.events)}`
-      : `${duration(view.span, unit)} from ${exact(view.from, step, unit, view.to)} on, of ${duration(model.duration, unit)}`;
+      : to > from ? `${duration(to - from, unit)} from ${exact(from - view.begin, step, unit, to - view.begin)} on, of ${duration(model.duration, unit)}` : "nothing of it";
     const parts = [`In view: ${stretch}.`];
     for (const [name, found] of Object.entries(this.timeline.drawing.longest)) {
       if (!found || found.length <= 0) continue;

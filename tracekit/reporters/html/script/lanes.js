@@ -37,17 +37,19 @@ export class Group {
 
   sumCells() {
     const states = ["held", "entering", "busy", "retried"];
-    const sums = new Map();
+    const bins = Math.floor(this.trace.duration / this.trace.width) + 1;
+    const seen = new Uint8Array(bins);
+    const sums = states.map(() => new Float64Array(bins));
     for (const { cells } of this.members) {
-      for (let i = 0; i < cells.rows; i++) {
-        const sum = sums.get(cells.bin[i]) ?? [0, 0, 0, 0];
-        states.forEach((state, place) => { sum[place] += cells[state][i]; });
-        sums.set(cells.bin[i], sum);
-      }
+      for (let i = 0; i < cells.rows; i++) seen[cells.bin[i]] = 1;
+      states.forEach((state, place) => {
+        const [sum, values] = [sums[place], cells[state]];
+        for (let i = 0; i < cells.rows; i++) sum[cells.bin[i]] += values[i];
+      });
     }
-    const bins = [...sums.keys()].sort((a, b) => a - b);
-    const columns = states.map((state, place) => [state, Float64Array.from(bins, (bin) => sums.get(bin)[place])]);
-    return { rows: bins.length, bin: Float64Array.from(bins), ...Object.fromEntries(columns) };
+    const there = [...seen.keys()].filter((bin) => seen[bin]);
+    const columns = states.map((state, place) => [state, Float64Array.from(there, (bin) => sums[place][bin])]);
+    return { rows: there.length, bin: Float64Array.from(there), ...Object.fromEntries(columns) };
   }
 }
 

@@ -9,15 +9,21 @@ import { Glossary } from "./glossary.js";
 import { KEYS, keysDialog } from "./keys.js";
 import { restore, stateOf } from "./link.js";
 import { ORDER, CLOCK, TraceModel } from "./model.js";
+import { processName, processesTable } from "./processes.js";
 import { Tables } from "./tables.js";
 import { Timeline, firstAxis } from "./timeline.js";
 import { verdict } from "./verdict.js";
+import { WhatIf } from "./whatif.js";
 import { View, readFragment, writeFragment } from "./view.js";
 
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const root = document.documentElement;
+
+function pause() {
+  return new Promise((done) => { setTimeout(done, 0); });
+}
 
 function scheme(theme) {
   return theme === "auto" ? (dark.matches ? "dark" : "light") : theme;
@@ -33,7 +39,12 @@ class Page {
     this.makeTimelines();
     this.boxes = [];
     this.graphs = [];
+  }
+
+  /** In steps, between which the browser gets to do something else. */
+  async open() {
     document.getElementById("page").append(...this.parts());
+    await pause();
     this.listen();
     this.restore(); // which draws them
     this.ready = this.fillIn();
@@ -43,7 +54,7 @@ class Page {
   async fillIn() {
     await drawAll([...this.graphs, ...this.boxes]);
     for (const slot of this.slots) {
-      await new Promise((done) => { setTimeout(done, 0); });
+      await pause();
       slot.fill();
     }
   }
@@ -66,15 +77,15 @@ class Page {
     const { models } = this;
     const extents = (axis) => (model) => model.extent(axis);
     this.alike = this.several && models.every((model) => model.unit === models[0].unit && model.duration > 0);
-    this.views = models.map((model) => new View({ [CLOCK]: extents(CLOCK)(model), [ORDER]: extents(ORDER)(model) }, firstAxis(model)));
+    this.views = models.map((model) => new View({ [CLOCK]: extents(CLOCK)(model), [ORDER]: extents(ORDER)(model) }, firstAxis(model), { [CLOCK]: -model.offset }));
     if (this.alike) {
-      const most = Math.max(...models.map((model) => model.duration));
+      const most = Math.max(...models.map((model) => model.offset + model.duration));
       for (const view of this.views) {
         view.extents[CLOCK] = most;
         view.use(CLOCK);
       }
     }
-    this.timelines = models.map((model, i) => new Timeline(model, this.views[i], (text) => this.announce(text)));
+    this.timelines = models.map((model, i) => new Timeline(model, this.views[i], this.glossary, (text) => this.announce(text)));
     this.timelines.forEach((timeline, i) => { timeline.onchange = () => this.changed(i); });
     this.linked = this.alike;
   }
@@ -83,7 +94,10 @@ class Page {
     const view = this.views[place];
     if (this.linked && !this.following && view.axis === CLOCK) {
       this.following = true;
-      for (const other of this.views) if (other !== view && other.axis === CLOCK && (other.from !== view.from || other.to !== view.to)) other.set(view.from, view.to);
+      for (const other of this.views) {
+        const [from, to] = [view.from, view.to].map((at) => at - view.begin + other.begin);
+        if (other !== view && other.axis === CLOCK && (other.from !== from || other.to !== to)) other.set(from, to);
+      }
       this.following = false;
     }
     clearTimeout(this.writing);
@@ -114,14 +128,25 @@ class Page {
     });
   }
 
-  /** On paper: light, everything unfolded, all lanes, every figure. */
+  /** On paper: light, all lanes, every figure, all findings on the first page and their reasons on the last. */
   print(now) {
     for (const box of [...this.graphs, ...this.boxes]) box.draw();
     for (const slot of this.slots) slot.fill();
-    if (now) this.folded = [...document.querySelectorAll("section[aria-label=Verdict] .disclosed[hidden], section[aria-label='What changed'] .disclosed[hidden]")];
+    if (now) this.folded = [...document.querySelectorAll("section[aria-label=Verdict] .disclosed[hidden]:not(.why), section[aria-label='What changed'] .disclosed[hidden]")];
     for (const content of this.folded) content.hidden = !now;
+    this.reasons(now);
     for (const timeline of this.timelines) timeline.print(now);
     this.applyTheme(now ? "light" : undefined);
+  }
+
+  /** The findings again with all that is said of them, for paper. */
+  reasons(now) {
+    this.told?.remove();
+    const lists = [...document.querySelectorAll("section[aria-label=Verdict] ol.findings")];
+    if (!now || !lists.length) return;
+    this.told = this.section("Why, and what to do", ...lists.map((list) => list.cloneNode(true)));
+    for (const why of this.told.querySelectorAll(".why")) why.hidden = false;
+    document.querySelector("main").append(this.told);
   }
 
   applyTheme(now = scheme(root.dataset.theme)) {
@@ -137,17 +162,22 @@ class Page {
   parts() {
     const { models, data } = this;
     const sides = (children) => el("div", { class: this.several ? "sides two" : "sides" }, children);
-    this.slots = models.map((model, i) => this.tablesSlot(model, i));
+    this.slots = data.processes ? [] : models.map((model, i) => this.tablesSlot(model, i));
     this.keys = keysDialog();
+    const predicted = models.some(({ about: { whatif } }) => whatif && !whatif.reason);
+    const verdicts = this.section("Verdict", data.processes ? processesTable(data.processes, models, (i) => this.timelines[i]) : sides(models.map((model, i) => this.verdict(model, i))));
     const main = el(
       "main",
       {},
-      this.section("Verdict", sides(models.map((model, i) => this.verdict(model, i)))),
-      this.section("Timeline", el("div", { id: "timeline" }, this.timelineParts())),
+      data.comparison ? null : verdicts,
+      this.section("Timeline", el("div", { id: "timeline", class: data.processes ? "many" : null }, this.timelineParts())),
       data.comparison ? this.section("What changed", comparison(data.comparison, this.glossary)) : null,
-      models.some((model) => model.about.lines) ? this.section("At which lines", ...this.lines()) : null,
-      this.section("Who, how long, how often", this.figures()),
-      this.section("Tables", ...this.slots.map(({ element }) => element)),
+      data.comparison ? verdicts : null,
+      !data.processes && models.some((model) => model.about.lines) ? this.section("At which lines", ...this.lines()) : null,
+      predicted ? this.whatIfs() : null,
+      data.processes ? null : this.section("Who, how long, how often", this.figures()),
+      predicted ? null : this.whatIfs(),
+      data.processes ? null : this.section("Tables", ...this.slots.map(({ element }) => element)),
     );
     return [this.masthead(), main, this.footer(), this.keys, this.glossary.note, this.live];
   }
@@ -183,7 +213,7 @@ class Page {
         one ? this.heading("h1", models[0], 0) : el("h1", {}, data.title ?? models.map((model) => model.about.name).join(" and ")),
         el("span", { class: "buttons" }, button("keys ?", () => this.keys.showModal(), { class: "plain" }), theme),
       ),
-      el("div", { class: this.several ? "sides two" : "sides" }, models.map((model, i) => el("div", { class: "about" }, one ? null : this.heading("h2", model, i), this.facts(model)))),
+      el("div", { class: this.several ? "sides two" : "sides" }, data.processes ? null : models.map((model, i) => el("div", { class: "about" }, one ? null : this.heading("h2", model, i), this.facts(model)))),
     );
   }
 
@@ -217,11 +247,11 @@ class Page {
   }
 
   timelineParts() {
-    const parts = this.timelines.flatMap((timeline, i) => [this.several ? el("h3", {}, this.badge(i), this.models[i].about.name) : null, timeline.element]);
+    const parts = this.timelines.flatMap((timeline, i) => [this.data.processes ? el("h3", {}, processName(this.data.processes.rows[i])) : this.several ? el("h3", {}, this.badge(i), this.models[i].about.name) : null, timeline.element]);
     if (this.alike) {
       const box = el("input", { type: "checkbox", onchange: () => { this.linked = box.checked; if (this.linked) this.changed(0); } });
       box.checked = true;
-      parts.unshift(el("label", { class: "linked" }, box, " move both together, on one scale"));
+      parts.unshift(el("label", { class: "linked" }, box, this.data.processes ? " move all together, on one clock" : " move both together, on one scale"));
     }
     parts.push(el("p", { id: "keys-hint", class: "visually-hidden" }, KEYS.map(([keys, what]) => `${keys}: ${what}`).join("; ")));
     return parts.filter(Boolean);
@@ -241,8 +271,14 @@ class Page {
     return known.map(([model, i]) => {
       const graph = new FlameGraph(model.about.lines, model.unit);
       this.graphs.push(graph);
-      return el("div", { class: "lines" }, this.several ? el("h3", {}, this.badge(i), model.about.name) : null, linesTable(model), graph.element);
+      return el("div", { class: "lines" }, this.several ? el("h3", {}, this.badge(i), model.about.name) : null, linesTable(model.about.lines, model.unit), graph.element);
     });
+  }
+
+  whatIfs() {
+    const known = this.models.map((model, i) => [model, i]).filter(([model]) => model.about.whatif);
+    const parts = known.map(([model, i]) => el("div", {}, this.several ? el("h3", {}, this.badge(i), model.about.name) : null, new WhatIf(model, this.glossary).element));
+    return parts.length ? this.section("What if", ...parts) : null;
   }
 
   footer() {
@@ -252,6 +288,11 @@ class Page {
 
 root.dataset.scheme = scheme(root.dataset.theme);
 const data = JSON.parse(document.getElementById("data").textContent);
-const models = await Promise.all(data.traces.map((about) => TraceModel.decode(about)));
+await pause();
+const models = await Promise.all(data.traces.map((about, i) => TraceModel.decode(about, data.processes?.offsets?.[i])));
 // For tests, benchmarks, and whoever is curious in the console.
-globalThis.tracekit = new Page(data, models);
+await pause();
+const page = new Page(data, models);
+await pause();
+await page.open();
+globalThis.tracekit = page;

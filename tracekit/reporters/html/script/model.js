@@ -5,6 +5,11 @@ import { byThread, unpack } from "./columns.js";
 
 export const OPEN = 1;
 export const TRUNCATED = 2;
+export const AFTER_CHECK = 4; // of a wait, or of the one before a hold: its thread had been made to let go
+export const BATTLE = 8; // of a wait
+export const CONVOY = 16;
+export const LONG = 8; // of a hold
+export const PREEMPTED = 16;
 export const CLOCK = "clock";
 export const ORDER = "order";
 
@@ -127,8 +132,11 @@ export class Lane {
 
 /** A trace of the page: what the report says of it (`about`) and its lanes. */
 export class TraceModel {
-  constructor(about, tables) {
+  /** `offset`: when its clock began on the one that several processes share; else null. */
+  constructor(about, tables, offset = null) {
     this.about = about;
+    this.shared = offset !== null;
+    this.offset = offset ?? 0;
     this.unit = about.unit;
     this.events = about.events;
     const { picture } = about;
@@ -137,6 +145,7 @@ export class TraceModel {
     this.whole = picture.whole;
     this.windows = picture.windows;
     this.knots = picture.knots;
+    this.made = new Map();
     const parts = Object.fromEntries(
       Object.entries(tables).map(([name, table]) => [name, byThread(table, about.threads.length)]),
     );
@@ -146,24 +155,43 @@ export class TraceModel {
     });
   }
 
-  static async decode(about) {
+  static async decode(about, offset) {
     const packed = Object.entries(about.picture.tables);
     const tables = await Promise.all(packed.map(async ([name, table]) => [name, await unpack(table)]));
-    return new TraceModel(about, Object.fromEntries(tables));
+    return new TraceModel(about, Object.fromEntries(tables), offset);
+  }
+
+  kept(name, make) {
+    if (!this.made.has(name)) this.made.set(name, make());
+    return this.made.get(name);
   }
 
   /** The holds of all lanes on the clock, in order: one thread holds the GIL at a time. */
   allHolds() {
-    if (this.ordered) return this.ordered;
-    const all = this.lanes.flatMap(({ thread, holds: { start, length, rows } }) => Array.from({ length: rows }, (_, row) => [start[row], start[row] + length[row], thread, row]));
-    all.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
-    this.ordered = {
-      begin: Float64Array.from(all, ([begin]) => begin),
-      end: Float64Array.from(all, ([, end]) => end),
-      lane: Int32Array.from(all, ([, , lane]) => lane),
-      row: Int32Array.from(all, ([, , , row]) => row),
-    };
-    return this.ordered;
+    return this.kept("holds", () => {
+      const total = this.lanes.reduce((all, { holds }) => all + holds.rows, 0);
+      const all = { begin: new Float64Array(total), end: new Float64Array(total), lane: new Int32Array(total), row: new Int32Array(total) };
+      const seqs = new Float64Array(total);
+      let at = 0;
+      for (const { thread, holds: { start, length, startSeq, rows } } of this.lanes) {
+        for (let row = 0; row < rows; row++, at++) {
+          seqs[at] = startSeq[row];
+          all.begin[at] = start[row];
+          all.end[at] = start[row] + length[row];
+          all.lane[at] = thread;
+          all.row[at] = row;
+        }
+      }
+      const order = this.inOrder(seqs);
+      return Object.fromEntries(Object.entries(all).map(([name, values]) => [name, values.map((_, i) => values[order[i]])]));
+    });
+  }
+
+  /** The places of these seqs in ascending order. Numbers are sorted far faster than what a function compares. */
+  inOrder(seqs) {
+    const places = 2 ** Math.ceil(Math.log2(seqs.length + 1));
+    if (this.events * places > Number.MAX_SAFE_INTEGER) return Array.from(seqs, (_, i) => i).sort((a, b) => seqs[a] - seqs[b]);
+    return Float64Array.from(seqs, (seq, i) => seq * places + i).sort().map((key) => key % places);
   }
 
   /** How far an axis reaches. */

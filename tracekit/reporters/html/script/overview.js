@@ -23,11 +23,11 @@ export class Overview {
   }
 
   x(at) {
-    return (at / this.view.extent) * this.width;
+    return ((at - this.view.begin) / this.view.extent) * this.width;
   }
 
   at(event) {
-    return (event.offsetX / this.width) * this.view.extent;
+    return this.view.begin + (event.offsetX / this.width) * this.view.extent;
   }
 
   hint(event) {
@@ -49,7 +49,7 @@ export class Overview {
     const follow = (moved) => {
       const box = this.canvas.getBoundingClientRect();
       const across = Math.min(Math.max(0, moved.clientX - box.left), this.width);
-      if (Math.abs(moved.clientX - event.clientX) > 2) move((across / this.width) * view.extent);
+      if (Math.abs(moved.clientX - event.clientX) > 2) move(view.begin + (across / this.width) * view.extent);
     };
     const drop = () => {
       window.removeEventListener("pointermove", follow);
@@ -70,7 +70,7 @@ export class Overview {
     const sums = new Float64Array(columns * STATES);
     for (const each of this.model.lanes) {
       lane.clear();
-      fillColumns(lane, each, this.view.axis, 0, this.view.extent);
+      fillColumns(lane, each, this.view.axis, this.view.begin, this.view.begin + this.view.extent);
       for (let i = 0; i < sums.length; i++) sums[i] += lane.shares[i];
     }
     this.made = name;
@@ -107,7 +107,8 @@ export class Overview {
       context.fillRect(x, HEIGHT - Math.max(1, held), 1, Math.max(1, held));
     }
     context.fillStyle = palette.paper;
-    const behind = this.x(this.model.extent(this.view.axis));
+    const [before, behind] = [this.x(0), this.x(this.model.extent(this.view.axis))];
+    if (before > 0) context.fillRect(0, 0, before, HEIGHT);
     if (behind < width) context.fillRect(behind, 0, width - behind, HEIGHT);
     this.labels.firstChild.textContent = `waiters, at most ${integer(most)}`;
     this.drawWindow(context, width, palette);

@@ -3,10 +3,13 @@
 import { button, copy, el } from "./dom.js";
 import { describeHold, describeWait } from "./hover.js";
 import { CLOCK, OPEN } from "./model.js";
+import { framesIn, stacksIn, stepsOf } from "./steps.js";
 import { clockOf, holderAfter, holdersIn, placeOf, waitersIn, wakerOf } from "./story.js";
-import { duration, percent, shellQuote } from "./words.js";
+import { count, duration, percent, shellQuote } from "./words.js";
 
 const LISTED = 6; // holders or waiters; the others are summed
+const STACKS = 3; // of those that held the GIL meanwhile
+const FRAMES = 4; // of a stack; the others are counted
 
 export class Panel {
   constructor(timeline) {
@@ -58,20 +61,22 @@ export class Panel {
     const what = table === "holds" ? "hold" : "wait";
     const facts = told.facts.filter(([name]) => name !== "while");
     const more = table === "holds" ? this.ofHold() : this.ofWait();
+    const { glossary } = this.timeline;
+    const said = new Set();
     const [before, after] = [this.neighbour(-1), this.neighbour(1)];
     this.words = [`${told.title}: ${what}`, ...facts.map((fact) => fact.join(" ")), ...more.map(([name, , text]) => `${name} ${text}`), this.command()].join("\n");
     this.element.replaceChildren(
       el(
         "div",
         { class: "panel-head" },
-        el("b", {}, `${told.title}: ${what}`),
+        el("b", {}, `${told.title}: `, glossary.explain(what, said)),
         before ? this.link(`‹ ${what} before`, before) : null,
         after ? this.link(`${what} after ›`, after) : null,
         button("note", () => this.timeline.notes.write(from, lane.thread), { class: "link", title: "Write a note here (e)" }),
         button("copy", () => this.copy(), { class: "link", title: "Copy all of this as text" }),
         button("close", () => this.lock(null), { class: "link", title: "Close (Esc)" }),
       ),
-      el("dl", {}, [...facts.map(([name, text]) => [name, [text]]), ...more].map(([name, nodes]) => el("div", {}, el("dt", {}, name), el("dd", {}, nodes)))),
+      el("dl", {}, [...facts.map(([name, text]) => [name, glossary.explain(text, said)]), ...more].map(([name, nodes, , wide]) => el("div", wide ? { class: "wide" } : {}, el("dt", {}, glossary.explain(name, said)), el("dd", {}, nodes)))),
       el("code", {}, this.command()),
     );
   }
@@ -102,7 +107,7 @@ export class Panel {
     const { model } = this.timeline;
     const [from, to] = clockOf(this.item);
     const { holders, free } = this.parts(this.item);
-    const rows = [this.listed("behind", holders, "holds", to - from)];
+    const rows = [...this.why(), this.listed("behind", holders, "holds", to - from)];
     if (free > 0) rows.push(["GIL free", [this.size(free, to - from)], this.size(free, to - from)]);
     if (!(lane.waits.flags[row] & OPEN)) {
       const end = lane.waits.startSeq[row] + lane.waits.events[row];
@@ -114,11 +119,48 @@ export class Panel {
     return rows.filter(Boolean);
   }
 
+  /** Why it was waited, where the thread stood, and where those stood that held the GIL. */
+  why() {
+    const { lane, row } = this.item;
+    const { model, glossary } = this.timeline;
+    const [from, to] = clockOf(this.item);
+    if (to <= from) return [];
+    const { flags, stack } = lane.waits;
+    const [causes, stacks] = [new Map(), new Map()];
+    stepsOf(model, { begin: from, end: to, flags: flags[row], stack: stack[row] }, from, to, (cause, holder, held, length) => {
+      causes.set(cause, (causes.get(cause) ?? 0) + length);
+      if (held > 0) stacks.set(held, (stacks.get(held) ?? 0) + length);
+    });
+    const parts = [...causes].sort(([, a], [, b]) => b - a).map(([cause, length]) => `${model.about.causes.words[cause].label} ${this.size(length, to - from)}`);
+    const why = ["cause", glossary.explain(parts.join("; ")), parts.join("; ")];
+    const own = stack[row] > 0 ? [["waits at", ...this.stack(stack[row]), true]] : [];
+    return [why, ...own, ...this.stacks("while this ran", stacks, to - from)];
+  }
+
+  /** Rows of the stacks that take longest. */
+  stacks(name, lengths, whole) {
+    const sorted = [...lengths].sort(([, a], [, b]) => b - a).slice(0, STACKS);
+    return sorted.map(([stack, length]) => {
+      const [nodes, text] = this.stack(stack);
+      return [name, [`${this.size(length, whole)}: `, ...nodes], `${this.size(length, whole)}: ${text}`, true];
+    });
+  }
+
+  /** A stack as nodes and as text, its innermost frame first. */
+  stack(place) {
+    const [first, ...callers] = framesIn(this.timeline.model, place);
+    const more = callers.length > FRAMES ? `, and ${count(callers.length - FRAMES, "more frame")}` : "";
+    const shown = callers.length ? ` in ${callers.slice(0, FRAMES).join(", in ")}${more}` : "";
+    return [[el("code", {}, first), el("small", { title: callers.join("\n") }, shown)], [first, ...callers].join(", in ")];
+  }
+
   ofHold() {
     const { lane, row } = this.item;
     const { model } = this.timeline;
     const [from, to] = clockOf(this.item);
-    const rows = [this.listed("waited meanwhile", waitersIn(model, from, to), "waits", to - from)];
+    const stacks = new Map();
+    if (model.about.lines && to > from) stacksIn(model, this.item, from, to, (stack, length) => stack > 0 && stacks.set(stack, (stacks.get(stack) ?? 0) + length));
+    const rows = [...this.stacks("runs", stacks, to - from), this.listed("waited meanwhile", waitersIn(model, from, to), "waits", to - from)];
     if (!(lane.holds.flags[row] & OPEN)) {
       const next = holderAfter(model, lane.holds.startSeq[row] + lane.holds.events[row]);
       if (next) rows.push(["then held by", [this.link(next.lane.info.label, { lane: next.lane, table: "holds", row: next.row })], next.lane.info.label]);
@@ -136,7 +178,7 @@ export class Panel {
     const texts = shown.map((each) => `${each.lane.info.label} (${this.size(each.overlap, whole)})`);
     const nodes = shown.flatMap((each, i) => [i ? ", " : "", this.link(texts[i], { lane: each.lane, table, row: each.row })]);
     const more = found.length > shown.length ? ` and ${found.length - shown.length} more` : "";
-    return [name, [...nodes, more], texts.join(", ") + more];
+    return [name, [...nodes, more], texts.join(", ") + more, true];
   }
 
   /** The row of the table that this is, for the command line. */

@@ -3,8 +3,6 @@
 import { lowerBound } from "./bins.js";
 import { CLOCK, OPEN, ORDER } from "./model.js";
 
-const SLICE = 30_000; // steps between two looks at whether the page has something else to do
-
 /** The holds during a stretch of the clock, in order: `{lane, row, overlap}`. */
 export function holdersIn(model, from, to) {
   const { begin, end, lane, row } = model.allHolds();
@@ -56,40 +54,6 @@ export function holderAfter(model, seq) {
     if (row < lane.holds.rows && (!best || lane.holds.startSeq[row] < best.at)) best = { lane, row, at: lane.holds.startSeq[row] };
   }
   return best;
-}
-
-/**
- * What each thread waited between two clocks, by who held the GIL: a Map of Maps of durations, nobody being -1. Comes in
- * slices, so that the page answers meanwhile; null once `cancelled()`.
- */
-export async function blameIn(model, from, to, cancelled) {
-  const holds = model.allHolds();
-  const blame = new Map();
-  let steps = 0;
-  for (const lane of model.lanes) {
-    const waits = lane.wholeWaits();
-    const mine = new Map();
-    for (let i = lowerBound(waits.end, from); i < waits.begin.length && waits.begin[i] < to; i++) {
-      const [begin, end] = [Math.max(waits.begin[i], from), Math.min(waits.end[i], to)];
-      let free = end - begin;
-      for (let h = lowerBound(holds.end, begin); h < holds.begin.length && holds.begin[h] < end; h++) {
-        const overlap = Math.min(holds.end[h], end) - Math.max(holds.begin[h], begin);
-        if (overlap > 0) {
-          mine.set(holds.lane[h], (mine.get(holds.lane[h]) ?? 0) + overlap);
-          free -= overlap;
-        }
-        steps += 1;
-      }
-      if (free > 0) mine.set(-1, (mine.get(-1) ?? 0) + free);
-      if ((steps += 10) > SLICE) {
-        steps = 0;
-        await new Promise((done) => { setTimeout(done, 0); });
-        if (cancelled()) return null;
-      }
-    }
-    if (mine.size) blame.set(lane.thread, mine);
-  }
-  return cancelled() ? null : blame;
 }
 
 /** A row of a lane's table as a link keeps it, and back; null where there is no such row. */

@@ -31,9 +31,10 @@ export function firstAxis(model) {
 }
 
 export class Timeline {
-  constructor(model, view, announce) {
+  constructor(model, view, glossary, announce) {
     this.model = model;
     this.view = view;
+    this.glossary = glossary;
     this.announce = announce;
     this.list = new LaneList(model.lanes);
     this.marked = null;
@@ -97,7 +98,7 @@ export class Timeline {
   axes() {
     const { unit, whole, duration: length } = this.model;
     const axes = length ? [[CLOCK, unit === "ns" ? "time" : "ticks", unit === "ns" ? "The time column" : "The tick clock, about one bytecode each"]] : [];
-    if (whole) axes.push([ORDER, "event order", "One step an event: what happens at the same instant stands side by side"]);
+    if (whole && !this.model.shared) axes.push([ORDER, "event order", "One step an event: what happens at the same instant stands side by side"]);
     return axes;
   }
 

@@ -26,7 +26,7 @@ export class Toolbar {
       type: "search", placeholder: "filter threads", "aria-label": "Show only threads whose name has this",
       oninput: () => { timeline.list.filter = this.filter.value; timeline.changed(); },
     });
-    this.arrows = button("arrows", () => timeline.toggleArrows(), { class: "plain", title: "Arrows from each wait to the holds that it waits for (x)" });
+    this.arrows = button("arrows", () => timeline.toggleArrows(), { class: "plain less-needed", title: "Arrows from each wait to the holds that it waits for (x)" });
     const many = timeline.model.lanes.length > 1;
     return el(
       "div",
@@ -36,7 +36,7 @@ export class Toolbar {
       many ? this.filter : null,
       el(
         "div",
-        { class: "segments", role: "group", "aria-label": "Lanes" },
+        { class: "segments less-needed", role: "group", "aria-label": "Lanes" },
         button("−", () => timeline.taller(-1), { title: "Lower lanes", "aria-label": "Lower lanes" }),
         button("+", () => timeline.taller(1), { title: "Taller lanes", "aria-label": "Taller lanes" }),
         many ? button("fold quiet", () => { timeline.list.foldQuiet(timeline.model.duration); timeline.changed(); }, { title: "Fold the lanes that held and waited less than 1 % of the time, or unfold all" }) : null,

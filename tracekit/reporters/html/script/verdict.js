@@ -26,7 +26,8 @@ function finding(each, show, glossary) {
     "li",
     { class: `finding ${severity}` },
     el("span", { class: "cost" }, el("b", {}, percent(cost)), el("span", { class: "severity" }, severity)),
-    el("span", { class: "said" }, button(title, () => show(each), { class: "title" }), " ", disclosure("why?", "less", why)),
+    button(title, () => show(each), { class: "title" }),
+    disclosure("why?", "less", why),
     why,
   );
 }

@@ -5,9 +5,11 @@ import { CLOCK, ORDER } from "./model.js";
 const LEAST = { [CLOCK]: 10, [ORDER]: 8 };
 
 export class View extends EventTarget {
-  constructor(extents, axis) {
+  /** `begins`: where each axis begins, 0 unless others begin earlier. */
+  constructor(extents, axis, begins = {}) {
     super();
     this.extents = extents;
+    this.begins = begins;
     this.use(axis);
   }
 
@@ -15,7 +17,8 @@ export class View extends EventTarget {
   use(axis) {
     this.axis = axis;
     this.extent = this.extents[axis];
-    this.set(0, this.extent);
+    this.begin = this.begins[axis] ?? 0;
+    this.reset();
   }
 
   get span() {
@@ -26,7 +29,7 @@ export class View extends EventTarget {
   set(from, to) {
     const span = Math.min(this.extent, Math.max(to - from, Math.min(this.extent, LEAST[this.axis])));
     const middle = (from + to) / 2;
-    this.from = Math.min(Math.max(0, middle - span / 2), this.extent - span);
+    this.from = Math.min(Math.max(this.begin, middle - span / 2), this.begin + this.extent - span);
     this.to = this.from + span;
     this.dispatchEvent(new Event("change"));
   }
@@ -43,7 +46,7 @@ export class View extends EventTarget {
   }
 
   reset() {
-    this.set(0, this.extent);
+    this.set(this.begin, this.begin + this.extent);
   }
 
   /** Shows a stretch with some room on both sides. */
