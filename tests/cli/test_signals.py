@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +45,18 @@ def test_at_the_very_end() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (2, f"{INTERRUPTED}\n")
     assert "later" not in done.stdout
+
+
+def test_within_code_that_c_runs(tmp_path: Path) -> None:
+    """Modules in C may run Python on their own. What Ctrl-C ends there, Python would end by the signal itself later."""
+    script = SCRIPT.format(moment="tracekit.analysis", number=0, trace=str(SAMPLES / "slide-battle.log"))
+    run = "run(b'import os\\nos.kill(os.getpid(), 2)\\nfor _ in range(99): pass', 257, {}, {})"
+    (tmp_path / "script.py").write_text(f"""
+import ctypes
+run = ctypes.pythonapi.PyRun_String
+run.restype = ctypes.py_object
+run.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.py_object, ctypes.py_object]
+{script.replace("os.kill(os.getpid(), 0)", run)}""")
+    command = [sys.executable, "-m", "script"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"{INTERRUPTED}\n")

@@ -161,6 +161,11 @@ def say_error(error: TracekitError) -> None:
     say("\n".join(map(printable, f"{error.message}{gap}{error.hint}".split("\n"))))
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C. Of KeyboardInterrupt itself Python notes where it left code that a module in C ran, and in the end
+    dies of the signal, whatever the exit code."""
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM: as Ctrl-C, but a prompt ends too."""
 
@@ -172,7 +177,7 @@ def ending_by_signals() -> Iterator[None]:
 
     def end(number: int, frame: FrameType | None) -> None:
         told.append(number)
-        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        raise Terminated if number == signal.SIGTERM else Interrupted
 
     def end_late(number: int, frame: FrameType | None) -> None:
         say(INTERRUPTED)

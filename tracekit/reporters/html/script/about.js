@@ -46,10 +46,14 @@ export async function aboutBlame(model, from, to, cancelled) {
   }
   if (cancelled()) return null;
   const blame = new Map();
-  lanes.forEach((_, thread) => {
-    const row = sums.subarray(thread * (lanes.length + 1), (thread + 1) * (lanes.length + 1));
-    const parts = [...row].map((length, holder) => [holder === lanes.length ? NOBODY : holder, length]).filter(([, length]) => length >= 1);
-    if (parts.length) blame.set(thread, new Map(parts));
-  });
+  for (let i = 0; i < sums.length; i++) {
+    if (sums[i] < 1) continue;
+    const [thread, holder] = [Math.floor(i / (lanes.length + 1)), i % (lanes.length + 1)];
+    if (!blame.has(thread)) blame.set(thread, new Map());
+    blame.get(thread).set(holder === lanes.length ? NOBODY : holder, sums[i]);
+    if (!turns.due(1)) continue;
+    await turns.end();
+    if (cancelled()) return null;
+  }
   return blame;
 }
