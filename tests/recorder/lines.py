@@ -24,6 +24,11 @@ class Hold:
     stack: int | None = None
     cpu: int | None = None
 
+    def is_preempted(self) -> bool:
+        """Other programs had the CPU for most of it: on which line that was says nothing of the line."""
+        length = self.end - self.start
+        return length >= 1_000_000 and self.cpu is not None and 2 * self.cpu < length
+
     def stacks(self) -> list[tuple[int, int, int | None]]:
         """(from, to, stack) of its parts."""
         if not self.samples:
@@ -45,14 +50,19 @@ class Recorded:
         told = self.stream.definitions.frames(stack) if stack else []
         return [(code.function, code.file, line) for code, line in told]
 
-    def waited_for(self, waiter: str, holder: str | None = None) -> Counter[int | None]:
-        """ns that this thread waited while another held (this one, if named), by the holder's stack."""
+    def waited_for(self, waiter: str, holder: str | None = None, ran: bool = False) -> Counter[int | None]:
+        """ns that this thread waited while another held (this one, if named), by the holder's stack.
+
+        ran: only in holds that were not preempted.
+        """
         waited: Counter[int | None] = Counter()
         for thread, start, end, _ in self.waits:
             if thread != waiter:
                 continue
             for hold in self.holds:
                 if hold.end <= start or hold.start >= end or hold.thread == waiter or holder not in (None, hold.thread):
+                    continue
+                if ran and hold.is_preempted():
                     continue
                 for a, b, stack in hold.stacks():
                     waited[stack] += max(0, min(b, end) - max(a, start))
