@@ -43,6 +43,7 @@ FILES = (
     "findings",
     "stacks",
     "locks",
+    "regions",
     "picture",
     "timeline",
     "gather",
@@ -57,7 +58,7 @@ core = Extension(
     SOURCES,
     depends=[
         f"tracekit/_native/{name}.h"
-        for name in ("core", "findings", "lists", "locks", "map", "observe", "picture", "replay", "stacks")
+        for name in ("core", "findings", "lists", "locks", "map", "observe", "picture", "regions", "replay", "stacks")
     ],
     extra_compile_args=["-std=gnu11", "-O3", "-fvisibility=hidden", "-pthread"],
     extra_link_args=["-pthread"],

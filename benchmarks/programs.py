@@ -1,7 +1,7 @@
-"""What recording costs servers and programs that fork: python benchmarks/programs.py [--runs 5] [--requests 2000]
+"""What recording costs servers and programs that fork: python benchmarks/programs.py [--rounds 60] [--runs 5]
 
-Each figure is the median over servers, or programs, of their own, recorded and not in turns. CPU time is that of all
-the server's processes, as the kernel counts it, from the first of these requests to the last.
+Two servers run side by side, one of them recorded, and are asked in turns; told are medians over the rounds. CPU time
+is that of all processes of a server, as the kernel counts it. Programs that fork run one after the other, in turns.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 GUNICORN = """
@@ -38,6 +40,7 @@ SERVERS = {
     "gunicorn, 8 threads": (GUNICORN, ["gunicorn", "--threads", "8", "--no-control-socket", "--bind"]),
     "uvicorn": (UVICORN, ["uvicorn", "--no-access-log", "--log-level", "warning", "--host", "127.0.0.1", "--port"]),
 }
+BATCH = 100
 FORKS = """
 import os, resource, sys, time
 def used(): return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
@@ -83,16 +86,17 @@ def ask(port: int, times: int) -> None:
         connection.getresponse().read()
 
 
-def cpu_per_request(server: str, recorded: bool, requests: int) -> float:
-    """µs."""
+@contextmanager
+def serving(server: str, recorded: bool) -> Iterator[tuple[int, list[int]]]:
+    """Its port, and its processes."""
     text, words = SERVERS[server]
-    with tempfile.TemporaryDirectory() as name, socket.socket() as taken:
+    with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "traces").mkdir()
         (folder / "app.py").write_text(text)
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-        taken.close()
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            port = taken.getsockname()[1]
         address = f"127.0.0.1:{port}" if words[0] == "gunicorn" else str(port)
         line = command(folder, recorded, ["-m", *words, address, "app:app"])
         with subprocess.Popen(line, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as program:
@@ -102,14 +106,25 @@ def cpu_per_request(server: str, recorded: bool, requests: int) -> float:
                     break
                 except OSError:
                     time.sleep(0.1)
-            pids = [pid for pid in processes_below(program.pid) if pid != program.pid or not recorded]
-            before = used_ns(pids)
-            ask(port, requests)
-            used = used_ns(pids) - before
+            yield port, [pid for pid in processes_below(program.pid) if pid != program.pid or not recorded]
             program.send_signal(signal.SIGTERM)
             if (code := program.wait(60)) not in (0, -signal.SIGTERM):
                 sys.exit(f"{server} ended with {code}")
-    return used / requests / 1000
+
+
+def cpu_per_request(server: str, rounds: int) -> tuple[float, float, float]:
+    """µs without and with the recorder, and the median of what the rounds say how much more it is, as a share."""
+    turns = []
+    with serving(server, False) as plain, serving(server, True) as recorded:
+        for _ in range(rounds):
+            turn = []
+            for port, pids in (plain, recorded):
+                before = used_ns(pids)
+                ask(port, BATCH)
+                turn.append((used_ns(pids) - before) / BATCH / 1000)
+            turns.append(turn)
+    without, with_it = (statistics.median(values) for values in zip(*turns, strict=True))
+    return without, with_it, statistics.median(after / before - 1 for before, after in turns)
 
 
 def fork_cost(what: str, recorded: bool) -> tuple[float, float]:
@@ -127,13 +142,11 @@ def fork_cost(what: str, recorded: bool) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=60)
     options = parser.parse_args()
     print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores")
     for server in SERVERS:
-        turns = [[cpu_per_request(server, way, options.requests) for way in (False, True)] for _ in range(options.runs)]
-        without, with_it = (statistics.median(values) for values in zip(*turns, strict=True))
-        more = statistics.median(after / before - 1 for before, after in turns)
+        without, with_it, more = cpu_per_request(server, options.rounds)
         print(f"{server}: {without:.0f} µs of CPU time a request, recorded {with_it:.0f} µs; pairs {more:+.1%}")
     for what in ("nap", "nothing"):
         forks = [[fork_cost(what, way) for way in (False, True)] for _ in range(options.runs)]

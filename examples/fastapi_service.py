@@ -3,7 +3,7 @@
     pip install 'tracekit[prometheus]' fastapi uvicorn uvloop
     uvicorn fastapi_service:app --port 8000
 
-examples/dashboard.json is a dashboard for Grafana, over a Prometheus that scrapes /metrics.
+examples/dashboards/fastapi.json is a dashboard for Grafana, over a Prometheus that scrapes /metrics.
 """
 
 import asyncio

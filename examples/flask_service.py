@@ -3,7 +3,7 @@
     pip install 'tracekit[prometheus]' flask gunicorn
     gunicorn -k gthread --threads 8 -w 1 -b 127.0.0.1:8000 flask_service:app
 
-examples/dashboard.json is a dashboard for Grafana, over a Prometheus that scrapes /metrics.
+examples/dashboards/flask.json is a dashboard for Grafana, over a Prometheus that scrapes /metrics.
 """
 
 import hashlib

@@ -14,7 +14,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,10 +45,7 @@ def try_it(wheel: Path, python: str) -> None:
     """Raises where something does not work that does from source."""
     with tempfile.TemporaryDirectory() as folder:
         room = Path(folder)
-        if Path(python).resolve() == Path(sys.executable).resolve():
-            venv.create(room / "env", with_pip=True)
-        else:
-            subprocess.run([python, "-m", "venv", str(room / "env")], check=True)
+        subprocess.run([python, "-m", "venv", "--without-pip", str(room / "env")], check=True)
         own = str(room / "env" / "bin" / "python")
         environment = {**os.environ, "PATH": str(room / "env" / "bin"), "CC": "/bin/false", "PYTHONNOUSERSITE": "1"}
         environment.pop("PYTHONPATH", None)
@@ -60,7 +56,8 @@ def try_it(wheel: Path, python: str) -> None:
                 raise SystemExit(f"{' '.join(command)}: {done.stdout}{done.stderr}")
             return done.stdout
 
-        run(own, "-m", "pip", "install", "-q", "--only-binary=:all:", str(wheel))
+        # By this Python's pip: Debian's Pythons bring none for an environment.
+        run(sys.executable, "-m", "pip", "--python", own, "install", "-q", "--only-binary=:all:", str(wheel))
         version = run(own, "-m", "tracekit", "--version").strip()
         if "native" not in version:
             raise SystemExit(f"{python}: {version}: the wheel has no native core.")

@@ -166,6 +166,18 @@ class Analysis:
     def regions(self) -> pa.Table:
         return self.tables["regions"]
 
+    @property
+    def requests(self) -> pa.Table:
+        return self.tables["requests"]
+
+    @property
+    def request_blame(self) -> pa.Table:
+        return self.tables["request_blame"]
+
+    @property
+    def request_split(self) -> pa.Table:
+        return self.tables["request_split"]
+
     @cached_property
     def unobserved(self) -> frozenset[str]:
         """Which of `ticks`, `checks` and `retries` the trace did not record. What is computed from them is null."""

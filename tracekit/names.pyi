@@ -33,6 +33,9 @@ AnalysisTable = Literal[
     "regions",
     "stack_blame",
     "lines",
+    "requests",
+    "request_blame",
+    "request_split",
 ]
 Kind = Literal[
     "battles",

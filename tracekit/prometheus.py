@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
 from tracekit.live.counting import by_name, count, counters
+from tracekit.live.regions import sums
 
 _FIRST, _LAST = 10, 34  # binary digits of ns: buckets from 1 us to 17 s
 _SECOND = 10**9
 
 
 class Collector:
-    """What this process' threads do with the GIL, by their names, digits as `*`:
+    """What this process' threads do with the GIL, by their names, digits as `*`, and its regions by theirs:
 
         prometheus_client.REGISTRY.register(tracekit.prometheus.Collector())
 
@@ -29,7 +30,7 @@ class Collector:
 
     def collect(self) -> Iterator[Metric]:
         """Its metrics as they are now."""
-        held, waited, off_cpu, forced, blocking, waits = _metrics()
+        held, waited, off_cpu, forced, blocking, waits, regions, spent = _metrics()
         for name, one in by_name(counters()).items():
             held.add_metric([name], one["held_ns"] / _SECOND)
             for cause, ns in one["causes"].items():
@@ -38,12 +39,17 @@ class Collector:
             forced.add_metric([name], one["forced_releases"])
             blocking.add_metric([name], one["blocking_releases"])
             waits.add_metric([name], _buckets(one["wait_histogram"]), sum(one["causes"].values()) / _SECOND)
-        yield from (held, waited, off_cpu, forced, blocking, waits)
+        for region in sums():
+            regions.add_metric([region["name"]], region["regions"])
+            known = {"held": region["held_ns"], "waited": region["waited_ns"]}
+            for state, ns in (known | {"off": max(0, region["wall_ns"] - sum(known.values()))}).items():
+                spent.add_metric([region["name"], state], ns / _SECOND)
+        yield from (held, waited, off_cpu, forced, blocking, waits, regions, spent)
 
 
 def _metrics() -> tuple[
     CounterMetricFamily, CounterMetricFamily, CounterMetricFamily, CounterMetricFamily, CounterMetricFamily,
-    HistogramMetricFamily,
+    HistogramMetricFamily, CounterMetricFamily, CounterMetricFamily,
 ]:  # fmt: skip
     def counter(name: str, what: str, *labels: str) -> CounterMetricFamily:
         return CounterMetricFamily(f"python_gil_{name}", what, labels=["threads", *labels])
@@ -55,6 +61,10 @@ def _metrics() -> tuple[
         counter("forced_releases", "How often they were made to let go of it."),
         counter("blocking_releases", "How often they let go of it, to block."),
         HistogramMetricFamily("python_gil_wait_seconds", "How long each wait for it took.", labels=["threads"]),
+        CounterMetricFamily("python_gil_regions", "Regions of this name that have ended.", labels=["region"]),
+        CounterMetricFamily(
+            "python_gil_region_seconds", "What they spent: held, waited for it, off.", labels=["region", "state"]
+        ),
     )
 
 

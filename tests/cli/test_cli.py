@@ -76,7 +76,8 @@ def test_colours() -> None:
 def test_json() -> None:
     found = json.loads(run("analyze", BATTLE, "--json").stdout)
     assert list(found) == [
-        "schema", "trace", "threads", "blame", "causes", "lines", "lines_known", "locks", "battles", "convoys",
+        "schema", "trace", "threads", "blame", "causes", "lines", "lines_known", "locks",
+        "regions", "requests", "requests_left_out", "battles", "convoys",
         "frozen_signals", "long_holds", "distributions",
         "utilisation", "waiting", "handoffs", "fairness", "found", "diagnostics", "findings",
     ]  # fmt: skip

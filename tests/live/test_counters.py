@@ -232,3 +232,23 @@ for scope in reader.get_metrics_data().resource_metrics[0].scope_metrics:
     assert held > 0.1
     causes = [of["cause"] for name, of, _ in points if name == "python.gil.wait_time" and of["threads"] == "nap-*"]
     assert causes == ["scheduling", "preemption", "long_hold", "saturation", "queueing"]
+
+
+def test_threads_that_begin_at_once_count_all(tmp_path: Path) -> None:
+    """The first to count learns which lock the GIL is, and others want to know it just then."""
+    run(
+        tmp_path,
+        """
+import threading, time, tracekit, warnings
+warnings.simplefilter("error")
+def first():
+    barrier.wait()
+    with tracekit.region("first") as region: time.sleep(0.001)
+    known.append(region.held_ns)
+barrier, known = threading.Barrier(16), []
+threads = [threading.Thread(target=first) for _ in range(16)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert len(known) == 16 and None not in known, known
+""",
+    )

@@ -43,7 +43,10 @@ def _native_core() -> None:
 EAGER = Options(
     min_rounds=1, ratio=1.5, min_cycles=2, max_gap=1, min_frozen=2, min_timeouts=1, long_hold=20, worst=3
 )  # fmt: skip
-TOTALS = ("threads", "blame", "causes", "stack_blame", "distributions", "histograms", "handoffs", "waiting", "locks")
+TOTALS = (
+    "threads", "blame", "causes", "stack_blame", "distributions", "histograms", "handoffs", "waiting", "locks",
+    "regions", "region_blame",
+)  # fmt: skip
 
 
 def outcome(text: bytes, open_stream: Open, machine_type: type[Any], keep_rows: bool) -> dict[str, Any]:

@@ -61,6 +61,7 @@ class TotalsStruct(c.Structure):
         ("first_seq", c.c_int64 * 2 * ROW_CODES),
         ("held", c.c_int64),
         ("free_wanted", c.c_int64),
+        ("regions_dropped", c.c_int64),
         ("findings", FindingTotalsStruct * COLLECTED),
         *((name, c.c_int32) for name in ("timed", "clock_known", "tick_clock_known", "threads", "exact", "has_ticks")),
     )
@@ -202,6 +203,7 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
         for table in (
             *("threads", "blame", "causes", "stack_blame", "shared_waits"),
             *("distributions", "histograms", "handoffs", "waiting", "locks"),
+            *("regions", "region_blame"),
             *("holds", "waits", "switches", "faults", "retries"),
             *(f"picture_{table}" for table in ("cells", "holds", "waits", "retries", "windows", "knots")),
         )

@@ -168,7 +168,7 @@ typedef struct {
 typedef struct {
     int64_t events, duration, first_clock, first_tick_clock, switches, checks_least, checks_most;
     int64_t counts[TK_ROW_CODES][2], first_seq[TK_ROW_CODES][2]; /* [code][0: info, 1: error] */
-    int64_t held, free_wanted;
+    int64_t held, free_wanted, regions_dropped;
     tk_finding_totals findings[TK_KINDS];
     int32_t timed, clock_known, tick_clock_known, threads, exact, has_ticks;
 } tk_totals;
@@ -183,6 +183,11 @@ typedef struct { int64_t waits; int32_t set, row; } tk_shared_waits;
 /* Waits for one lock (0: one of too many) that one thread (-1: not known) ended. releaser_waited: of that, how long it
    waited for the GIL itself, before the hold in which it unlocked. */
 typedef struct { int64_t lock, duration, waits, releaser_waited; int32_t waiter, releaser; } tk_lock_wait;
+
+/* What a region's rows span, and the thread of its first; waits: for the GIL. */
+typedef struct { int64_t region, start, end, held, waited, waits; int32_t thread, padding; } tk_region;
+/* Of what it waited: so long for the holder (-1: nobody held) at this stack, by the trace's own id; 0: not told. */
+typedef struct { int64_t region, duration, stack; int32_t holder, padding; } tk_region_blame;
 
 enum { TK_UNKNOWN_RELEASE, TK_CHECK_RELEASE, TK_BLOCKING_RELEASE };
 
@@ -292,6 +297,8 @@ TK_EXPORT const tk_finding *tk_timeline_findings(tk_timeline *timeline, int32_t 
 TK_EXPORT const tk_finding_group *tk_timeline_groups(tk_timeline *timeline, int32_t kind, int64_t *count);
 TK_EXPORT const tk_distribution *tk_timeline_distributions(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_lock_wait *tk_timeline_locks(tk_timeline *timeline, int64_t *count);
+TK_EXPORT const tk_region *tk_timeline_regions(tk_timeline *timeline, int64_t *count);
+TK_EXPORT const tk_region_blame *tk_timeline_region_blame(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_handoff *tk_timeline_handoffs(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_waiting *tk_timeline_waiting(tk_timeline *timeline, int64_t *count);
 TK_EXPORT const tk_bucket *tk_timeline_histograms(tk_timeline *timeline, int64_t *count);

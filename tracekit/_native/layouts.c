@@ -26,7 +26,7 @@ static const tk_field fields[] = {
 #undef STRUCT
 #define STRUCT tk_totals
     WHOLE SAME(events) SAME(duration) SAME(first_clock) SAME(first_tick_clock) SAME(switches) SAME(checks_least)
-    SAME(checks_most) SAME(counts) SAME(first_seq) SAME(held) SAME(free_wanted) SAME(findings) SAME(timed)
+    SAME(checks_most) SAME(counts) SAME(first_seq) SAME(held) SAME(free_wanted) SAME(regions_dropped) SAME(findings) SAME(timed)
     SAME(clock_known) SAME(tick_clock_known) SAME(threads) SAME(exact) SAME(has_ticks)
 #undef STRUCT
 #define STRUCT tk_columns
@@ -111,6 +111,12 @@ static const tk_field fields[] = {
 #undef STRUCT
 #define STRUCT tk_lock_wait
     WHOLE SAME(lock) SAME(duration) SAME(waits) SAME(releaser_waited) SAME(waiter) SAME(releaser)
+#undef STRUCT
+#define STRUCT tk_region
+    WHOLE SAME(region) SAME(start) SAME(end) SAME(held) SAME(waited) SAME(waits) SAME(thread) SAME(padding)
+#undef STRUCT
+#define STRUCT tk_region_blame
+    WHOLE SAME(region) SAME(duration) SAME(stack) SAME(holder) SAME(padding)
 #undef STRUCT
 #define STRUCT tk_handoff
     WHOLE SAME(count) NAMED(from, "from_thread") NAMED(to, "to_thread")

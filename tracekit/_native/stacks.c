@@ -267,7 +267,7 @@ bool stacks_decide(stacks *all, undecided_stacks *undecided, const int32_t *caus
 
 /* ---- results ---- */
 
-static int64_t id_of(const stacks *all, int32_t code) {
+int64_t stacks_id(const stacks *all, int32_t code) {
     return code == NO_STACK || code > (int32_t)all->ids.count ? 0 : all->ids.items[code - 1];
 }
 
@@ -280,8 +280,8 @@ const tk_stack_blame *stacks_blame(stacks *all, int64_t *count) {
         if (!row->duration) continue;
         row->moved = (int32_t)all->blame.count;
         all->blame.items[all->blame.count++] =
-            (tk_stack_blame){row->duration,   row->waits,       id_of(all, row->key.holder_stack),
-                             id_of(all, row->key.waiter_stack), row->key.waiter,
+            (tk_stack_blame){row->duration,   row->waits,       stacks_id(all, row->key.holder_stack),
+                             stacks_id(all, row->key.waiter_stack), row->key.waiter,
                              row->key.holder, row->key.cause,   0};
     }
     *count = (int64_t)all->blame.count;

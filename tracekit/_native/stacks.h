@@ -50,6 +50,7 @@ typedef struct {
 
 /* False, or -1: no memory. */
 int32_t stacks_code(stacks *all, int64_t id);
+int64_t stacks_id(const stacks *all, int32_t code);
 void stacks_begin_wait(stacks *all);
 bool stacks_charge(stacks *all, const stack_key *key, int class, int64_t held);
 /* undecided: of the waiter, where rows of `class` 0 are. */

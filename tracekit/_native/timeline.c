@@ -16,6 +16,7 @@
 #include "locks.h"
 #include "map.h"
 #include "picture.h"
+#include "regions.h"
 #include "stacks.h"
 
 #include <stdlib.h>
@@ -71,6 +72,7 @@ typedef struct {
     int64_t acquires_at_mark, reacquires_at_mark; /* at its last BUSY or RETRY */
     int64_t failed_retries, lost_rounds, timeouts, hand_overs;
     int64_t stack;               /* the first that its rows tell */
+    int64_t region;              /* of its ENTRY; 0: none */
     int64_t sample;              /* what its first BUSY or RETRY tells of the holder */
     int64_t hold, hold_timeouts; /* its timeouts in that hold */
     int32_t stack_code;
@@ -108,9 +110,10 @@ typedef struct { int64_t first, before, end, last_held; uint32_t last_held_by, l
 /* What the row tells beside its columns. */
 typedef struct {
     int64_t cpu, stack, sample; /* TK_NULL, NO_STACK: it does not */
+    int64_t region;
     int32_t stack_code, sample_code;
 } row_attributes;
-static const row_attributes NOTHING_TOLD = {TK_NULL, NO_STACK, NO_STACK, NO_STACK, NO_STACK};
+static const row_attributes NOTHING_TOLD = {TK_NULL, NO_STACK, NO_STACK, 0, NO_STACK, NO_STACK};
 
 /* Of a hold: for so long its thread was there. */
 typedef struct { int64_t held; int32_t stack; } hold_part;
@@ -150,6 +153,7 @@ struct tk_timeline {
     /* The wait that led to it: its length (TK_NULL: none), where it began, and where its blame can be found. */
     int64_t hold_waited, hold_wait_seq, hold_wait_start, hold_behind; /* behind: of that, while somebody held */
     int32_t hold_wait_stack;
+    int64_t hold_wait_region;
     bool hold_contended, hold_after_check, hold_battle;
     bool unsettled; /* the wait's blame has still to be charged */
     stretch hold_blame;
@@ -167,6 +171,7 @@ struct tk_timeline {
     bool stacks_told;
     stacks stacks;
     locks locks;
+    regions regions;
     int32_t ring_stacks[RING];
     int32_t sample;        /* of the hold, the latest */
     int64_t sampled_until; /* up to there it is in these parts */
@@ -303,6 +308,7 @@ void tk_timeline_free(tk_timeline *t) {
     free_spares(t);
     stacks_free(&t->stacks);
     locks_free(&t->locks);
+    regions_free(&t->regions);
     free(t->parts.items);
     free(t->waiting);
     free(t->last_run);
@@ -636,6 +642,8 @@ static void open_wait(tk_timeline *t, int32_t thread, int64_t seq, bool truncate
     w->failed_retries = w->lost_rounds = w->timeouts = w->hand_overs = w->hold_timeouts = 0;
     w->hold = NO_SEQ;
     w->stack = w->sample = NO_STACK;
+    w->region = t->told.region;
+    if (UNLIKELY(w->region)) TRY(regions_see(&t->regions, w->region, thread, t->clock, t->clock));
     w->place = (uint32_t)t->open_waits.count;
     KEEP(t->open_waits, thread);
 }
@@ -718,6 +726,11 @@ static void close_wait(tk_timeline *t, int32_t thread, int64_t end_seq) {
     t->unsettled = waited > nobody;
     t->hold_after_check = w->after_check;
     t->hold_wait_stack = w->stack_code;
+    t->hold_wait_region = w->region;
+    if (UNLIKELY(w->region)) {
+        TRY(regions_waited(&t->regions, w->region, thread, w->start, t->clock));
+        TRY(regions_charge(&t->regions, w->region, NOBODY, NO_STACK, nobody));
+    }
     t->hold_behind = waited - nobody;
     t->hold_waited = waited;
     t->hold_contended = w->contended;
@@ -872,9 +885,34 @@ static void begin_stacks(tk_timeline *t) {
     add_stackless_taken(t, t->unsettled ? t->hold_taken : NULL);
 }
 
+/* What the region of the wait lost. Before the wait is settled, which changes what was taken. */
+static __attribute__((noinline)) void settle_region(tk_timeline *t) {
+    const int64_t region = t->hold_wait_region;
+    if (!t->stacks_told) {
+        map *lost = &t->tally;
+        const places to = {.time = {lost, lost, lost}};
+        map_clear(lost);
+        charge_stretch(t, &t->hold_blame, &to, false);
+        for (int class = 0; t->hold_taken && class < HOLD_CLASSES; class++)
+            TRY(map_add_all(lost, &t->hold_taken->blame[class]));
+        for (uint32_t i = 0; i < lost->room; i++)
+            if (lost->sums[i]) TRY(regions_charge(&t->regions, region, map_key(lost, i), NO_STACK, lost->sums[i]));
+        return;
+    }
+    wide_map lost = {0};
+    if (t->hold_taken) TRY(wide_add_all(&lost, &t->hold_taken->stacks));
+    add_stacks(t, &t->hold_blame, &lost);
+    for (uint32_t i = 0; i < lost.room; i++)
+        if (lost.sums[i])
+            TRY(regions_charge(&t->regions, region, thread_of((uint32_t)lost.keys[i]), (int32_t)(lost.keys[i] >> 32),
+                               lost.sums[i]));
+    wide_free(&lost);
+}
+
 /* The wait that led to the hold which ends now, or to none. delayed: whether a convoy explains it is not known yet. */
 static void settle(tk_timeline *t, int32_t thread, bool delayed) {
     struct thread *state = &t->threads[thread];
+    if (UNLIKELY(t->hold_wait_region)) settle_region(t);
     losses *lost = state->lost;
     losses *behind[HOLD_CLASSES] = {&lost[t->hold_after_check ? SATURATION : QUEUEING], &lost[LONG_HOLD],
                                     &lost[PREEMPTION]};
@@ -1252,6 +1290,7 @@ static inline void release(tk_timeline *t, int32_t thread, int64_t seq, int64_t 
         t->threads[thread].forced = kind == TK_CHECK_RELEASE;
         t->threads[thread].forced_at = t->clock;
         if (UNLIKELY(concerns_locks(t, thread))) release_locks(t, thread, seq);
+        if (UNLIKELY(t->told.region)) TRY(regions_held(&t->regions, t->told.region, thread, t->hold_start, t->clock));
         close_hold(t, seq, kind, false, ticks);
     } else {
         fault(t, TK_RELEASE_WITHOUT_ACQUIRE, !first_row, thread, seq);
@@ -1359,6 +1398,7 @@ static const tk_attribute *read_attributes(tk_timeline *t, const tk_attribute *n
         if (next->row != row) continue;
         if (next->key == TK_CPU) t->told.cpu = next->value;
         if (next->key == TK_STACK) t->told.stack = next->value;
+        if (next->key == TK_REGION) t->told.region = next->value;
         if (next->key == TK_SAMPLE) t->told.sample = next->value;
         if (next->key == TK_LOCK) t->lock_row.lock = next->value;
         if (next->key == TK_UNLOCKS && t->lock_row.unlock_count < MOST_UNLOCKS)
@@ -1386,7 +1426,9 @@ int32_t tk_timeline_feed(tk_timeline *t, const tk_columns *c, int32_t threads) {
         const bool told = UNLIKELY(next < last) && next->row <= row;
         if (told) next = read_attributes(t, next, last, row);
         int32_t thread = c->codes ? c->codes[c->thread[row]] : c->thread[row];
-        if (row + 4 <= c->events && !concerns_locks(t, thread) && reacquire_at_once(t, c, row, thread, both_clocks)) {
+        const bool entry_told = UNLIKELY(next < last) && next->row == row + 1;
+        if (row + 4 <= c->events && !concerns_locks(t, thread) && !t->told.region && !entry_told &&
+            reacquire_at_once(t, c, row, thread, both_clocks)) {
             row += 3;
         } else {
             step(t, c, row++, thread, both_clocks);
@@ -1424,6 +1466,7 @@ int32_t tk_timeline_finish(tk_timeline *t) {
     t->totals.duration = t->clock;
     t->totals.threads = t->thread_count;
     for (int32_t i = 0; i < t->thread_count; i++) t->totals.held += t->thread_totals[i].held;
+    t->totals.regions_dropped = t->regions.dropped;
     for (int kind = 0; kind < TK_KINDS; kind++)
         t->totals.findings[kind] = (tk_finding_totals){t->findings[kind].count, (int64_t)t->findings[kind].kept.count};
     return !t->out_of_memory;
@@ -1494,6 +1537,27 @@ const tk_shared_waits *tk_timeline_shared_waits(tk_timeline *t, int64_t *count) 
 const tk_lock_wait *tk_timeline_locks(tk_timeline *t, int64_t *count) {
     *count = (int64_t)t->locks.rows.count;
     return t->locks.rows.items;
+}
+
+const tk_region *tk_timeline_regions(tk_timeline *t, int64_t *count) {
+    t->regions.rows.count = 0;
+    for (size_t i = 0; i < t->regions.entries.count; i++) KEEP(t->regions.rows, t->regions.entries.items[i].row);
+    *count = t->out_of_memory ? -1 : (int64_t)t->regions.rows.count;
+    return t->regions.rows.items;
+}
+
+const tk_region_blame *tk_timeline_region_blame(tk_timeline *t, int64_t *count) {
+    t->regions.blame.count = 0;
+    for (size_t i = 0; i < t->regions.entries.count; i++) {
+        const region_entry *entry = &t->regions.entries.items[i];
+        for (int32_t at = entry->blame; at >= 0; at = t->regions.lost.items[at].next) {
+            const region_lost *lost = &t->regions.lost.items[at];
+            KEEP(t->regions.blame, (tk_region_blame){entry->row.region, lost->duration, stacks_id(&t->stacks, lost->stack),
+                                                     lost->holder, 0});
+        }
+    }
+    *count = t->out_of_memory ? -1 : (int64_t)t->regions.blame.count;
+    return t->regions.blame.items;
 }
 
 #define TABLE(name, row)                                                   \

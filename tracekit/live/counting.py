@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Iterable
 from typing import Literal, TypedDict, get_args
@@ -69,18 +70,27 @@ class _State:
     library: ctypes.PyDLL | None = None
     causes: tuple[str, ...] = ()
     refused = False
+    starting = threading.Lock()
+    """Two threads that learn which lock the GIL is confuse each other."""
 
 
 def started() -> ctypes.PyDLL | None:
     """The recorder's library, which counts from now on; None where it cannot, which is warned of once."""
+    if _State.library is None and not _State.refused:
+        with _State.starting:
+            _start()
+    return _State.library
+
+
+def _start() -> None:
     if _State.library is None and not _State.refused:
         try:
             recorder = inside.Recorder(require_library())
             recorder.count()
         except (inside.Refused, RecordError) as refused:
             _State.refused = True
-            warn(f"tracekit counts nothing: {refused}")
-            return None
+            warn(f"tracekit counts nothing: {refused}", 5)
+            return
         library = recorder.library
         library.tk_counts_read.restype = ctypes.c_int64
         library.tk_counts_rate.restype = ctypes.c_double
@@ -93,12 +103,18 @@ def started() -> ctypes.PyDLL | None:
         library.tk_tasks_follow(loaded, id(sys.intern("throw")))
         _State.causes = tuple(library.tk_counts_causes().decode().split())
         _State.library = library
-    return _State.library
 
 
-def warn(what: str) -> None:
-    """A service goes on without tracekit."""
-    warnings.warn(what, RuntimeWarning, stacklevel=4)
+def _forked() -> None:
+    _State.starting = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+def warn(what: str, level: int) -> None:
+    """A service goes on without tracekit. level: as `stacklevel` of `warnings.warn`."""
+    warnings.warn(what, RuntimeWarning, stacklevel=level)
 
 
 def count(path: str | os.PathLike[str] | None = None) -> None:

@@ -122,7 +122,7 @@ def flight(
         recorder = inside.Recorder(require_library())
         recorder.ring(str(ring), size, inside.describe([sys.executable, *sys.argv], VERSION))
     except inside.Refused as refused:
-        counting.warn(f"tracekit has no flight recorder: {refused}")
+        counting.warn(f"tracekit has no flight recorder: {refused}", 3)
         return Flight(pattern, ring, None)
     before, _, after = str(pattern).partition("{n}")
     watch: Any = recorder.library.tk_watch_flight

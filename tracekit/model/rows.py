@@ -31,7 +31,7 @@ CAUSES = ("scheduling", "preemption", "battle", "long_hold", "convoy", "saturati
 RELEASE_KINDS = ("unknown", "check", "blocking")
 UNKNOWN, CHECK, BLOCKING = range(3)
 NO_SEQ = NOBODY = -1
-NO_STACK = 0
+NO_STACK = NO_REGION = 0
 
 
 def _layout(**columns: str) -> np.dtype[Any]:
@@ -71,6 +71,8 @@ DISTRIBUTION_ROW = _layout(count="i8", p50="i8", p90="i8", p99="i8", max="i8", t
 HANDOFF_ROW = _layout(count="i8", from_thread="i4", to_thread="i4")
 WAITING_ROW = _layout(waiters="i8", duration="i8")
 LOCK_ROW = _layout(lock="i8", duration="i8", waits="i8", releaser_waited="i8", waiter="i4", releaser="i4")
+REGION_ROW = _layout(region="i8", start="i8", end="i8", held="i8", waited="i8", waits="i8", thread="i4", padding="i4")
+REGION_BLAME_ROW = _layout(region="i8", duration="i8", stack="i8", holder="i4", padding="i4")
 
 HISTOGRAM_ROW = _layout(low="i8", high="i8", count="i8", thread="i4", kind="i4")
 """Durations from `low` to below `high`."""
@@ -79,6 +81,7 @@ LAYOUTS = {
     "threads": THREAD_ROW, "blame": BLAME_ROW, "causes": CAUSE_ROW, "stack_blame": STACK_BLAME_ROW,
     "shared_waits": SHARED_ROW, "distributions": DISTRIBUTION_ROW,
     "handoffs": HANDOFF_ROW, "waiting": WAITING_ROW, "histograms": HISTOGRAM_ROW, "locks": LOCK_ROW,
+    "regions": REGION_ROW, "region_blame": REGION_BLAME_ROW,
     "holds": HOLD_ROW, "waits": WAIT_ROW, "switches": SWITCH_ROW, "faults": FAULT_ROW, "retries": RETRY_ROW,
 }  # fmt: skip
 KEPT = ("holds", "waits", "switches", "faults", "retries", "clocks")
@@ -184,6 +187,7 @@ class Wait:
     after_check: bool = False  # the thread's last RELEASE before it was a check release
     battle: bool = False  # known when it ends
     stack: int = NO_STACK  # the first that its rows tell
+    region: int = NO_REGION  # of its ENTRY
     sample: int = NO_STACK  # the holder's, that its first BUSY or RETRY tells
     parts: Counter[Part] = field(default_factory=Counter)  # how long, by who held the GIL; known when it ends
     passes: int = 0  # since its first BUSY or RETRY; and who passed it most
@@ -299,6 +303,7 @@ C_STRUCTS = {
     "tk_stack_blame": STACK_BLAME_ROW, "tk_shared_waits": SHARED_ROW, "tk_hold": HOLD_ROW,
     "tk_wait": WAIT_ROW, "tk_switch": SWITCH_ROW, "tk_fault": FAULT_ROW, "tk_retry": RETRY_ROW,
     "tk_distribution": DISTRIBUTION_ROW, "tk_handoff": HANDOFF_ROW, "tk_waiting": WAITING_ROW, "tk_lock_wait": LOCK_ROW,
+    "tk_region": REGION_ROW, "tk_region_blame": REGION_BLAME_ROW,
     "tk_bucket": HISTOGRAM_ROW, "tk_finding": FINDING_ROW, "tk_finding_group": GROUP_ROW, "tk_cell": CELL_ROW,
     "tk_picture_hold": PICTURE_HOLD_ROW, "tk_picture_wait": PICTURE_WAIT_ROW, "tk_window": WINDOW_ROW,
     "tk_knot": KNOT_ROW,
@@ -329,6 +334,7 @@ class Totals:
     """Of a whole trace. `first_clock` is None while no clock is known, `checks` while no count of them is.
 
     `free_wanted` is how long nobody held the GIL while somebody waited. `exact`: no duration was rounded.
+    `regions_dropped`: of more regions than are kept those are left out that had no row for the longest time.
     `has_ticks`: some row told a tick clock. `first_tick_clock` is that of a timed trace; None while it is not known.
     """
 
@@ -341,6 +347,7 @@ class Totals:
     checks: int | None
     held: int
     free_wanted: int
+    regions_dropped: int
     exact: bool
     has_ticks: bool
     found: Mapping[str, Found]

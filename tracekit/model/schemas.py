@@ -37,7 +37,7 @@ TRACE_TABLES = (
 """The tables of a `Trace`."""
 ANALYSIS_TABLES = (
     "threads", "blame", "causes", *FINDING_TABLES, "distributions", "histograms", "utilisation", "waiting", "handoffs",
-    "locks", "fairness", "stacks", "regions", "stack_blame", "lines",
+    "locks", "fairness", "stacks", "regions", "stack_blame", "lines", "requests", "request_blame", "request_split",
 )  # fmt: skip
 """The tables of an `Analysis`."""
 FLEET_TABLES = (

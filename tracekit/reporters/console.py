@@ -15,6 +15,7 @@ from rich.text import Text
 
 from tracekit.analyzers import ANALYZERS, KINDS
 from tracekit.model.arrays import numbers
+from tracekit.reporters import requests
 from tracekit.reporters.sentences import (
     beside,
     facts,
@@ -36,6 +37,9 @@ BLAME_SHOWN = 5
 PAIRS_SHOWN = 10  # of lines
 DISTRIBUTIONS_SHOWN = 3  # threads of each kind
 BLAME_LEAST = 0.001  # of the trace
+REQUESTS_SHOWN = 10  # by name
+SLOWEST_SHOWN = BEHIND_SHOWN = 3
+LEAST_OF_REQUESTS = 0.01  # of their time: who kept them waiting for less is not told
 
 
 def render(analysis: Analysis, kinds: Sequence[str] = KINDS) -> RenderableType:
@@ -48,6 +52,8 @@ def render(analysis: Analysis, kinds: Sequence[str] = KINDS) -> RenderableType:
     parts += [Text(), Text("Who waited for whom", style="bold"), *_blame(analysis)]
     if analysis.places:
         parts += [Text(), Text("Which line kept it, which line waited", style="bold"), *_pairs(analysis)]
+    if analysis.requests.num_rows:
+        parts += [Text(), Text("Requests, and what else was named as a region", style="bold"), *_requests(analysis)]
     parts += [Text(), Text("How long things took", style="bold"), _distributions(analysis)]
     if analysis.diagnostics:
         parts += [Text(), Text("About the trace itself", style="bold"), *_diagnostics(analysis)]
@@ -233,6 +239,29 @@ def _pairs(analysis: Analysis) -> list[RenderableType]:
         row = (percent(pair.share), duration(pair.duration, analysis.unit), pair.held, pair.waited)
         table.add_row(*map(Text, row))
     return [table]
+
+
+def _requests(analysis: Analysis) -> list[RenderableType]:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table.add_column("")
+    for column in ("count", "p50", "p90", "p99", "max", "ran", "waited for\nthe GIL", "blocked", "waited,\np90"):
+        table.add_column(column, justify="right")
+    named = requests.by_name(analysis)
+    lines: list[RenderableType] = []
+    for of in named[:REQUESTS_SHOWN]:
+        values = (duration(of.row[part], analysis.unit) for part in ("p50", "p90", "p99", "max"))
+        waited = duration(of.row["waited_p90"], analysis.unit)
+        table.add_row(Text(of.name), f"{of.row['requests']:,}", *values, *of.shares(), waited)
+    for of in named[:REQUESTS_SHOWN]:
+        if of.behind and of.row["waited"] >= LEAST_OF_REQUESTS * of.row["duration"]:
+            listed = "; ".join(behind.words(analysis.unit) for behind in of.behind[:BEHIND_SHOWN])
+            lines.append(Text(f"  {of.name} waited {listed}."))
+    lines += [Text(), Text("The slowest:")]
+    lines += [Text(f"  {requests.told_slowest(analysis, one)}") for one in requests.slowest(analysis, SLOWEST_SHOWN)]
+    notes = [requests.left_out(analysis)]
+    if len(named) > REQUESTS_SHOWN:
+        notes.append(f"{count(len(named) - REQUESTS_SHOWN, 'other name')} in --json.")
+    return [table, *lines, *(Text(note, style="dim") for note in notes if note)]
 
 
 def _distributions(analysis: Analysis) -> RenderableType:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pyarrow as pa
 
 from tracekit.analyzers import COLLECTED, KINDS
+from tracekit.reporters import requests
 
 if TYPE_CHECKING:
     from tracekit.analysis import Analysis
@@ -60,6 +61,9 @@ def _entries(analysis: Analysis, kinds: Sequence[str]) -> Iterator[tuple[str, An
     yield "lines", analysis.lines.slice(0, LINES)
     yield "lines_known", analysis.lines_known
     yield "locks", analysis.locks.slice(0, LINES)
+    yield "regions", [named.as_dict() for named in requests.by_name(analysis)[:LINES]]
+    yield "requests", [request.as_dict() for request in requests.slowest(analysis)]
+    yield "requests_left_out", analysis.totals.regions_dropped
     for kind in COLLECTED:
         yield kind, analysis.tables[kind] if kind in kinds else []
     for table in _TABLES:

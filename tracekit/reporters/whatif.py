@@ -27,6 +27,8 @@ def render(predicted: WhatIf) -> RenderableType:
         parts += [Text(), _sentences(scenario)]
         if scenario.threads:
             parts.append(Padding(_table(scenario), (0, 0, 0, 2)))
+    if predicted.pool is not None:
+        parts += [Text(), Text(predicted.pool.sentence)]
     return Group(*parts)
 
 
@@ -54,6 +56,7 @@ def as_json(predicted: WhatIf) -> str:
             }
             for scenario in predicted.scenarios
         ],
+        "pool": None if predicted.pool is None else vars(predicted.pool),
     }
     return json.dumps(told, indent=2, ensure_ascii=False) + "\n"
 

@@ -121,6 +121,7 @@ def _totals(
         **{kind: tables.findings(kind) for kind in COLLECTED},
         **definition_tables(definitions, tables.unit),
         **tables.lines(definitions),
+        **tables.requests(definitions),
     }
     groups = {kind: tables.groups(kind) for kind in COLLECTED}
     return Timeline(tables.totals, tables.unit, made, groups, drawn)

@@ -114,6 +114,7 @@ class NativeMachine:
             switches=struct.switches,
             held=struct.held,
             free_wanted=struct.free_wanted,
+            regions_dropped=struct.regions_dropped,
             exact=bool(struct.exact),
             has_ticks=bool(struct.has_ticks),
             found={kind: Found(one.count, one.kept) for kind, one in zip(COLLECTED, struct.findings, strict=True)},

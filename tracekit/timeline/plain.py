@@ -6,7 +6,7 @@ It is the oracle of the native core's tests.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from tracekit.model.rows import (
     FINDING_ROW,
     GROUP_ROW,
     LAYOUTS,
+    NO_REGION,
     NO_SEQ,
     NO_STACK,
     NOBODY,
@@ -46,9 +47,11 @@ from tracekit.model.rows import (
 from tracekit.model.stream import ACQUIRE, BUSY, ENTRY, RELEASE, RETRY
 from tracekit.timeline.causes import PREEMPTED_FROM, Causes
 from tracekit.timeline.distributions import buckets, quantile
+from tracekit.timeline.grouping import group_rows
 from tracekit.timeline.journal import Journal
 from tracekit.timeline.locks import LockWaits
 from tracekit.timeline.picture import DrawnHold, DrawnRetry, DrawnWait, PlainPicture, drawn_hold, drawn_wait
+from tracekit.timeline.regions import RegionTimes
 from tracekit.timeline.state import Clock, ThreadState
 
 ALONE, LOST_ROUND, TIMEOUT, HAND_OVER = range(4)
@@ -86,7 +89,9 @@ class PlainMachine:
         self._locks = LockWaits()
         self._summed = {"causes": self._causes.rows, "stack_blame": self._causes.stack_rows}
         self._summed |= {"shared_waits": self._causes.shared_rows, "locks": self._locks.rows}
-        self._convoys = Convoys(options, self._causes.settle)
+        self._regions = RegionTimes()
+        self._summed |= {"regions": self._regions.rows, "region_blame": self._regions.blame_rows}
+        self._convoys = Convoys(options, self._settle)
         self._frozen = FrozenSignals(options)
         self._found: dict[str, list[FoundRow]] = {kind: [] for kind in COLLECTED}
         self._forgotten = dict.fromkeys(COLLECTED, 0)
@@ -177,6 +182,8 @@ class PlainMachine:
                 totals.forced_at = self._clock if totals.last_release == CHECK else None
                 self._hold.cpu, self._hold.stack = self._told.cpu, self._told.stack or NO_STACK
                 self._locks.release(self._told, self._hold, self._seq, self._clock)
+                if self._told.region:
+                    self._regions.held(self._told.region, thread, self._hold.start, self._clock)
                 self._close_hold(self._seq, totals.last_release, ticks)
             else:
                 self._fault("release-without-acquire", error, thread)
@@ -207,7 +214,10 @@ class PlainMachine:
 
     def _new_wait(self, thread: int, entry_seq: int) -> Wait:
         after_check = self._threads[thread].last_release == CHECK
-        wait = Wait(thread, entry_seq, self._clock, self._ticks.now, after_check=after_check)
+        region = self._told.region or NO_REGION
+        if region != NO_REGION:
+            self._regions.see(region, thread, self._clock, self._clock)
+        wait = Wait(thread, entry_seq, self._clock, self._ticks.now, after_check=after_check, region=region)
         if dropped := self._waits.pop(thread, None):
             self._contended -= dropped.contended
         self._journal.begin(wait, alone=not self._waits)
@@ -325,6 +335,7 @@ class PlainMachine:
         totals = self._threads[wait.thread]
         waited = self._clock - wait.start
         totals.waited += waited
+        self._regions.waited(wait, self._clock)
         totals.contended_waits += wait.contended
         totals.retried_waited += waited if wait.failed_retries else 0
         totals.blame.update(wait.blame)
@@ -353,6 +364,10 @@ class PlainMachine:
         if self.kept or self._picture or wait.lost_rounds >= self._options.min_rounds:
             wait.rival = self._journal.rival(wait)
 
+    def _settle(self, wait: Wait, convoy: bool) -> None:
+        self._causes.settle(wait, convoy)
+        self._regions.settle(wait)
+
     def _find(self, kind: str, row: FoundRow | None) -> None:
         if not row:
             return
@@ -380,7 +395,7 @@ class PlainMachine:
         for thread in range(len(self._threads)):
             if wait := self._waits.get(thread):
                 self._close_wait(wait, NO_SEQ)
-                self._causes.settle(wait, convoy=False)
+                self._settle(wait, convoy=False)
             self._find("convoys", self._convoys.end(thread))
         self._find("frozen_signals", self._frozen.end())
 
@@ -394,6 +409,7 @@ class PlainMachine:
             switches=self._switches,
             held=sum(thread.held for thread in self._threads),
             free_wanted=self._free_wanted,
+            regions_dropped=self._regions.dropped,
             exact=True,
             has_ticks=self._has_ticks,
             found={kind: Found(len(rows), min(len(rows), self._options.worst)) for kind, rows in self._found.items()},
@@ -443,16 +459,7 @@ class PlainMachine:
         return np.array(rows, LAYOUTS[table])
 
     def groups(self, kind: str) -> Rows:
-        rows = []
-        for (thread, other), summed in grouped(self._found[kind]).items():
-            worst = min(summed, key=lambda row: (-row.cost, row.start_seq))
-            sums = tuple(sum(row.more[place] for row in summed) for place in range(4))
-            span = sum(row.end_clock - row.start_clock for row in summed)
-            cost = sum(row.cost for row in summed)
-            rows.append(
-                (len(summed), cost, span, sums, worst.cost, worst.start_seq, worst.end_seq, thread, other)
-            )  # fmt: skip
-        return np.array(rows, GROUP_ROW)
+        return np.array(group_rows(self._found[kind]), GROUP_ROW)
 
     def findings(self, kind: str) -> Rows:
         costliest = sorted(self._found[kind][self._forgotten[kind] :], key=lambda row: (-row.cost, row.start_seq))
@@ -466,11 +473,3 @@ class PlainMachine:
         for rows in self._rows.values():
             rows.clear()
         self._forgotten = {kind: len(rows) for kind, rows in self._found.items()}
-
-
-def grouped(rows: Sequence[FoundRow]) -> dict[tuple[int, int], list[FoundRow]]:
-    """By their threads."""
-    groups: dict[tuple[int, int], list[FoundRow]] = {}
-    for row in rows:
-        groups.setdefault((row.thread, row.other), []).append(row)
-    return groups

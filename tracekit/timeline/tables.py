@@ -31,6 +31,7 @@ from tracekit.model.naming import Names
 from tracekit.model.rows import CAUSES, DISTRIBUTIONS, NO_SEQ, Machine, Rows, Totals
 from tracekit.timeline import rowcolumns
 from tracekit.timeline.lines import line_tables
+from tracekit.timeline.requests import request_tables
 
 
 def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
@@ -127,6 +128,11 @@ class Tables:
         """`stack_blame` and `lines`."""
         rows, shared = self._machine.rows("stack_blame"), self._machine.rows("shared_waits")
         return line_tables(rows, shared, definitions, self.unit, self.thread)
+
+    def requests(self, definitions: Definitions) -> dict[str, pa.Table]:
+        """`requests`, `request_blame` and `request_split`."""
+        rows, blame = self._machine.rows("regions"), self._machine.rows("region_blame")
+        return request_tables(rows, blame, definitions.regions, self.unit, self.thread, self.clock)
 
     def groups(self, kind: str) -> list[Group]:
         """The costliest first."""

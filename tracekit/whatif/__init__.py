@@ -11,6 +11,7 @@ from typing import Any
 
 from tracekit.errors import OptionError
 from tracekit.trace import Trace, read
+from tracekit.whatif.pool import best_pool
 from tracekit.whatif.prediction import Prediction, WhatIf
 from tracekit.whatif.preparing import hogs, prepare
 from tracekit.whatif.scenarios import Change, Cores, Interval, Move, NoGil, Split
@@ -40,7 +41,8 @@ def what_if(
     split: threads whose C calls that keep the GIL are made in ten parts.
     cores: another number of cores. no_gil: a free-threaded build; slowdown: how many times as long a thread alone takes
     there (1: an upper bound of what is gained). rate: requests a second, by thread, where they come at a fixed rate.
-    Without any change: intervals of 0.1, 0.5 and 20 ms, the costliest hog moved, then split, one core, and no GIL.
+    Without any change: intervals of 0.1, 0.5 and 20 ms, the costliest hog moved, then split, one core, and no GIL; and
+    which size of the pool of threads that served the trace's requests (regions) would serve them best.
     Raises OptionError; SourceError, NoEventsError where the trace cannot be read.
     """
     trace = trace if isinstance(trace, Trace) else read(trace)
@@ -58,13 +60,15 @@ def what_if(
     if no_gil:
         changes.append(NoGil(_at_least("slowdown", 1.0 if slowdown is None else slowdown, 1e-3)))
     rates = {threads.place(thread): _at_least("rate", often, 1e-3) for thread, often in (rate or {}).items()}
-    if not changes:
+    usual = not changes
+    if usual:
         changes += map(Interval, STANDARD_INTERVALS)
         changes += [change(hog) for hog in hogs(trace)[:1] for change in (Move, Split)]
         changes += [Cores(1), NoGil()]
 
     prepared = prepare(trace, rates)
-    return WhatIf(trace.path, prepared.gate, tuple(map(prepared.predicted, changes)))
+    pool = best_pool(trace, prepared) if usual else None
+    return WhatIf(trace.path, prepared.gate, tuple(map(prepared.predicted, changes)), pool)
 
 
 def _several(values: Any) -> list[Any]:

@@ -57,12 +57,35 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class Pool:
+    """Of the threads of one folded name that served requests.
+
+    Attributes:
+        name: theirs.
+        size: how many they were.
+        requests: that they served.
+        best: how many would have served them best; None: that cannot be told.
+        sentence: that says it, or why not.
+    """
+
+    name: str
+    size: int
+    requests: int
+    best: int | None
+    sentence: str
+
+
+@dataclass(frozen=True)
 class WhatIf:
-    """The result of `what_if`: how well the unchanged trace was replayed, and a prediction for each change."""
+    """The result of `what_if`: how well the unchanged trace was replayed, and a prediction for each change.
+
+    pool: which size of the pool of threads that served requests would be best; None: there is none, or not asked for.
+    """
 
     path: str
     gate: Gate
     scenarios: tuple[Prediction, ...]
+    pool: Pool | None = None
 
 
 def refused(change: Change, reason: str) -> Prediction:

@@ -34,6 +34,8 @@ class Prepared:
     threads: Threads
     metadata: Mapping[str, str]
     replayable: tuple[Programs, Script] | None
+    programs: Programs | None = None
+    """What was learned, whether that can be replayed or not; None where nothing can be."""
 
     def predicted(self, change: Change) -> Prediction:
         if self.replayable is None:
@@ -49,7 +51,7 @@ def prepare(trace: Trace, rates: Mapping[int, float]) -> Prepared:
         return Prepared(Gate(False, None, None, reason), threads, trace.metadata, None)
     programs = learned(trace)
     gate, script = checked(programs, threads, rates)
-    return Prepared(gate, threads, trace.metadata, (programs, script) if gate.passed else None)
+    return Prepared(gate, threads, trace.metadata, (programs, script) if gate.passed else None, programs)
 
 
 def learned(trace: Trace) -> Programs:

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 THEMES = ("auto", "light", "dark")
 SCRIPTS = (
     "words", "dom", "columns", "bins", "model", "view", "lanes", "raster", "hover", "marks", "story", "steps", "about",
-    "utilisation", "figures", "verdict", "causes", "flame", "overview", "gestures", "toolbar", "header", "labels",
-    "drawing", "selection", "panel", "notes", "timeline", "link", "tables", "glossary", "keys", "comparison",
+    "utilisation", "figures", "verdict", "causes", "flame", "requests", "overview", "gestures", "toolbar", "header",
+    "labels", "drawing", "selection", "panel", "notes", "timeline", "link", "tables", "glossary", "keys", "comparison",
     "processes", "whatif", "main",
 )  # fmt: skip
 """The script's files, each after those which it imports."""

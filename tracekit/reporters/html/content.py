@@ -12,7 +12,7 @@ from tracekit.figures.content import CAUSES, CONTENTS, THREADS_SHOWN, Drawing, c
 from tracekit.model import schemas
 from tracekit.model.rows import CAUSES as tried_causes
 from tracekit.model.rows import Options
-from tracekit.reporters.html import lines, payload
+from tracekit.reporters.html import lines, payload, requests
 from tracekit.reporters.matter import SHOWN, began, told, verdict
 from tracekit.reporters.sentences import facts, healthy, locks_behind_the_gil, not_observed, not_running
 from tracekit.timeline.causes import FROM_TABLE
@@ -50,6 +50,7 @@ def content(analysis: Analysis) -> dict[str, Any]:
         ),
         "causes": _causes(analysis),
         "lines": lines.content(analysis, places),
+        "requests": requests.content(analysis),
         "findings": _findings(analysis, spans),
         "healthy": None if analysis.findings else healthy(analysis),
         "kinds": {kind: {"label": analyzer.words, "colour": analyzer.colour} for kind, analyzer in ANALYZERS.items()},

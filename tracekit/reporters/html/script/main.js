@@ -10,6 +10,7 @@ import { KEYS, keysDialog } from "./keys.js";
 import { restore, stateOf } from "./link.js";
 import { ORDER, CLOCK, TraceModel } from "./model.js";
 import { processName, processesTable } from "./processes.js";
+import { requestsOf } from "./requests.js";
 import { Tables } from "./tables.js";
 import { Timeline, firstAxis } from "./timeline.js";
 import { verdict } from "./verdict.js";
@@ -174,6 +175,7 @@ class Page {
       data.comparison ? this.section("What changed", comparison(data.comparison, this.glossary)) : null,
       data.comparison ? verdicts : null,
       !data.processes && models.some((model) => model.about.lines) ? this.section("At which lines", ...this.lines()) : null,
+      !data.processes && models.some((model) => model.about.requests) ? this.section("Requests", ...this.requests()) : null,
       predicted ? this.whatIfs() : null,
       data.processes ? null : this.section("Who, how long, how often", this.figures()),
       predicted ? null : this.whatIfs(),
@@ -273,6 +275,12 @@ class Page {
       this.graphs.push(graph);
       return el("div", { class: "lines" }, this.several ? el("h3", {}, this.badge(i), model.about.name) : null, linesTable(model.about.lines, model.unit), graph.element);
     });
+  }
+
+  /** The requests of each trace that tells any. */
+  requests() {
+    const told = this.models.map((model, i) => [model, i]).filter(([model]) => model.about.requests);
+    return told.map(([model, i]) => el("div", {}, this.several ? el("h3", {}, this.badge(i), model.about.name) : null, requestsOf(model, this.timelines[i])));
   }
 
   whatIfs() {
