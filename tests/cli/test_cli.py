@@ -157,7 +157,7 @@ def test_hostile_names(tmp_path: Path) -> None:
     path = tmp_path / "hostile.log"
     path.write_text("# thread: [red]x = \x1b[2Jgone[/red]\n[red]x 1 1 ENTRY\n[red]x 1 1 ACQUIRE\n")
     done = run("analyze", str(path))
-    assert "[red]x (\\x1b[2Jgone[/red])" in done.stdout
+    assert "\\x1b[2Jgone[/red] ([red]x)" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["no-clock.log", "one-line.log", "interval-zero.log", "clock-starts-late.log"])

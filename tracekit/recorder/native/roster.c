@@ -10,6 +10,8 @@
 
 #define NONE UINT32_MAX
 
+enum { MOST_EARLY = 1 << 12 };
+
 typedef struct {
     tk_thread_record *record;  /* NULL: not known, and not to be used again */
     uint64_t ended;            /* when so many chunks of events had been begun */
@@ -20,11 +22,12 @@ typedef struct {
 static struct {
     place *places;             /* by number; of a ring only */
     uint32_t room, numbers, oldest, newest;
+    uint32_t early[MOST_EARLY], early_count;  /* tids of a ring whose names were told before their first event */
 } all = {.oldest = NONE, .newest = NONE};
 
 /* There is another file. */
 void tk_roster_anew(void) {
-    all.numbers = 0;
+    all.numbers = all.early_count = 0;
     all.oldest = all.newest = NONE;
 }
 
@@ -82,6 +85,13 @@ void tk_roster_tell(uint32_t number, uint32_t tid, const char *name, size_t leng
         at->record = record;
 }
 
+static int was_named_early(uint32_t tid) {
+    for (uint32_t i = 0; i < all.early_count; i++)
+        if (all.early[i] == tid)
+            return 1;
+    return 0;
+}
+
 /* number UINT32_MAX: that of the thread with this tid. */
 void tk_roster_name(uint32_t kind, uint32_t number, uint32_t tid, const char *name, size_t length) {
     place *at = place_of(number);
@@ -95,7 +105,9 @@ void tk_roster_name(uint32_t kind, uint32_t number, uint32_t tid, const char *na
         tk_thread_record *record = tk_raw_thread(kind, number, tid, name, length);
         if (record && kind == TK_RENAME)
             memcpy(record->text + TK_RENAME_BYTES, &clock, sizeof clock);
-    } else if (kind != TK_SYSTEM_NAME || !at->record->length)
+        if (kind == TK_NAME && all.early_count < MOST_EARLY && tk_raw_ring_chunks())
+            all.early[all.early_count++] = tid;
+    } else if (kind != TK_SYSTEM_NAME || (!at->record->length && !was_named_early(tid)))
         set_name(at->record, name, length);
 }
 
