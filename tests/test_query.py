@@ -8,6 +8,7 @@ import pty
 import select
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -269,11 +270,14 @@ def test_many_rows_and_columns_on_a_terminal(monkeypatch: pytest.MonkeyPatch) ->
 
 
 class Terminal:
-    """A process on a pseudo-terminal."""
+    """A process on a pseudo-terminal. Ctrl-C throws away what is on its way, a new prompt too, only if it `flushes`."""
 
-    def __init__(self, arguments: list[str], state: Path) -> None:
+    def __init__(self, arguments: list[str], state: Path, flushes: bool = False) -> None:
         self.pid, self.fd = pty.fork()
         if not self.pid:
+            settings = termios.tcgetattr(0)
+            settings[3] |= 0 if flushes else termios.NOFLSH
+            termios.tcsetattr(0, termios.TCSANOW, settings)
             environment = {**os.environ, "XDG_STATE_HOME": str(state), "TERM": "xterm", "COLUMNS": "100"}
             os.execve(sys.executable, [sys.executable, "-m", "tracekit", *arguments], environment)
         self.seen = ""
@@ -319,7 +323,9 @@ def test_prompt(tmp_path: Path) -> None:
     assert "convoys" in terminal.until("tracekit> ")
     terminal.type("help\n")
     assert "Tab completes" in terminal.until("tracekit> ")
-    terminal.type("select 1\x03")
+    terminal.type("select 1")
+    terminal.until("select 1")
+    terminal.type("\x03")
     terminal.until("tracekit> ")
     terminal.type("\x04")
     assert terminal.end() == 0

@@ -220,7 +220,7 @@ def test_the_prompt_stays(tmp_path: Path) -> None:
 def test_the_prompt_stays_each_time(tmp_path: Path) -> None:
     """Wherever it is: it reads, parses, waits for the first rows, or writes them."""
     chance = random.Random(3)
-    terminal = Terminal(["query", str(SAMPLE)], tmp_path)
+    terminal = Terminal(["query", str(SAMPLE)], tmp_path, flushes=True)
     terminal.until("tracekit> ")
     for number in range(100):
         terminal.type(f"{chance.choice(ENDLESS[:3])};\n")

@@ -32,14 +32,14 @@ def answering(pid: int, answer: bytes, times: int) -> socket.socket:
     listening.listen()
 
     def answer_one() -> None:
-        connection, _ = listening.accept()
-        with connection:
-            connection.recv(100)
-            try:
+        try:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(100)
                 for _ in range(times):
                     connection.sendall(answer)
-            except OSError:  # the other side has heard enough
-                pass
+        except OSError:  # the other side has heard enough, or did not ask
+            pass
 
     threading.Thread(target=answer_one, daemon=True).start()
     return listening

@@ -102,7 +102,7 @@ assert number == 4, number
     assert nap.blocking >= 30
     assert nap.waits == sum(nap.powers) >= 31
     assert sum(counts[spin].forced for spin in (b"spin-0", b"spin-1")) > 1
-    assert counts[b"spin-0"].waited > nap.held
+    assert any(counts[spin].waited > 0 for spin in (b"spin-0", b"spin-1"))
     for one in counts.values():
         assert one.held > 0
         if one.ended:

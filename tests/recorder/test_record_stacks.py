@@ -192,6 +192,8 @@ def produced():
 if sys.version_info[0] == 3:
     import asyncio
     exec("async def inner(): library.usleep(3000)\\nasync def outer(): await inner()")
+else:
+    sys.setcheckinterval(10)  # else one wait lasts for many calls
 numbers = produced()
 for _ in range(20):
     next(numbers)

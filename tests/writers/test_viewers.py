@@ -137,7 +137,7 @@ COUNTER = "SELECT ts, value FROM counter JOIN counter_track ON counter_track.id 
 def test_story(story: Path, ending: str, tmp_path: Path, processor: list[TraceProcessor]) -> None:
     """Every slice to the nanosecond."""
     processor.append(found := TraceProcessor(convert(story, tmp_path / f"out.{ending}")))
-    worker = 't2 (a "<b>wörker")'
+    worker = 'a "<b>wörker" (t2)'
     slices = [(track, name, ts - START, dur, depth) for track, name, ts, dur, depth in found.query(SLICES)]
     told = [finding for finding in tracekit.analyze(story).findings if finding.start_seq is None]
     kinds = {finding.kind for finding in told}
@@ -161,7 +161,7 @@ def test_story(story: Path, ending: str, tmp_path: Path, processor: list[TracePr
     assert found.query(FAULTS) == []
     assert ("811",) in [(str(pid),) for (pid,) in found.query("SELECT pid FROM process")]
     behind = "SELECT string_value FROM args WHERE key IN ('debug.behind', 'args.behind')"
-    assert sorted(found.query(behind)) == [("t1",), (worker,)]
+    assert sorted(found.query(behind)) == [(worker,), ("t1",)]
 
 
 @pytest.mark.parametrize("name", TRACES)
@@ -306,7 +306,7 @@ def test_firefox_flows_and_counter(story: Path, tmp_path: Path) -> None:
         for data, name, end in zip(markers["data"], markers["name"], markers["endTime"], strict=True):
             if "flow" in data:
                 ends.setdefault(strings[data["flow"]], []).append((thread["name"], strings[name], end))
-    worker = 't2 (a "<b>wörker")'
+    worker = 'a "<b>wörker" (t2)'
     assert ends == {
         "0x0": [("t1", "holds the GIL", 0.006999), (worker, "waits for the GIL", 0.007049)],
         "0x1": [("t1", "waits for the GIL", 0.008009), (worker, "holds the GIL", 0.007999)],
