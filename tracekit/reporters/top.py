@@ -53,12 +53,14 @@ def render(analysis: Analysis, view: View, about: str) -> RenderableType:
     length, events = duration(analysis.duration, analysis.unit), count(analysis.events, "event")
     only = f", only {view.only!r}" if view.only else ""
     head = f"{about}: the last {length}, {events}, by {view.sort}{only}"
-    parts: list[RenderableType] = [Text(printable(head)), _threads(analysis, view), _causes(analysis)]
-    parts.append(_lines(analysis, view))
+    parts: list[RenderableType] = [Text(printable(head))]
+    tables = [_threads(analysis, view), _causes(analysis), _lines(analysis, view)]
     if analysis.requests.num_rows:
-        parts.append(_requests(analysis, view))
+        tables.append(_requests(analysis, view))
+    for table in tables:
+        parts += ["", table]
     if analysis.findings:
-        parts.append(Text("what was found", style="bold"))
+        parts += ["", Text("what was found", style="bold")]
     return Group(*parts, *(Text(printable(finding.title)) for finding in analysis.findings[:_FINDINGS]))
 
 
@@ -109,16 +111,16 @@ def _causes(analysis: Analysis) -> Table:
 
 
 def _lines(analysis: Analysis, view: View) -> Table:
-    table = Table("who held the GIL meanwhile", "waited", "cause", box=None, expand=True)
-    shown = 0
+    sums: dict[str, Counter[str]] = {}
     for row in analysis.lines.to_pylist():
         function, file = row["holder_function"], os.path.basename(row["holder_file"] or "")
         where = at_line(function, file, row["holder_line"]) if function else "unknown"
-        if view.wants(where) and shown < _LINES:
-            shown += 1
-            table.add_row(
-                Text(printable(where)), duration(row["duration"], analysis.unit), row["cause"].replace("_", " ")
-            )
+        if view.wants(where):
+            sums.setdefault(where, Counter())[row["cause"]] += row["duration"]
+    table = Table("who held the GIL meanwhile", "waited", "mostly for", box=None, expand=True)
+    for where, causes in sorted(sums.items(), key=lambda item: -item[1].total())[:_LINES]:
+        mostly = causes.most_common(1)[0][0].replace("_", " ")
+        table.add_row(Text(printable(where)), duration(causes.total(), analysis.unit), mostly)
     return table
 
 
