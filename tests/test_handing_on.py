@@ -180,6 +180,7 @@ cost: int = analysis.found("convoys")[1]
 """
 
 
+@pytest.mark.slow
 def test_a_typo_is_an_error_of_types(tmp_path: Path) -> None:
     (tmp_path / "typos.py").write_text(TYPOS)
     done = subprocess.run(

@@ -122,6 +122,7 @@ def test_both_clocks(core: str) -> None:
         assert hold["end_tick_clock"] == ticks[hold["end_seq"]].as_py()
 
 
+@pytest.mark.slow
 def test_tables_of_both_cores_are_equal(monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.conftest import require_native
     from tracekit import _native

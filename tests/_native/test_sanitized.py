@@ -60,6 +60,7 @@ def fuzz(program: Path, seed: int, seconds: float) -> None:
     assert int(ran.stdout.split()[0]) > 0
 
 
+@pytest.mark.slow
 def test_addresses_and_behaviour(tmp_path: Path) -> None:
     fuzz(build(tmp_path, ADDRESS), seed=1, seconds=5)
 

@@ -103,7 +103,9 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name == "512 threads" else ()) for name in ODD]
+)
 def test_odd_traces_make_no_nonsense(name: str, tmp_path: Path, core: str) -> None:
     path = tmp_path / "odd.log"
     path.write_text(ODD[name])
@@ -209,6 +211,7 @@ def test_timeouts_of_a_dropped_wait_are_in_no_finding(tmp_path: Path, core: str)
     assert [r["timeouts"] for r in tracekit.analyze(path).long_holds.to_pylist()] == [2]
 
 
+@pytest.mark.slow
 def test_what_is_kept_changes_no_sentence(core: str) -> None:
     for name in ("py27-pool.log", "py311-longhold.log", "py27-echo-convoy.log", "frozen-edges.log"):
         every, few = (tracekit.analyze(trace_file(name), worst=worst) for worst in (1000, 1))

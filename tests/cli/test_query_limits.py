@@ -58,6 +58,7 @@ def test_duckdbs_own_folder_is_not_there(sql: str, tmp_path: Path, monkeypatch: 
         database.query(sql)
 
 
+@pytest.mark.slow
 def test_the_folder_for_what_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody else's, and gone afterwards."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -78,6 +79,7 @@ def test_the_folder_for_what_does_not_fit(tmp_path: Path, monkeypatch: pytest.Mo
 # ---- memory ----
 
 
+@pytest.mark.slow
 def test_results_stream() -> None:
     """More rows than would fit."""
     script = """

@@ -47,6 +47,7 @@ def test_the_longest_folder_counts() -> None:
     assert shorten("/srv/app/web.py", as_prefixes(["/srv", "/srv/app"])) == "web.py"
 
 
+@pytest.mark.slow
 def test_every_command_that_tells_lines_leaves_folders_out(tmp_path: Path) -> None:
     trace = story(tmp_path)
     trace.write_text("# command: python /srv/app.py --x=/srv/y /home/srv/z\n" + trace.read_text())

@@ -26,6 +26,7 @@ TRACE = """\
 # stack: 2 = 1 2 11
 # region: 7 = GET /orders
 # region: 9 = GET /orders
+# region: 10 = PUT /order
 t1 - 0 ENTRY 1000
 t1 - 0 ACQUIRE 1000
 t1 - 0 RELEASE 1100 region=7
@@ -43,6 +44,9 @@ t1 - 0 RELEASE 2040 region=9
 t1 - 0 ENTRY 2040 region=9
 t1 - 0 ACQUIRE 2040
 t1 - 0 RELEASE 2060
+t1 - 0 ENTRY 2160 region=10
+t1 - 0 ACQUIRE 2170
+t1 - 0 RELEASE 2190
 """
 
 
@@ -63,12 +67,13 @@ def test_what_each_held_and_waited(tmp_path: Path) -> None:
     assert [tuple(row[key] for key in keys) for row in analysis.requests.to_pylist()] == [
         (7, "GET /orders", "t1", 1000, 1800, 800, 150, 550, 100, 1),
         (8, None, "t2", 1110, 1700, 590, 590, 0, 0, 0),
+        (10, "PUT /order", "t1", 2060, 2170, 110, 0, 10, 100, 1),  # it began in the hold before, and blocked at once
         (9, "GET /orders", "t1", 2000, 2040, 40, 40, 0, 0, 1),
     ]
     assert [tuple(row.values()) for row in analysis.request_blame.to_pylist()] == [
-        (7, "t2", 1, 300), (7, "t2", 2, 200), (7, None, None, 50),
+        (7, "t2", 1, 300), (7, "t2", 2, 200), (7, None, None, 50), (10, None, None, 10),
     ]  # fmt: skip
-    first, second = analysis.request_split.to_pylist()
+    first, second, _ = analysis.request_split.to_pylist()
     assert first == {
         "name": "GET /orders", "requests": 2, "duration": 840, "held": 190, "waited": 550, "blocked": 100,
         "p50": 40, "p90": 800, "p99": 800, "max": 800, "waited_p50": 0, "waited_p90": 550, "waited_p99": 550,

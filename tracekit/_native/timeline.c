@@ -94,8 +94,9 @@ typedef struct thread {
     map handoffs;
     losses lost[CAUSES]; /* by cause; SCHEDULING stays empty: nobody is to blame */
     int64_t scheduling, scheduling_waits;
-    int64_t forced_at; /* when the GIL was last taken from it */
-    bool after_check, forced; /* its last RELEASE was one at a check; and no ENTRY has followed */
+    int64_t let_go_at; /* its last RELEASE */
+    bool let_go; /* no ENTRY has followed that */
+    bool after_check, forced; /* it was one at a check; and no ENTRY has followed */
     convoy convoy;
     histogram durations[TK_DISTRIBUTIONS];
 } thread;
@@ -643,7 +644,10 @@ static void open_wait(tk_timeline *t, int32_t thread, int64_t seq, bool truncate
     w->hold = NO_SEQ;
     w->stack = w->sample = NO_STACK;
     w->region = t->told.region;
-    if (UNLIKELY(w->region)) TRY(regions_see(&t->regions, w->region, thread, t->clock, t->clock));
+    /* Only who holds the GIL begins a region: since it let go of it, it has been in this one. */
+    const int64_t since = t->threads[thread].let_go ? t->threads[thread].let_go_at : t->clock;
+    t->threads[thread].let_go = false;
+    if (UNLIKELY(w->region)) TRY(regions_see(&t->regions, w->region, thread, since, t->clock));
     w->place = (uint32_t)t->open_waits.count;
     KEEP(t->open_waits, thread);
 }
@@ -1261,7 +1265,7 @@ static void acquire(tk_timeline *t, int32_t thread, int64_t seq, int64_t checks,
     }
     if (waits) close_wait(t, thread, seq);
     else t->hold_waited = TK_NULL, t->hold_after_check = false;
-    t->threads[thread].forced = false;
+    t->threads[thread].forced = t->threads[thread].let_go = false;
     t->acquires++;
     t->reacquires += t->last_change_thread == thread;
     t->last_change_thread = NOBODY;
@@ -1288,7 +1292,8 @@ static inline void release(tk_timeline *t, int32_t thread, int64_t seq, int64_t 
         const int kind = release_kind(t->hold_checks, checks);
         t->threads[thread].after_check = kind == TK_CHECK_RELEASE;
         t->threads[thread].forced = kind == TK_CHECK_RELEASE;
-        t->threads[thread].forced_at = t->clock;
+        t->threads[thread].let_go = true;
+        t->threads[thread].let_go_at = t->clock;
         if (UNLIKELY(concerns_locks(t, thread))) release_locks(t, thread, seq);
         if (UNLIKELY(t->told.region)) TRY(regions_held(&t->regions, t->told.region, thread, t->hold_start, t->clock));
         close_hold(t, seq, kind, false, ticks);
@@ -1317,7 +1322,7 @@ static void step(tk_timeline *t, const tk_columns *c, int64_t row, int32_t threa
             forget_timeouts(t, &t->threads[thread].wait);
             forget_wait(t, &t->threads[thread].wait);
         }
-        if (t->threads[thread].forced) totals->not_running += t->clock - t->threads[thread].forced_at;
+        if (t->threads[thread].forced) totals->not_running += t->clock - t->threads[thread].let_go_at;
         t->threads[thread].forced = false;
         if (UNLIKELY(locks_wait(&t->locks, thread)))
             TRY(locks_entry(&t->locks, thread, t->clock, t->holder != NOBODY && t->holder != thread));

@@ -9,9 +9,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -22,25 +22,30 @@ from tracekit.cli.common import AsJson, outcome, say, standard_output
 from tracekit.cli.programs import program_of
 from tracekit.errors import NoEventsError, OptionError, RecordError, SourceError, TracekitError
 from tracekit.recorder.launch import run
-from tracekit.words import at_line, duration, fold, printable, share
+from tracekit.reporters.top import SORTS, View, as_text, render
+from tracekit.words import printable
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from tracekit.analysis import Analysis
 
 EXAMPLES = """\
 tracekit top 4711
 tracekit top app.py --port 8080
 tracekit top --once --json 4711
+tracekit top --page 4711
 """
 _RING = 8 << 20
 _TRIES = 5
-_LINES, _FINDINGS = 8, 4
-_SORTS = ("waited", "held")
 
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _How:
+    once: bool
+    as_json: bool
+    page: bool
 
 
 class COMMAND(Command):
@@ -58,18 +63,26 @@ def top(
     ],
     once: Annotated[bool, typer.Option("--once", help="Print one table after a second, and end.")] = False,
     as_json: AsJson = False,
+    page: Annotated[
+        bool, typer.Option("--page", help="Show it on a page of this machine, and print the address.")
+    ] = False,
 ) -> None:
-    """Watch what a program's threads hold and wait for, once a second. s sorts, f freezes, w writes a trace, q ends."""
+    """Watch what a program's threads hold and wait for, once a second.
+
+    s sorts, t shows single threads, / filters, f freezes, w writes a trace, q ends.
+    """
     with outcome():
         if as_json and not once:
             raise OptionError("--json goes with --once.", "Give both.")
-        if not once and not (sys.stdin.isatty() and sys.stdout.isatty()):
-            raise OptionError("top needs a terminal.", "Give --once, and perhaps --json.")
+        if page and once:
+            raise OptionError("--page shows what --once would end.", "Give one of them.")
+        if not once and not page and not (sys.stdin.isatty() and sys.stdout.isatty()):
+            raise OptionError("top needs a terminal.", "Give --once, and perhaps --json; or --page.")
         if len(program) == 1 and program[0].isdigit():
             with _recorded(int(program[0])) as raw:
-                _watch(raw, lambda: Path("/proc", program[0]).exists(), once, as_json)
+                _watch(raw, lambda: Path("/proc", program[0]).exists(), _How(once, as_json, page))
             return
-        raise typer.Exit(_around(program, once, as_json))
+        raise typer.Exit(_around(program, _How(once, as_json, page)))
 
 
 @contextmanager
@@ -106,14 +119,14 @@ def _own_recording(pid: int) -> Path | None:
     return None
 
 
-def _around(words: list[str], once: bool, as_json: bool) -> int:
+def _around(words: list[str], how: _How) -> int:
     """Runs a program and watches it. Returns its exit code."""
     from tracekit.version import VERSION
 
     to_run = program_of(words, None, None)
     ended = threading.Event()
     with tempfile.TemporaryDirectory(prefix="tracekit-top-") as folder:
-        watching = threading.Thread(target=_watch_started, args=(Path(folder, "top.raw"), ended, once, as_json))
+        watching = threading.Thread(target=_watch_started, args=(Path(folder, "top.raw"), ended, how))
         watching.start()
         try:
             return run(to_run, f"{folder}/top", max_bytes=_RING, follow="none", version=VERSION)
@@ -122,52 +135,112 @@ def _around(words: list[str], once: bool, as_json: bool) -> int:
             watching.join()
 
 
-def _watch_started(raw: Path, ended: threading.Event, once: bool, as_json: bool) -> None:
+def _watch_started(raw: Path, ended: threading.Event, how: _How) -> None:
     ended.wait(1)
     try:
         if raw.exists():
-            _watch(raw, lambda: not ended.is_set(), once, as_json)
+            _watch(raw, lambda: not ended.is_set(), how)
     except TracekitError as error:
         say(printable(f"tracekit: {error}"))
 
 
-def _watch(raw: Path, runs: Callable[[], bool], once: bool, as_json: bool) -> None:
-    from rich.console import Console
-
-    if once:
+def _watch(raw: Path, runs: Callable[[], bool], how: _How) -> None:
+    if how.page:
+        _show_page(raw, runs)
+        return
+    if how.once:
         analysis = _analysis(raw)
         with standard_output():
-            if as_json:
+            if how.as_json:
                 from tracekit.reporters import json
 
                 print(json.render([analysis]))
             else:
-                Console(soft_wrap=True).print(_screen(analysis, _SORTS[0], "", raw.name))
-        return
-    from rich.live import Live
+                from rich.console import Console
 
-    sort, frozen, said = 0, False, ""
+                Console(soft_wrap=True).print(render(analysis, View(), raw.name))
+        return
+    from rich.console import Group
+    from rich.live import Live
+    from rich.text import Text
+
     shown: Analysis | None = None
     with _keys() as pressed, Live(screen=True, auto_refresh=False) as screen:
+        state = _State()
         while runs():
-            if not frozen:
+            if not state.frozen:
                 try:
                     shown = _analysis(raw)
                 except (NoEventsError, SourceError):
-                    said = "nothing can be read yet"
+                    state.said = "nothing can be read yet"
             if shown is not None:
-                screen.update(
-                    _screen(shown, _SORTS[sort], f"{said}{' (frozen)' if frozen else ''}", raw.name), refresh=True
-                )
-            key = pressed(1.0)
-            if key == "q":
-                return
-            if key == "s":
-                sort = (sort + 1) % len(_SORTS)
-            elif key == "f":
-                frozen = not frozen
-            elif key == "w":
-                said = f"written: {_write(raw)}"
+                screen.update(Group(Text(state.words()), render(shown, state.view, raw.name)), refresh=True)
+            for key in pressed(1.0):
+                if state.press(key, raw):
+                    return
+
+
+@dataclass
+class _State:
+    """What the keys have changed."""
+
+    view: View = field(default_factory=View)
+    frozen: bool = False
+    typing: bool = False
+    said: str = ""
+
+    def press(self, key: str, raw: Path) -> bool:
+        """Whether top ends."""
+        if self.typing:
+            self._type(key)
+        elif key == "q":
+            return True
+        elif key == "s":
+            self.view = replace(self.view, sort=SORTS[(SORTS.index(self.view.sort) + 1) % len(SORTS)])
+        elif key == "t":
+            self.view = replace(self.view, threads=not self.view.threads)
+        elif key == "f":
+            self.frozen = not self.frozen
+        elif key == "/":
+            self.typing = True
+            self.view = replace(self.view, only="")
+        elif key == "w":
+            self.said = f"written: {_write(raw)}"
+        return False
+
+    def _type(self, key: str) -> None:
+        if key in "\r\n\x1b":
+            self.typing = False
+        elif key in "\x7f\b":
+            self.view = replace(self.view, only=self.view.only[:-1])
+        elif key.isprintable():
+            self.view = replace(self.view, only=self.view.only + key)
+
+    def words(self) -> str:
+        if self.typing:
+            return f"only: {printable(self.view.only)}_  (Enter ends)"
+        said = f"{self.said} {'(frozen)' if self.frozen else ''}".strip()
+        return f"{said}  s sort  t single threads  / only ...  f freeze  w write a trace  q quit".strip()
+
+
+def _show_page(raw: Path, runs: Callable[[], bool]) -> None:
+    """Until the program ends, or Ctrl-C."""
+    from tracekit.cli.toppage import Server
+
+    def show(view: View) -> str:
+        try:
+            return as_text(render(_analysis(raw), view, raw.name))
+        except (NoEventsError, SourceError):
+            return "Nothing can be read yet."
+
+    with Server(show) as server:
+        threading.Thread(target=server.serve_forever, daemon=True, name="tracekit-page").start()
+        say(f"tracekit: open {server.url} in a browser of this machine; Ctrl-C ends it.")
+        try:
+            while runs():
+                time.sleep(0.2)
+        finally:
+            server.shutdown()
 
 
 def _analysis(raw: Path) -> Analysis:
@@ -206,7 +279,7 @@ def _write(raw: Path) -> str:
 
 @contextmanager
 def _keys() -> Iterator[Callable[[float], str]]:
-    """A function that waits so many seconds for a key."""
+    """A function that waits so many seconds for keys."""
     import termios
     import tty
 
@@ -215,46 +288,10 @@ def _keys() -> Iterator[Callable[[float], str]]:
 
     def pressed(seconds: float) -> str:
         ready, _, _ = select.select([sys.stdin], [], [], seconds)
-        return os.read(sys.stdin.fileno(), 1).decode("latin-1") if ready else ""
+        keys = os.read(sys.stdin.fileno(), 64).decode("utf-8", "ignore") if ready else ""
+        return "" if keys.startswith("\x1b[") else keys  # an arrow, or another that means nothing here
 
     try:
         yield pressed
     finally:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
-
-
-def _screen(analysis: Analysis, sort: str, said: str, name: str) -> RenderableType:
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
-    whole = analysis.duration
-    groups: dict[str, list[int]] = {}
-    of = {thread: fold(called) for thread, called in analysis.called.items() if thread is not None}
-    for row in analysis.threads.to_pylist():
-        group = groups.setdefault(of[row["thread"]], [0, 0, 0])
-        for place, value in enumerate((1, row["held"], row["waited"])):
-            group[place] += value
-    causes: dict[str, Counter[str]] = {}
-    for cause, waited_for in analysis.waited.items():
-        for thread, each in waited_for.items():
-            causes.setdefault(of[thread], Counter())[cause] += each.duration
-    threads = Table("threads", "", "held", "waited", "mostly for", box=None, expand=True)
-    place = 1 + ("held", "waited").index(sort)
-    for group_name, (number, held, waited) in sorted(groups.items(), key=lambda item: -item[1][place]):
-        mostly, _ = causes.get(group_name, Counter([""])).most_common(1)[0]
-        threads.add_row(
-            Text(printable(group_name)), str(number), share(held, whole * number), share(waited, whole * number),
-            mostly.replace("_", " ") if waited else "",
-        )  # fmt: skip
-    lines = Table("who held the GIL meanwhile", "waited", "cause", box=None, expand=True)
-    for row in analysis.lines.slice(0, _LINES).to_pylist():
-        function, file = row["holder_function"], os.path.basename(row["holder_file"] or "")
-        lines.add_row(
-            Text(printable(at_line(function, file, row["holder_line"]) if function else "unknown")),
-            duration(row["duration"], analysis.unit),
-            row["cause"].replace("_", " "),
-        )
-    head = f"{name}: the last {duration(whole, analysis.unit)}, {analysis.events:,} events  {said}"
-    findings = [Text(printable(finding.title)) for finding in analysis.findings[:_FINDINGS]]
-    return Group(Text(printable(head)), threads, lines, *findings)

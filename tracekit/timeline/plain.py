@@ -172,13 +172,14 @@ class PlainMachine:
                 self._fault("overlapping-hold", True, thread)
                 self._close_hold(self._seq, UNKNOWN, truncated=True)
             waited = self._close_wait(wait, self._seq) if wait else NULL
-            totals.forced_at = None
+            totals.forced_at = totals.let_go_at = None
             self._acquired(thread)
             self._hold = Hold(thread, self._seq, self._clock, self._ticks.now, checks, wait, waited)
         else:
             totals.last_release = UNKNOWN
             if holds and self._hold:
                 totals.last_release = self._release_kind(checks)
+                totals.let_go_at = self._clock
                 totals.forced_at = self._clock if totals.last_release == CHECK else None
                 self._hold.cpu, self._hold.stack = self._told.cpu, self._told.stack or NO_STACK
                 self._locks.release(self._told, self._hold, self._seq, self._clock)
@@ -213,10 +214,14 @@ class PlainMachine:
                 self._journal.step(self._hold, step)
 
     def _new_wait(self, thread: int, entry_seq: int) -> Wait:
-        after_check = self._threads[thread].last_release == CHECK
+        totals = self._threads[thread]
+        after_check = totals.last_release == CHECK
         region = self._told.region or NO_REGION
         if region != NO_REGION:
-            self._regions.see(region, thread, self._clock, self._clock)
+            # Only who holds the GIL begins a region: since it let go of it, it has been in this one.
+            since = self._clock if totals.let_go_at is None else totals.let_go_at
+            self._regions.see(region, thread, since, self._clock)
+        totals.let_go_at = None
         wait = Wait(thread, entry_seq, self._clock, self._ticks.now, after_check=after_check, region=region)
         if dropped := self._waits.pop(thread, None):
             self._contended -= dropped.contended

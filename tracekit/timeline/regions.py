@@ -23,7 +23,7 @@ class _Region:
 
 
 class RegionTimes:
-    """A region spans the holds whose RELEASE names it, and the waits whose ENTRY does."""
+    """A region spans the holds whose RELEASE names it, and the waits whose ENTRY does, with the off-GIL time before."""
 
     def __init__(self) -> None:
         self._regions: OrderedDict[int, _Region] = OrderedDict()

@@ -35,6 +35,7 @@ class ThreadState:
     retried_waited: int = 0
     not_running: int = 0
     forced_at: int | None = None  # when the GIL was taken from it at a check, if no ENTRY has followed
+    let_go_at: int | None = None  # when it let go of the GIL, if no ENTRY has followed
     last_release: int = UNKNOWN
     blame: Counter[int] = field(default_factory=Counter)
     durations: list[Counter[int]] = field(default_factory=lambda: [Counter() for _ in DISTRIBUTIONS])
