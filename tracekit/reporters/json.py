@@ -59,7 +59,7 @@ def _entries(analysis: Analysis, kinds: Sequence[str]) -> Iterator[tuple[str, An
     yield "blame", analysis.blame
     yield "causes", analysis.causes
     yield "lines", analysis.lines.slice(0, LINES)
-    yield "lines_known", analysis.lines_known
+    yield "lines_known", None if analysis.lines_known is None else round(analysis.lines_known, 9)
     yield "locks", analysis.locks.slice(0, LINES)
     yield "regions", [named.as_dict() for named in requests.by_name(analysis)[:LINES]]
     yield "requests", [request.as_dict() for request in requests.slowest(analysis)]
