@@ -5,6 +5,7 @@
    for it.
    Threads of several interpreters run at once, so all that belongs to a GIL is guarded by its own mutex. */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +43,8 @@ static int used;               /* places from here on were never used */
 static uint32_t interpreters;  /* that have had a GIL of their own */
 static uint32_t serials;
 static pthread_mutex_t list = PTHREAD_MUTEX_INITIALIZER;
-static ptrdiff_t apart;        /* from a GIL's condition to its mutex; 0: not known */
+static ptrdiff_t apart;        /* from a GIL's condition to its mutex; 0: not known, or this Python has one GIL only */
+static const pthread_cond_t *main_cond;  /* a forked child makes it anew */
 
 /* What the calling thread does with one of them. */
 static __thread struct {
@@ -54,7 +56,8 @@ static __thread struct {
 } mine __attribute__((tls_model("initial-exec")));
 
 void tk_others_learn(const pthread_mutex_t *guard, const pthread_cond_t *cond) {
-    apart = (const char *)guard - (const char *)cond;
+    main_cond = cond;
+    apart = dlsym(RTLD_DEFAULT, "Py_NewInterpreterFromConfig") ? (const char *)guard - (const char *)cond : 0;
 }
 
 static other *find(const pthread_mutex_t *guard) {
@@ -327,7 +330,8 @@ static int hook_init(pthread_cond_t *cond, const pthread_condattr_t *attributes)
     int error = pthread_cond_init(cond, attributes);
     const char *behind = mine.made ? (const char *)mine.made + apart + sizeof(pthread_mutex_t) : NULL;
     if (apart && (const char *)cond != behind) {
-        add(cond, 1);
+        if (cond != main_cond)
+            add(cond, 1);
         mine.made = cond;
     } else {
         mine.made = NULL;
