@@ -64,7 +64,7 @@ def test_marked_tests_are_recorded_and_checked(by: list[str], tmp_path: Path) ->
     assert "3 failed, 4 passed" in done.stdout, done.stdout + done.stderr
     for name in ("test_long_hold", "test_waits", "test_own_failure"):
         assert f"FAILED test_marked.py::{name}" in done.stdout
-    assert "(in C code)" in done.stdout
+    assert "in C code (" in done.stdout
     assert re.search(r"The GIL was held at: .*spin \(test_marked\.py:\d+", done.stdout)
     assert "waited" in done.stdout
     assert "assert 1 == 2" in done.stdout

@@ -52,7 +52,7 @@ def strangers(core: int, count: int = 3) -> Iterator[None]:
 def test_a_sort_computes(python: str, tmp_path: Path) -> None:
     found, used = run(tmp_path, python)
     nearest = min((hold.cpu for hold in long_holds(found) if hold.cpu), key=lambda cpu: abs(cpu - used))
-    assert used <= nearest <= used * 1.1 + 1_000_000  # a hold begins before the sort, and ends behind it
+    assert used * 0.99 <= nearest <= used * 1.1 + 1_000_000  # a hold begins before the sort, and ends behind it
 
 
 @pytest.mark.slow
