@@ -152,19 +152,19 @@ int32_t tk_text(const tk_text_layout *layout, uintptr_t object, char *into) {
     return at;
 }
 
-/* The content of bytes. Returns how many, -1: cannot be read, or too many. */
+/* The content of bytes. Returns how many, TK_UNREADABLE, or TK_TOO_MANY. */
 int64_t tk_bytes(const tk_text_layout *layout, uintptr_t object, uint8_t *into, size_t most) {
     static char head[OBJECT_BYTES];
     size_t got;
     if (!read_object(head, object, layout->data, &got))
-        return -1;
+        return TK_UNREADABLE;
     uint64_t length = word_at(head, layout->length);
     if (length > most)
-        return -1;
+        return TK_TOO_MANY;
     if (layout->data + length <= got)
         memcpy(into, head + layout->data, length);
     else if (!tk_memory_read(into, object + layout->data, length))
-        return -1;
+        return TK_UNREADABLE;
     return (int64_t)length;
 }
 
@@ -287,7 +287,10 @@ static int find_type(tk_layout *layout) {
 
 int32_t tk_code_line(const tk_layout *layout, uintptr_t table, int32_t first_line, int32_t instruction) {
     int64_t bytes = tk_bytes(&layout->bytes, table, table_bytes, sizeof table_bytes);
-    return bytes < 0 ? first_line : tk_line(layout->lines, table_bytes, (size_t)bytes, first_line, instruction);
+    if (bytes < 0)
+        return bytes == TK_TOO_MANY ? 0 : -1;
+    int32_t line = tk_line(layout->lines, table_bytes, (size_t)bytes, first_line, instruction);
+    return line > 0 ? line : 0;
 }
 
 static int lines_are_right(const tk_layout *layout) {

@@ -47,7 +47,9 @@ static inline int64_t tk_instruction(const tk_layout *layout, const char *frame,
 void tk_want_text(const tk_text_layout *layout, uintptr_t object);
 void tk_want_bytes(const tk_text_layout *layout, uintptr_t object);
 int32_t tk_text(const tk_text_layout *layout, uintptr_t object, char *into);
+enum { TK_UNREADABLE = -1, TK_TOO_MANY = -2 };
 int64_t tk_bytes(const tk_text_layout *layout, uintptr_t object, uint8_t *into, size_t most);
+/* 0: it has none. -1: it cannot be read now. */
 int32_t tk_code_line(const tk_layout *layout, uintptr_t table, int32_t first_line, int32_t instruction);
 
 #endif

@@ -221,18 +221,22 @@ static int is_known(const code_entry *code, int32_t instruction) {
     return known->serial == code->serial && known->instruction == instruction;
 }
 
+/* 0: it has none. -1: it cannot be read now. */
 static int32_t line_of(const code_entry *code, int32_t instruction) {
     known_line *known = line_place(code, instruction);
-    if (!is_known(code, instruction)) {
-        int32_t line = tk_code_line(&tk_the_layout, code->table, code->first_line, instruction);
-        *known = (known_line){code->serial, instruction, line > 0 ? line : 0};
-    }
-    return known->line;
+    if (is_known(code, instruction))
+        return known->line;
+    int32_t line = tk_code_line(&tk_the_layout, code->table, code->first_line, instruction);
+    if (line >= 0)
+        *known = (known_line){code->serial, instruction, line};
+    return line;
 }
 
-/* 0: no room. */
+/* 0: no room, or it cannot be read now. */
 static uint32_t stack_called(uint32_t parent, const code_entry *code, int32_t instruction) {
     int32_t line = line_of(code, instruction);
+    if (line < 0)
+        return 0;
     uint32_t *bucket = &stack_buckets[mixed(parent, code->number, (uint32_t)line) % STACK_BUCKETS], stack = *bucket;
     while (stack && (stacks[stack].parent != parent || stacks[stack].code != code->number || stacks[stack].line != line))
         stack = stacks[stack].next;

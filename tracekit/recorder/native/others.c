@@ -56,8 +56,8 @@ static __thread struct {
 } mine __attribute__((tls_model("initial-exec")));
 
 void tk_others_learn(const pthread_mutex_t *guard, const pthread_cond_t *cond) {
-    main_cond = cond;
-    apart = dlsym(RTLD_DEFAULT, "Py_NewInterpreterFromConfig") ? (const char *)guard - (const char *)cond : 0;
+    TK_STORE(main_cond, cond);
+    TK_STORE(apart, dlsym(RTLD_DEFAULT, "Py_NewInterpreterFromConfig") ? (const char *)guard - (const char *)cond : 0);
 }
 
 static other *find(const pthread_mutex_t *guard) {
@@ -113,7 +113,7 @@ static void close_file(other *of, uint32_t stopped) {
 
 /* is_new: its interpreter has just been made, where another may have been; nobody holds it. */
 static void add(pthread_cond_t *cond, int is_new) {
-    pthread_mutex_t *guard = (pthread_mutex_t *)((char *)cond + apart);
+    pthread_mutex_t *guard = (pthread_mutex_t *)((char *)cond + TK_LOAD(apart));
     pthread_mutex_lock(&list);
     other *of = find(guard);
     if (!of && used < MOST) {
@@ -267,7 +267,7 @@ int tk_others_lock(pthread_mutex_t *mutex, int *error) {
 }
 
 int tk_others_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until, int *error) {
-    if (!apart || (char *)mutex - (char *)cond != apart || !is_recorded())
+    if (!TK_LOAD(apart) || (char *)mutex - (char *)cond != TK_LOAD(apart) || !is_recorded())
         return 0;
     other *of = find(mutex);
     if (!of) {                 /* it was there before this recording */
@@ -307,7 +307,7 @@ int tk_others_unlock(pthread_mutex_t *mutex, int *error) {
 }
 
 int tk_others_signal(pthread_cond_t *cond, int *error) {
-    other *of = apart ? find((pthread_mutex_t *)((char *)cond + apart)) : NULL;
+    other *of = TK_LOAD(apart) ? find((pthread_mutex_t *)((char *)cond + TK_LOAD(apart))) : NULL;
     if (!of || !is_recorded())
         return 0;
     if (!is_current(of)) {
@@ -328,9 +328,10 @@ int tk_others_signal(pthread_cond_t *cond, int *error) {
 /* A GIL has a second condition right behind its mutex, which is no GIL. */
 static int hook_init(pthread_cond_t *cond, const pthread_condattr_t *attributes) {
     int error = pthread_cond_init(cond, attributes);
-    const char *behind = mine.made ? (const char *)mine.made + apart + sizeof(pthread_mutex_t) : NULL;
-    if (apart && (const char *)cond != behind) {
-        if (cond != main_cond)
+    ptrdiff_t distance = TK_LOAD(apart);
+    const char *behind = mine.made ? (const char *)mine.made + distance + sizeof(pthread_mutex_t) : NULL;
+    if (distance && (const char *)cond != behind) {
+        if (cond != TK_LOAD(main_cond))
             add(cond, 1);
         mine.made = cond;
     } else {
