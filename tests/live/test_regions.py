@@ -239,6 +239,29 @@ still.__exit__()
     assert guilty[0]["function"] == "disturb"
 
 
+def test_a_recording_tells_how_long_requests_were_blocked(tmp_path: Path) -> None:
+    """As the regions themselves: they mostly begin in the hold that ends where they are blocked first."""
+    run(
+        tmp_path,
+        SPIN
+        + """
+with tracekit.record("out.log"):
+    rival = threading.Thread(target=spin, args=(0.2,)); rival.start()
+    off = waited = 0
+    for number in range(20):
+        with tracekit.region("GET /things") as region: time.sleep(0.002)
+        off += region.off_ns; waited += region.waited_ns
+    rival.join()
+open("told", "w").write(f"{off} {waited}")
+""",
+    )
+    off, waited = map(int, (tmp_path / "told").read_text().split())
+    (split,) = tracekit.analyze(tmp_path / "out.log").request_split.to_pylist()
+    assert split["requests"] == 20
+    assert abs(split["waited"] - waited) < 20 * 1000
+    assert abs(split["blocked"] - off) < 20 * 1000
+
+
 def test_a_task_that_was_running_before_is_not_known(tmp_path: Path) -> None:
     run(
         tmp_path,
