@@ -65,8 +65,14 @@ QUERIES = {
     "all events, by kind": "select event, count(*) from events group by event",
 }
 LIMITS = {"read in 256 KB pieces": "raw_read", "read, and count newlines": "raw_newlines"}
-FLOORS = {"timed": 25e6, "blanks": 25e6, "threads512": 3e6, "bad1": 20e6}
-FLOOR_EVENTS = {"timed": 10_000_000, "blanks": 10_000_000, "threads512": 2_000_000, "bad1": 10_000_000}
+FLOORS = {"timed": 25e6, "blanks": 25e6, "threads512": 3e6, "bad1": 20e6, "attributes": 20e6}
+FLOOR_EVENTS = {
+    "timed": 10_000_000,
+    "blanks": 10_000_000,
+    "threads512": 2_000_000,
+    "bad1": 10_000_000,
+    "attributes": 10_000_000,
+}
 SCAN_GOAL, TABLE_GOAL, ANALYSIS_GOAL, ANALYZERS_GOAL, PEAK_GOAL, START_GOAL, QUERY_GOAL = 8, 5, 10, 0.8, 200, 0.5, 1
 
 
@@ -195,7 +201,7 @@ class Bench:
     def trace(self, shape: str, events: int) -> Path:
         """Made where it is missing, or older than what makes it."""
         path = self.folder / f"{shape}-{events}.log"
-        source, script = TIMED_SOURCE if shape == "timed" else PLAIN_SOURCE, HERE / "make_trace.py"
+        source, script = TIMED_SOURCE if shape in ("timed", "attributes") else PLAIN_SOURCE, HERE / "make_trace.py"
         if not path.exists() or path.stat().st_mtime < max(source.stat().st_mtime, script.stat().st_mtime):
             note(f"{path}: being made")
             execute([sys.executable, str(script), str(source), str(path), "--events", str(events), "--shape", shape])

@@ -1,6 +1,6 @@
 """Makes a trace of any length by repeating a real one.
 
-    python benchmarks/make_trace.py SOURCE OUT --events N [--shape plain|timed|blanks|threads512|bad1]
+    python benchmarks/make_trace.py SOURCE OUT --events N [--shape plain|timed|blanks|threads512|bad1|attributes]
 
 From one repetition to the next the checks move on by the source's span of checks, the times by its span of time;
 everything else stays the same. The shapes:
@@ -10,6 +10,7 @@ everything else stays the same. The shapes:
     blanks      several blanks before, between and after the columns
     threads512  SOURCE's metadata, and 512 threads that hand the GIL round while all others wait; timed
     bad1        for every 99 events about one bad line, of every kind that fits on a short line
+    attributes  two attributes at every RELEASE, and at every other ENTRY; of a SOURCE that must have times
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-SHAPES = ("plain", "timed", "blanks", "threads512", "bad1")
+SHAPES = ("plain", "timed", "blanks", "threads512", "bad1", "attributes")
+DEFINITIONS = "# code: 1 = 1 work app.py\n# stack: 1 = 0 1 7\n# region: 1 = GET /\n"
 THREADS = 512
 TURNS = 8  # rounds of all threads in one repetition
 HOLD_NS = 50_000
@@ -73,6 +75,19 @@ def with_blanks(lines: Iterable[str]) -> Iterator[str]:
         if row:
             columns = row.group("thread", "ticks", "checks", "event", "time")
             yield "  " + "   ".join(column for column in columns if column) + row["rest"]
+        else:
+            yield line
+
+
+def with_attributes(lines: Iterable[str]) -> Iterator[str]:
+    entries = 0
+    for line in lines:
+        row = _ROW.fullmatch(line)
+        event = row["event"].upper() if row and row["time"] else ""
+        entries += event == "ENTRY"
+        if row and (event == "RELEASE" or (event == "ENTRY" and entries % 2)):
+            told = " cpu=1234 stack=1" if event == "RELEASE" else " region=1 note=1"
+            yield line[: row.end("time")] + told + row["rest"]
         else:
             yield line
 
@@ -175,8 +190,11 @@ def make(source: Path, out: Path, events: int, shape: str) -> None:
     if shape == "threads512":
         once, lines = hand_round()
     else:
-        lines = list(source_lines(with_blanks(body) if shape == "blanks" else body))
-    if shape == "timed" and not any(len(line.numbers) == 2 for line in lines):
+        change = {"blanks": with_blanks, "attributes": with_attributes}.get(shape, iter)
+        lines = list(source_lines(change(body)))
+    if shape == "attributes":
+        head += DEFINITIONS
+    if shape in ("timed", "attributes") and not any(len(line.numbers) == 2 for line in lines):
         raise SystemExit(f"make_trace: {source} has no times.")
     if shape == "bad1":
         lines = list(with_bad_lines(lines))

@@ -105,8 +105,12 @@ for _ in range(3):
 for number in range(60):
     with socket.create_connection(server.getsockname()) as client:
         client.sendall(b"x"); assert client.recv(10) == b"x"
-for pid in workers: os.kill(pid, signal.SIGTERM)
-print([os.waitpid(pid, 0) for pid in workers])
+def end(pid):
+    while True:  # Python sees a signal that comes right before a blocking call only after it
+        os.kill(pid, signal.SIGTERM); time.sleep(0.01)
+        ended = os.waitpid(pid, os.WNOHANG)
+        if ended[0]: return ended
+print([end(pid) for pid in workers])
 """
 
 
