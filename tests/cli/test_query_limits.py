@@ -210,8 +210,8 @@ def test_the_prompt_stays(tmp_path: Path) -> None:
         terminal.until(sql)
         time.sleep(0.5)
         terminal.type("\x03")
-        terminal.until("Interrupted.")
-        terminal.until("tracekit> ")
+        terminal.until("Interrupted.", typing="\x03")
+        terminal.until("tracekit> ", typing="\x03")
     terminal.type("select 40 + 2;\n")
     terminal.until(" 42")
     os.kill(terminal.pid, signal.SIGTERM)
@@ -222,7 +222,7 @@ def test_the_prompt_stays(tmp_path: Path) -> None:
 def test_the_prompt_stays_each_time(tmp_path: Path) -> None:
     """Wherever it is: it reads, parses, waits for the first rows, or writes them."""
     chance = random.Random(3)
-    terminal = Terminal(["query", str(SAMPLE)], tmp_path, flushes=True)
+    terminal = Terminal(["query", str(SAMPLE)], tmp_path)
     terminal.until("tracekit> ")
     for number in range(100):
         terminal.type(f"{chance.choice(ENDLESS[:3])};\n")

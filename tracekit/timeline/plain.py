@@ -386,7 +386,10 @@ class PlainMachine:
 
     def _open_rows(self) -> tuple[list[DrawnHold], list[DrawnWait]]:
         """What is open, as far as it has come."""
-        holding = [drawn_hold(self._hold, NO_SEQ, self._clock, UNKNOWN, False)] if self._hold else []
+        holding = []
+        if self._hold:  # what it was is known when it has ended
+            drawn = drawn_hold(self._hold, NO_SEQ, self._clock, UNKNOWN, False)
+            holding = [drawn._replace(cpu=NULL, stack=NO_STACK, long=False)]
         waiting = [wait for wait in self._waits.values() if wait.contended]
         for wait in waiting:
             self._tell_passes(wait)
