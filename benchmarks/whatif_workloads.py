@@ -87,6 +87,17 @@ def sleepers(count):
     run(*hog(800), *(threading.Thread(target=sleep, name=f"sleeper-{i}") for i in range(count)))
 
 
+def beside_a_beat(load, pause):
+    """Long calls of C code, beside a thread that comes back from a short sleep time and again."""
+
+    def beat():
+        for _ in range(100):
+            time.sleep(pause)
+            compute(0.02)
+
+    run(threading.Thread(target=beat, name="beat"), threading.Thread(target=load, name="load"))
+
+
 def c_calls():
     parts = 10 if "parts" in FLAGS else 1
     text = json.dumps([{"a": i, "b": [i, str(i)]} for i in range(30_000 // parts)])
@@ -95,12 +106,7 @@ def c_calls():
         for _ in range(20 * parts):
             json.loads(text)
 
-    def beat():
-        for _ in range(100):
-            time.sleep(0.005)
-            compute(0.02)
-
-    run(threading.Thread(target=beat, name="beat"), threading.Thread(target=load, name="load"))
+    beside_a_beat(load, 0.005)
 
 
 def computing(count):
@@ -216,12 +222,7 @@ def sorting():
         for _ in range(15 * parts):
             sorted(numbers)
 
-    def beat():
-        for _ in range(100):
-            time.sleep(0.004)
-            compute(0.02)
-
-    run(threading.Thread(target=beat, name="beat"), threading.Thread(target=load, name="load"))
+    beside_a_beat(load, 0.004)
 
 
 def limited(rounds):

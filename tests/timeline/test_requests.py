@@ -11,7 +11,6 @@ from rich.console import Console
 
 import tracekit
 from tests.conftest import require_native
-from tracekit import _native
 from tracekit.reporters import console
 from tracekit.timeline import regions as plain
 
@@ -48,14 +47,6 @@ t1 - 0 ENTRY 2160 region=10
 t1 - 0 ACQUIRE 2170
 t1 - 0 RELEASE 2190
 """
-
-
-@pytest.fixture(params=["native", "python"])
-def core(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "python":
-        monkeypatch.setattr(_native, "library", None)
-    else:
-        require_native()
 
 
 @pytest.mark.usefixtures("core")
