@@ -30,7 +30,7 @@ def for_page(ladder: Ladder) -> dict[str, Any]:
 
 
 def _rung(scenario: Prediction) -> dict[str, Any]:
-    told = "" if scenario.confidence == "refused" else printable(told_of(scenario)).removesuffix(" Confidence: ")
+    told = "" if scenario.confidence == "refused" else printable(told_of(scenario))
     shown = sorted(scenario.threads, key=size, reverse=True)[:THREADS_SHOWN]
     return {
         "condition": condition(scenario.change),
@@ -68,11 +68,11 @@ def told_of(scenario: Prediction) -> str:
     clauses = [_clause(thread) for thread in changed[:THREADS_TOLD]]
     rest = len(scenario.threads) - len(clauses)
     if not clauses:
-        return "every thread would wait and finish as before. Confidence: "
+        return "every thread would wait and finish as before."
     if rest:
         less = "the others less changed" if len(changed) > THREADS_TOLD else "the others as before"
         clauses.append(less if rest > 1 else less.replace("others", "other"))
-    return f"{'; '.join(clauses)}. Confidence: "
+    return f"{'; '.join(clauses)}."
 
 
 def _clause(thread: ThreadPrediction) -> str:

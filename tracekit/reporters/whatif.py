@@ -74,7 +74,7 @@ def _replayed(predicted: WhatIf) -> str:
 def _sentences(scenario: Prediction) -> Text:
     text = Text(f"{condition(scenario.change)}: ", style="bold")
     if scenario.confidence != "refused":
-        text.append(printable(told_of(scenario)), style="none")
+        text.append(f"{printable(told_of(scenario))} Confidence: ", style="none")
     text.append(scenario.confidence, style=_STYLES[scenario.confidence])
     text.append("." if scenario.reason is None else f": {printable(scenario.reason)}", style="none")
     return text
